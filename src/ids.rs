@@ -1,0 +1,154 @@
+//! Names and positions that every floor shares.
+//!
+//! They are newtypes so that a server id cannot be handed over where a file offset is meant, and so
+//! that the compiler, not a reviewer, tells our own positions from the source's.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// The name of a `[[server]]` of the config, or `unlisted-<server id>` for a reader that is in none.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServerName(Arc<str>);
+
+impl ServerName {
+    pub fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    /// What `status` calls a dump connection that belongs to no listed server.
+    pub fn unlisted(id: ServerId) -> Self {
+        Self(format!("unlisted-{id}").into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
+/// A failure zone (`[[server]] zone`).
+pub type Zone = Arc<str>;
+
+/// `@@server_id`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ServerId(pub u32);
+
+impl fmt::Display for ServerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// Which family a server belongs to; its GTIDs, events and variables follow from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Flavor {
+    MariaDb,
+    MySql,
+}
+
+impl fmt::Display for Flavor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MariaDb => "mariadb",
+            Self::MySql => "mysql",
+        })
+    }
+}
+
+/// Grows by one with every move of the source; an ack made in an older epoch is worth nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Epoch(pub u64);
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// A place in **our** binlog: the number in `binlog.NNNNNN` and a byte offset in that file.
+///
+/// The order of positions is the order of transactions, so the arithmetic of acknowledgements is
+/// arithmetic on this type. A position always names the *end* of a transaction (or of a file's
+/// header, where none has been written yet).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct StorePosition {
+    pub file: u32,
+    pub offset: u64,
+}
+
+impl StorePosition {
+    /// Before everything: file numbers start at 1.
+    pub const ZERO: Self = Self { file: 0, offset: 0 };
+
+    pub fn new(file: u32, offset: u64) -> Self {
+        Self { file, offset }
+    }
+}
+
+impl fmt::Display for StorePosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "binlog.{:06}:{}", self.file, self.offset)
+    }
+}
+
+/// A place in the **source's** binlog, as the source itself named it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SourcePosition {
+    pub file: String,
+    pub offset: u64,
+}
+
+impl fmt::Display for SourcePosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.offset)
+    }
+}
+
+/// How far a server's confirmation of a transaction goes. Each level implies the ones before it
+/// only where that server said so: `applied` without a binlog on disk is not `durable`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// In the replica's relay log (page cache), or in our own store's page cache.
+    Received,
+    /// Fsynced there.
+    Durable,
+    /// Committed in the replica's engine, visible to its readers.
+    Applied,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Received => "received",
+            Self::Durable => "durable",
+            Self::Applied => "applied",
+        })
+    }
+}
+
+impl FromStr for Level {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        match s.to_ascii_lowercase().as_str() {
+            "received" => Ok(Self::Received),
+            "durable" => Ok(Self::Durable),
+            "applied" => Ok(Self::Applied),
+            _ => Err(format!(
+                "'{s}' is not a level: use received, durable or applied"
+            )),
+        }
+    }
+}
