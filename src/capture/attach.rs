@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::console::{Counters, read_counters};
-use crate::gtid::mariadb::{self, BinlogState};
+use crate::gtid::mariadb::BinlogState;
 use crate::gtid::{Gtid, GtidSet};
 use crate::ids::ServerId;
 use crate::net::admin::{self, Admin};
@@ -80,11 +80,7 @@ pub async fn read(admin: &mut Admin) -> Result<Source, Error> {
 /// The first half of promise 5, before any event is asked for: by its own word, the source has
 /// every transaction of ours. The second half is the dump's first transaction.
 pub fn contains(executed: &GtidSet, source: &BinlogState) -> Result<(), Refusal> {
-    let mut theirs = GtidSet::default();
-    for last in source.gtids() {
-        theirs.insert_range(&Gtid::MariaDb(mariadb::Gtid { seq: 1, ..last }), last.seq);
-    }
-    let missing = executed.difference(&theirs);
+    let missing = executed.difference(&source.claimed());
     if missing.is_empty() { Ok(()) } else { Err(Refusal::Behind { missing }) }
 }
 

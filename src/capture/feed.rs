@@ -6,19 +6,21 @@
 
 use std::sync::Arc;
 
-use super::sameness::Content;
-use crate::event::{self, EventType, Header, Step, TransactionTracker};
+use crate::event::digest::{Digester, TransactionDigest};
+use crate::event::format_description::FormatDescription;
+use crate::event::rotate::Rotate;
+use crate::event::{self, Algorithm, EventType, Header, Step, TransactionTracker, checksum};
 use crate::gtid::Gtid;
 use crate::ids::SourcePosition;
-
-const OK: u8 = 0x00;
-const SEMI_SYNC_MAGIC: u8 = 0xef;
-const CHECKSUM: usize = 4;
+use crate::protocol;
+use crate::protocol::semi_sync::EventPacket;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("the source sent a broken event: {0}")]
     Event(#[from] event::Error),
+    #[error("the source sent {0}")]
+    Packet(#[from] protocol::Error),
     #[error("the source sent {0}")]
     Unexpected(String),
     #[error("the source has another transaction under {gtid} than our store: they have parted ways before it")]
@@ -33,7 +35,7 @@ pub enum Error {
 #[derive(Clone, Debug)]
 pub struct Expected {
     pub gtid: Gtid,
-    pub digest: [u8; 20],
+    pub digest: TransactionDigest,
 }
 
 /// What to do with one packet. Events borrow from the packet and come without their checksum.
@@ -52,7 +54,7 @@ pub enum Action<'a> {
 
 enum Phase {
     /// The first transaction is compared, not stored.
-    Comparing { expected: Expected, content: Content },
+    Comparing { expected: Expected, content: Digester },
     Storing,
 }
 
@@ -62,7 +64,6 @@ pub struct Feed {
     tracker: TransactionTracker,
     running: Option<Gtid>,
     phase: Phase,
-    checksums: bool,
 }
 
 impl Feed {
@@ -74,10 +75,9 @@ impl Feed {
             tracker: TransactionTracker::default(),
             running: None,
             phase: match expected {
-                Some(expected) => Phase::Comparing { expected, content: Content::default() },
+                Some(expected) => Phase::Comparing { expected, content: Digester::default() },
                 None => Phase::Storing,
             },
-            checksums: true,
         }
     }
 
@@ -87,24 +87,20 @@ impl Feed {
     }
 
     pub fn packet<'a>(&mut self, payload: &'a [u8]) -> Result<Action<'a>, Error> {
-        let (event, ack_wanted) = self.unwrap(payload)?;
+        let EventPacket { event, ack_wanted } = EventPacket::parse(payload, self.semi_sync)?;
         let header = Header::parse(event)?;
         match header.kind {
             EventType::FORMAT_DESCRIPTION => {
-                let format = event::format_description::FormatDescription::parse(event)?;
-                self.checksums = format.has_checksums();
-                if !self.checksums {
+                if FormatDescription::parse(event)?.algorithm() != Algorithm::Crc32 {
                     return Err(Error::NoChecksum);
                 }
-                event::verify_checksum(event)?;
                 return Ok(Action::Format(event));
             }
             // Before the format description the artificial ROTATE tells the file; its checksum follows
             // what we asked for, so it is there.
             EventType::ROTATE => {
-                event::verify_checksum(event)?;
-                let rotate = event::rotate::Rotate::parse(without_checksum(event))?;
-                self.file = rotate.file.as_str().into();
+                let rotate = Rotate::parse(checksum::strip(event, Algorithm::Crc32)?)?;
+                self.file = String::from_utf8_lossy(rotate.file).into();
                 return Ok(Action::Nothing);
             }
             // These speak of the source's own files; ours have their own.
@@ -113,14 +109,13 @@ impl Feed {
             }
             _ => {}
         }
-        event::verify_checksum(event)?;
-        let event = without_checksum(event);
-        let ends = match self.tracker.event(event)? {
+        let event = checksum::strip(event, Algorithm::Crc32)?;
+        let ends = match self.tracker.feed(event)? {
             Step::Outside => {
                 return Err(Error::Unexpected(format!("a {:?} event outside of a transaction, after {}:{}", header.kind, self.file, header.next_position)));
             }
-            Step::GroupStart { gtid, .. } => {
-                self.running = Some(gtid);
+            Step::GroupStart(start) => {
+                self.running = Some(Gtid::MariaDb(start.gtid));
                 false
             }
             Step::InGroup => false,
@@ -139,11 +134,11 @@ impl Feed {
                 {
                     return Err(Error::Elsewhere { expected: expected.gtid.clone(), found: gtid.clone() });
                 }
-                content.add(event);
+                content.event(event);
                 if !ends {
                     return Ok(Action::Nothing);
                 }
-                if std::mem::take(content).digest() != expected.digest {
+                if std::mem::take(content).finish() != expected.digest {
                     return Err(Error::Different { gtid: expected.gtid.clone() });
                 }
                 let position = position();
@@ -153,19 +148,4 @@ impl Feed {
             }
         }
     }
-
-    /// Strips the status byte and the semi-sync header.
-    fn unwrap<'a>(&self, payload: &'a [u8]) -> Result<(&'a [u8], bool), Error> {
-        match (payload, self.semi_sync) {
-            ([OK, SEMI_SYNC_MAGIC, flag, event @ ..], true) => Ok((event, flag & 1 != 0)),
-            ([OK, event @ ..], false) => Ok((event, false)),
-            ([OK, ..], true) => Err(Error::Unexpected("an event without the semi-sync header: semi-sync was switched off at the source".into())),
-            ([first, ..], _) => Err(Error::Unexpected(format!("a packet that starts with {first:#04x} in the middle of a dump"))),
-            ([], _) => Err(Error::Unexpected("an empty packet".into())),
-        }
-    }
-}
-
-fn without_checksum(event: &[u8]) -> &[u8] {
-    &event[..event.len().saturating_sub(CHECKSUM)]
 }

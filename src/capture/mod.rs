@@ -24,7 +24,6 @@ mod console;
 mod feed;
 mod guard;
 mod ledger;
-mod sameness;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -261,11 +260,7 @@ impl Capture {
             None if self.store.executed().is_empty() => self.choose_base(&mut admin, &source).await?,
             None => self.store.end(),
         };
-        let expected = last.map(|last| {
-            let mut content = sameness::Content::default();
-            last.events.iter().for_each(|event| content.add(event));
-            Expected { gtid: last.gtid, digest: content.digest() }
-        });
+        let expected = last.map(|last| Expected { gtid: last.gtid, digest: last.digest });
         let link = Link::dump(&self.config, &from, expected, self.acks.permits()).await?;
         tracing::info!(source = %self.config.name, version = %source.version, %from, "attached to the source's dump");
         self.source.send_replace(Some(source));

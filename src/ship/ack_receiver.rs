@@ -7,7 +7,8 @@ use super::connection::Error;
 use super::progress::{Entered, Identity};
 use crate::ids::{Level, StorePosition};
 use crate::net::PacketReader;
-use crate::protocol::replication::SemiSyncAck;
+use crate::protocol::Command;
+use crate::protocol::semi_sync::Ack;
 use crate::store;
 
 /// What the sending and the receiving half of one dump share.
@@ -34,14 +35,14 @@ impl AckReceiver {
             }
             while let Some(packet) = self.reader.buffered()? {
                 // COM_QUIT, from a tool that has seen enough.
-                if packet == [0x01] {
+                if packet == [Command::QUIT.0] {
                     return Ok(());
                 }
-                let ack = SemiSyncAck::parse(packet).map_err(|error| Error::Peer(format!("not an acknowledgement: {error}")))?;
-                let Some(file) = store::file_number(&ack.file) else {
-                    return Err(Error::Peer(format!("an acknowledgement for the unknown file '{}'", ack.file)));
+                let ack = Ack::parse(packet).map_err(|error| Error::Peer(format!("not an acknowledgement: {error}")))?;
+                let Some(file) = store::file_number(ack.file) else {
+                    return Err(Error::Peer(format!("an acknowledgement for the unknown file '{}'", String::from_utf8_lossy(ack.file))));
                 };
-                let position = StorePosition::new(file, ack.offset);
+                let position = StorePosition::new(file, ack.position);
                 let (identity, sent) = {
                     let shared = shared.lock();
                     (shared.identity.clone(), shared.sent)

@@ -5,11 +5,9 @@
 
 use bytes::{BufMut, BytesMut};
 
-/// The largest payload of one packet; one that fills it is followed by another, maybe empty.
-const MAX_PAYLOAD: usize = 0xff_ffff;
-const OK: u8 = 0x00;
-const EOF: u8 = 0xfe;
-const SEMI_SYNC_MAGIC: u8 = 0xef;
+use crate::protocol::ok::EofPacket;
+use crate::protocol::packet::MAX_PAYLOAD;
+use crate::protocol::semi_sync::EventPacket;
 
 #[derive(Debug)]
 pub struct Framer {
@@ -25,11 +23,7 @@ impl Framer {
 
     /// Appends one event; `ack` asks a semi-sync replica to answer it.
     pub fn event(&mut self, out: &mut BytesMut, event: &[u8], ack: bool) {
-        let prefix: &[u8] = match (self.semi_sync, ack) {
-            (false, _) => &[OK],
-            (true, false) => &[OK, SEMI_SYNC_MAGIC, 0],
-            (true, true) => &[OK, SEMI_SYNC_MAGIC, 1],
-        };
+        let prefix = EventPacket::prefix(self.semi_sync, ack);
         let mut left = prefix.len() + event.len();
         let mut rest = event;
         let mut head = prefix;
@@ -52,8 +46,9 @@ impl Framer {
 
     /// The end of a dump that was asked not to wait (`BINLOG_DUMP_NON_BLOCK`).
     pub fn end(&mut self, out: &mut BytesMut) {
-        self.header(out, 5);
-        out.put_slice(&[EOF, 0, 0, 0, 0]);
+        let eof = EofPacket { warnings: 0, status: 0 }.to_bytes();
+        self.header(out, eof.len());
+        out.put_slice(&eof);
     }
 
     /// The sequence number of the next packet, for an ERR that ends the dump.
