@@ -11,7 +11,8 @@ use super::console::{Counters, read_counters};
 use crate::gtid::mariadb::BinlogState;
 use crate::gtid::{Gtid, GtidSet};
 use crate::ids::ServerId;
-use crate::net::admin::{self, Admin};
+use crate::net;
+use crate::net::admin::Admin;
 
 /// The largest value that the servers take; a source that nobody acknowledges waits for ever.
 const ENDLESS: &str = "18446744073709551615";
@@ -21,7 +22,7 @@ const POLL: Duration = Duration::from_millis(50);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("the source cannot be asked: {0}")]
-    Admin(#[from] admin::Error),
+    Admin(#[from] net::Error),
     #[error(transparent)]
     Refused(#[from] Refusal),
 }
@@ -34,8 +35,8 @@ pub enum Refusal {
     Behind { missing: GtidSet },
     #[error("the source and our binlog have different transactions under the same GTID {gtid}")]
     Different { gtid: Gtid },
-    #[error("the source no longer has the binlog that follows {after}: {reason}")]
-    Purged { after: String, reason: String },
+    #[error("the source cannot send what follows our binlog's end: {0}")]
+    Cannot(String),
     #[error("the source has server_id {0}, which is [replication] server_id: give one of them another")]
     OwnServerId(ServerId),
     #[error("the source's binary log is off: set log_bin in its configuration and restart it")]
@@ -58,22 +59,23 @@ pub struct Source {
 
 pub async fn read(admin: &mut Admin) -> Result<Source, Error> {
     let rows = admin
-        .rows(
+        .query(
             "SELECT @@global.server_id AS server_id, VERSION() AS version, @@global.gtid_domain_id AS domain, \
              @@global.log_bin AS log_bin, @@global.gtid_binlog_state AS state, @@global.read_only AS read_only",
         )
         .await?;
-    let row = rows.first().ok_or_else(|| admin::Error::Answer("no row of variables".into()))?;
-    if row.text("log_bin") != "1" {
+    let row = rows.first().ok_or_else(|| unexpected("no row of variables".to_owned()))?;
+    let text = |column: &str| row.text(column).unwrap_or_default();
+    if text("log_bin") != "1" {
         return Err(Refusal::NoBinlog.into());
     }
-    let number = |column: &str| row.text(column).parse::<u32>().map_err(|_| admin::Error::Answer(format!("{column} is '{}'", row.text(column))));
+    let number = |column: &str| text(column).parse::<u32>().map_err(|_| unexpected(format!("{column} is '{}'", text(column))));
     Ok(Source {
         server_id: ServerId(number("server_id")?),
-        version: row.text("version").to_owned(),
+        version: text("version").to_owned(),
         domain: number("domain")?,
-        state: row.text("state").parse().map_err(|_| admin::Error::Answer(format!("gtid_binlog_state is '{}'", row.text("state"))))?,
-        read_only: row.text("read_only") != "0",
+        state: text("state").parse().map_err(|_| unexpected(format!("gtid_binlog_state is '{}'", text("state"))))?,
+        read_only: text("read_only") != "0",
     })
 }
 
@@ -93,7 +95,7 @@ pub async fn end_old_dumps(admin: &mut Admin) -> Result<(), Error> {
     let mut killed = BTreeSet::new();
     loop {
         let rows = admin
-            .rows(
+            .query(
                 "SELECT ID AS id FROM information_schema.PROCESSLIST \
                  WHERE COMMAND LIKE 'Binlog Dump%' AND USER = SUBSTRING_INDEX(USER(), '@', 1)",
             )
@@ -102,7 +104,7 @@ pub async fn end_old_dumps(admin: &mut Admin) -> Result<(), Error> {
             break;
         }
         for row in &rows {
-            let id = row.text("id").to_owned();
+            let id = row.text("id").unwrap_or_default().to_owned();
             if killed.insert(id.clone()) {
                 tracing::info!(thread = %id, "ending an old dump of ours at the source");
                 // It may have left by itself meanwhile (ERR 1094).
@@ -110,7 +112,7 @@ pub async fn end_old_dumps(admin: &mut Admin) -> Result<(), Error> {
             }
         }
         if tokio::time::Instant::now() > deadline {
-            return Err(admin::Error::Answer("an old dump of ours at the source does not end after KILL".into()).into());
+            return Err(unexpected("an old dump of ours at the source does not end after KILL".to_owned()).into());
         }
         tokio::time::sleep(POLL).await;
     }
@@ -148,7 +150,7 @@ pub async fn open_for_writing(admin: &mut Admin) -> Result<(), Error> {
 async fn set_global(admin: &mut Admin, setting: &str) -> Result<(), Error> {
     match admin.execute(&format!("SET GLOBAL {setting}")).await {
         Ok(()) => Ok(()),
-        Err(error) if error.is_denied() => Err(Refusal::Denied(format!("SET GLOBAL {setting}: {error}")).into()),
+        Err(error) if matches!(error.server_code(), Some(1227 | 1044 | 1142)) => Err(Refusal::Denied(format!("SET GLOBAL {setting}: {error}")).into()),
         Err(error) => Err(error.into()),
     }
 }
@@ -161,4 +163,8 @@ pub async fn baseline(admin: &mut Admin) -> Result<Counters, Error> {
         return Err(Refusal::OtherSemiSync { count: counters.clients - 1 }.into());
     }
     Ok(counters)
+}
+
+fn unexpected(what: String) -> net::Error {
+    net::Error::Io(std::io::Error::other(what))
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::gtid::mariadb::Position;
-use crate::net::admin::{Admin, Login};
+use crate::net;
+use crate::net::admin::{Account, Admin};
 use crate::shutdown::Shutdown;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,9 +47,9 @@ enum Question {
 pub struct Console(mpsc::Sender<Question>);
 
 impl Console {
-    pub fn start(login: Login, shutdown: &Shutdown) -> Self {
+    pub fn start(account: Account, shutdown: &Shutdown) -> Self {
         let (sender, questions) = mpsc::channel(QUEUE);
-        let task = Task { login, admin: None, questions, shutdown: shutdown.clone() };
+        let task = Task { account, admin: None, questions, shutdown: shutdown.clone() };
         shutdown.spawn(task.run());
         Self(sender)
     }
@@ -76,7 +77,7 @@ impl Console {
 }
 
 struct Task {
-    login: Login,
+    account: Account,
     admin: Option<Admin>,
     questions: mpsc::Receiver<Question>,
     shutdown: Shutdown,
@@ -111,10 +112,10 @@ impl Task {
         }
     }
 
-    async fn answer(&mut self, batch: &mut Vec<Question>) -> Result<(), crate::net::admin::Error> {
+    async fn answer(&mut self, batch: &mut Vec<Question>) -> Result<(), net::Error> {
         let admin = match &mut self.admin {
             Some(admin) => admin,
-            none => none.insert(Admin::connect(&self.login, TIMEOUT).await?),
+            none => none.insert(Admin::connect(&self.account, TIMEOUT).await?),
         };
         let (mut counters, mut position) = (None, None);
         while let Some(question) = batch.last() {
@@ -150,11 +151,11 @@ impl Question {
     }
 }
 
-pub async fn read_counters(admin: &mut Admin) -> Result<Counters, crate::net::admin::Error> {
+pub async fn read_counters(admin: &mut Admin) -> Result<Counters, net::Error> {
     let mut counters = Counters::default();
-    for row in admin.rows("SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_master_%'").await? {
-        let value = row.text("Value");
-        match row.text("Variable_name").to_ascii_lowercase().as_str() {
+    for row in admin.query("SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_master_%'").await? {
+        let value = row.text("Value").unwrap_or_default();
+        match row.text("Variable_name").unwrap_or_default().to_ascii_lowercase().as_str() {
             "rpl_semi_sync_master_no_tx" => counters.no_tx = value.parse().unwrap_or_default(),
             "rpl_semi_sync_master_clients" => counters.clients = value.parse().unwrap_or_default(),
             "rpl_semi_sync_master_status" => counters.active = value.eq_ignore_ascii_case("ON"),
@@ -164,13 +165,13 @@ pub async fn read_counters(admin: &mut Admin) -> Result<Counters, crate::net::ad
     Ok(counters)
 }
 
-pub async fn read_position(admin: &mut Admin) -> Result<Position, crate::net::admin::Error> {
-    let rows = admin.rows("SELECT @@global.gtid_binlog_pos AS position").await?;
-    let text = rows.first().map(|row| row.text("position")).unwrap_or_default();
-    text.parse().map_err(|_| crate::net::admin::Error::Answer(format!("gtid_binlog_pos is '{text}'")))
+pub async fn read_position(admin: &mut Admin) -> Result<Position, net::Error> {
+    let rows = admin.query("SELECT @@global.gtid_binlog_pos AS position").await?;
+    let text = rows.first().and_then(|row| row.text("position")).unwrap_or_default();
+    text.parse().map_err(|_| net::Error::Io(std::io::Error::other(format!("gtid_binlog_pos is '{text}'"))))
 }
 
-async fn read_waits(admin: &mut Admin, victim: &Victim) -> Result<bool, crate::net::admin::Error> {
+async fn read_waits(admin: &mut Admin, victim: &Victim) -> Result<bool, net::Error> {
     let whom = match victim {
         Victim::Connection(id) => format!("ID = {id}"),
         Victim::Query(id) => format!("QUERY_ID = {id}"),
@@ -181,7 +182,7 @@ async fn read_waits(admin: &mut Admin, victim: &Victim) -> Result<bool, crate::n
         }
     };
     let rows = admin
-        .rows(&format!("SELECT COUNT(*) AS waiting FROM information_schema.PROCESSLIST WHERE {whom} AND STATE IN ({WAITING_STATES})"))
+        .query(&format!("SELECT COUNT(*) AS waiting FROM information_schema.PROCESSLIST WHERE {whom} AND STATE IN ({WAITING_STATES})"))
         .await?;
-    Ok(rows.first().is_some_and(|row| row.text("waiting") != "0"))
+    Ok(rows.first().is_some_and(|row| row.text("waiting") != Some("0")))
 }

@@ -81,9 +81,9 @@ impl Feed {
         }
     }
 
-    /// Whether a transaction has begun and not ended: if the source leaves now, it has to be cut.
-    pub fn in_transaction(&self) -> bool {
-        self.running.is_some() && matches!(self.phase, Phase::Storing)
+    /// Whether the source is still to be proven by its first transaction.
+    pub fn is_comparing(&self) -> bool {
+        matches!(self.phase, Phase::Comparing { .. })
     }
 
     pub fn packet<'a>(&mut self, payload: &'a [u8]) -> Result<Action<'a>, Error> {

@@ -34,9 +34,12 @@ use crate::ack::Acks;
 use crate::gtid::Gtid;
 use crate::gtid::mariadb::Position;
 use crate::ids::{Epoch, ServerId, ServerName, SourcePosition, StorePosition};
-use crate::net::admin::{Admin, Login};
+use crate::net::admin::{Account, Admin};
 use crate::net::{self, PacketReader, PacketWriter};
-use crate::protocol::replication::{BinlogDump, RegisterReplica, SemiSyncAck};
+use crate::protocol::binlog_dump::BinlogDump;
+use crate::protocol::err::ErrPacket;
+use crate::protocol::register_slave::RegisterSlave;
+use crate::protocol::semi_sync::Ack;
 use crate::shutdown::Shutdown;
 use crate::store::{self, Store, Writer};
 
@@ -51,7 +54,7 @@ use ledger::Ledger;
 #[derive(Clone, Debug)]
 pub struct Config {
     pub name: ServerName,
-    pub login: Login,
+    pub account: Account,
     /// `[replication] server_id`: what we register as at the source.
     pub server_id: ServerId,
     pub epoch: Epoch,
@@ -104,8 +107,6 @@ const DISK_RETRY: Duration = Duration::from_millis(500);
 const STEP: Duration = Duration::from_secs(10);
 /// Buffered events are written at the latest after this much; a transaction may be larger.
 const FLUSH_AT: usize = 1 << 20;
-/// Annotate events come along: the statement beside the row images.
-const SEND_ANNOTATE_ROWS: u16 = 2;
 
 /// Why one attach ended.
 #[derive(Debug, thiserror::Error)]
@@ -245,7 +246,7 @@ impl Capture {
         if *self.state.borrow() == State::Attached {
             self.state.send_replace(State::Connecting { reason: "attaching again".into() });
         }
-        let mut admin = Admin::connect(&self.config.login, STEP).await.map_err(|error| End::Lost(error.to_string()))?;
+        let mut admin = Admin::connect(&self.config.account, STEP).await.map_err(|error| End::Lost(error.to_string()))?;
         let source = attach::read(&mut admin).await?;
         if source.server_id == self.config.server_id {
             return Err(Refusal::OwnServerId(source.server_id).into());
@@ -254,13 +255,16 @@ impl Capture {
         attach::end_old_dumps(&mut admin).await?;
         attach::raise_gate(&mut admin).await?;
 
-        let last = self.store.last_transaction()?;
+        let last = self.store.before_last();
         let from = match &last {
             Some(last) => last.position_before.clone(),
-            None if self.store.executed().is_empty() => self.choose_base(&mut admin, &source).await?,
+            None if self.store.executed().is_empty() => self.choose_base(&source)?,
             None => self.store.end(),
         };
-        let expected = last.map(|last| Expected { gtid: last.gtid, digest: last.digest });
+        let expected = match last {
+            Some(last) => Some(Expected { digest: self.store.digest(&last)?, gtid: last.gtid }),
+            None => None,
+        };
         let link = Link::dump(&self.config, &from, expected, self.acks.permits()).await?;
         tracing::info!(source = %self.config.name, version = %source.version, %from, "attached to the source's dump");
         self.source.send_replace(Some(source));
@@ -269,19 +273,18 @@ impl Capture {
 
     /// An empty store begins at the source's present position: what is before it, replicas have to
     /// bring along. A source that never wrote is followed from its beginning.
-    async fn choose_base(&mut self, admin: &mut Admin, source: &Source) -> Result<Position, End> {
-        let position = console::read_position(admin).await.map_err(|error| End::Lost(error.to_string()))?;
-        self.writer.begin_base(&source.state);
-        Ok(position)
+    fn choose_base(&mut self, source: &Source) -> Result<Position, End> {
+        self.writer.begin_base(&source.state)?;
+        Ok(source.state.position())
     }
 
     async fn follow(&mut self, link: &mut Link, admin: &mut Admin, attempt: Attempt) -> Result<std::convert::Infallible, End> {
         // With an expected transaction the source is proven by its coming again; an empty store has
         // nothing to compare.
-        if link.feed.expects() {
-            while !link.verified {
+        if link.feed.is_comparing() {
+            while link.feed.is_comparing() {
                 tokio::select! {
-                    filled = tokio::time::timeout(STEP, link.reader.fill()) => filled.map_err(|_| End::Lost("the dump does not start".into()))??,
+                    filled = tokio::time::timeout(STEP, link.reader.ready()) => filled.map_err(|_| End::Lost("the dump does not start".into()))??,
                     () = self.shutdown.cancelled() => return Err(End::Shutdown),
                 }
                 self.take(link)?;
@@ -302,7 +305,7 @@ impl Capture {
         tokio::pin!(opening);
         let mut open = false;
         let mut suspicion = self.guard.changes();
-        let mut failure = self.store.failure();
+        let mut disk = tokio::time::interval(DISK_RETRY);
         let mut silence = tokio::time::interval(self.config.heartbeat);
         silence.reset();
         let mut heard = true;
@@ -312,19 +315,15 @@ impl Capture {
             tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => return Err(End::Shutdown),
-                Ok(()) = failure.changed() => {
-                    let reason = failure.borrow_and_update().clone();
-                    if let Some(reason) = reason {
-                        return Err(End::Store(store::Error::Sync(reason)));
-                    }
-                }
+                // A failed fsync shows at the next flush; with nothing to write it has to be asked for.
+                _ = disk.tick() => self.flush(link).await?,
                 Ok(()) = suspicion.changed() => {
                     if self.guard.is_suspected_since(attempt) {
                         return Err(End::Lost("attaching again, since a commit may have returned un-acknowledged at the source".into()));
                     }
                 }
                 Ok(()) = link.permits.changed() => {}
-                filled = link.reader.fill() => {
+                filled = link.reader.ready() => {
                     filled?;
                     heard = true;
                     self.take(link)?;
@@ -349,12 +348,13 @@ impl Capture {
     /// Everything that has arrived whole.
     fn take(&mut self, link: &mut Link) -> Result<(), End> {
         let mut bytes = 0;
-        while let Some(packet) = link.reader.buffered()? {
-            bytes += packet.len();
-            if let Some(refusal) = refusal(packet) {
-                return Err(refusal);
+        while let Some(packet) = link.reader.try_next()? {
+            let payload = packet.payload;
+            bytes += payload.len();
+            if let Some(end) = end_of_dump(payload) {
+                return Err(end);
             }
-            match link.feed.packet(packet).map_err(broken)? {
+            match link.feed.packet(payload).map_err(broken)? {
                 Action::Nothing => {}
                 Action::Format(event) => self.writer.source_format(event)?,
                 Action::Append(event) => self.writer.append(event)?,
@@ -367,7 +367,6 @@ impl Capture {
                     }
                 }
                 Action::Verified { position, ack_wanted } => {
-                    link.verified = true;
                     if ack_wanted {
                         link.ledger.wanted(self.store.marks().borrow().written, position);
                     }
@@ -394,7 +393,7 @@ impl Capture {
                     }
                     return Ok(());
                 }
-                Err(error) if error.is_retryable() => {
+                Err(error @ store::Error::DiskFull { .. }) => {
                     if !std::mem::replace(&mut stalled, true) {
                         tracing::error!(%error, "our binlog cannot be written; commits wait");
                         self.state.send_replace(State::Stalled { reason: error.to_string() });
@@ -418,6 +417,20 @@ fn broken(error: feed::Error) -> End {
     }
 }
 
+/// The source ends a dump with an ERR (1236: it lacks what we ask for) or, shutting down, with EOF.
+fn end_of_dump(payload: &[u8]) -> Option<End> {
+    const ER_MASTER_FATAL: u16 = 1236;
+    match payload.first() {
+        Some(&ErrPacket::FIRST) => Some(match ErrPacket::parse(payload) {
+            Ok(error) if error.code == ER_MASTER_FATAL => End::Refused(Refusal::Cannot(error.message)),
+            Ok(error) => End::Lost(format!("the source ended the dump: {error}")),
+            Err(error) => End::Lost(error.to_string()),
+        }),
+        Some(0xfe) if payload.len() < 9 => Some(End::Lost("the source ended the dump".into())),
+        _ => None,
+    }
+}
+
 /// One dump connection.
 struct Link {
     reader: PacketReader,
@@ -425,29 +438,37 @@ struct Link {
     feed: Feed,
     ledger: Ledger,
     permits: watch::Receiver<Option<crate::ack::AckPermit>>,
-    verified: bool,
 }
 
 impl Link {
     /// Logs in, says what a MariaDB replica says, and asks for everything after `from`.
     async fn dump(config: &Config, from: &Position, expected: Option<Expected>, permits: watch::Receiver<Option<crate::ack::AckPermit>>) -> Result<Self, End> {
-        let lost = |_| End::Lost("the source does not answer the dump's login".into());
-        let (mut reader, mut writer) = tokio::time::timeout(STEP, net::login(&config.login)).await.map_err(lost)??;
-        for statement in [
-            format!("SET @master_heartbeat_period={}", config.heartbeat.as_nanos() / 2),
-            "SET @master_binlog_checksum=@@global.binlog_checksum".to_owned(),
-            "SET @mariadb_slave_capability=4".to_owned(),
-            format!("SET @slave_connect_state='{from}'"),
-            "SET @slave_gtid_strict_mode=1".to_owned(),
-            "SET @rpl_semi_sync_slave=1".to_owned(),
-        ] {
-            tokio::time::timeout(STEP, net::command(&mut reader, &mut writer, &net::query(&statement))).await.map_err(lost)??;
-        }
-        let register = RegisterReplica { server_id: config.server_id, ..RegisterReplica::default() };
-        tokio::time::timeout(STEP, net::command(&mut reader, &mut writer, &register.encode())).await.map_err(lost)??;
-        let dump = BinlogDump { position: 4, flags: SEND_ANNOTATE_ROWS, server_id: config.server_id, file: String::new() };
-        writer.command(&dump.encode()).await?;
-        Ok(Self { reader, writer, feed: Feed::new(true, expected), ledger: Ledger::default(), permits, verified: false })
+        let Account { address, user, password } = &config.account;
+        let login = async {
+            let (mut stream, _) = net::login::connect_and_login(address, user, password, STEP).await?;
+            for statement in [
+                // Twice as often as silence is taken for death.
+                format!("SET @master_heartbeat_period={}", config.heartbeat.as_nanos() / 2),
+                "SET @master_binlog_checksum=@@global.binlog_checksum".to_owned(),
+                "SET @mariadb_slave_capability=4".to_owned(),
+                format!("SET @slave_connect_state='{from}'"),
+                "SET @slave_gtid_strict_mode=1".to_owned(),
+                "SET @rpl_semi_sync_slave=1".to_owned(),
+            ] {
+                stream.execute(&statement).await?;
+            }
+            let mut command = Vec::new();
+            RegisterSlave::new(config.server_id).write(&mut command);
+            stream.command(&command).await?;
+            stream.expect_ok().await?;
+            command.clear();
+            // By GTID: no file, the first position.
+            BinlogDump { position: 4, flags: BinlogDump::SEND_ANNOTATE_ROWS, server_id: config.server_id, file: Vec::new() }.write(&mut command);
+            stream.command(&command).await?;
+            Ok::<_, net::Error>(stream.into_halves())
+        };
+        let (reader, writer) = tokio::time::timeout(STEP, login).await.map_err(|_| End::Lost("the source does not answer the dump's login".into()))??;
+        Ok(Self { reader, writer, feed: Feed::new(true, expected), ledger: Ledger::default(), permits })
     }
 
     /// **May this ack go out?** Here, and nowhere else, acks leave for the source.
@@ -465,8 +486,11 @@ impl Link {
     }
 
     async fn send(&mut self, position: &SourcePosition) -> Result<(), End> {
-        let ack = SemiSyncAck { file: position.file.to_string(), offset: position.offset };
-        match tokio::time::timeout(STEP, self.writer.packet(0, &ack.encode())).await {
+        let mut ack = Vec::with_capacity(64);
+        Ack { position: position.offset, file: position.file.as_bytes() }.write(&mut ack);
+        // Another sequence number than 0 and the source ignores it.
+        self.writer.set_sequence(0);
+        match tokio::time::timeout(STEP, self.writer.write(&ack)).await {
             Ok(sent) => Ok(sent?),
             Err(_) => Err(End::Lost("the source does not take our acknowledgement".into())),
         }

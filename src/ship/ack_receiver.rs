@@ -6,7 +6,7 @@ use super::Ship;
 use super::connection::Error;
 use super::progress::{Entered, Identity};
 use crate::ids::{Level, StorePosition};
-use crate::net::PacketReader;
+use crate::net::{self, PacketReader};
 use crate::protocol::Command;
 use crate::protocol::semi_sync::Ack;
 use crate::store;
@@ -30,16 +30,19 @@ impl AckReceiver {
     /// Receives until the replica leaves. Cancel-safe: what was read stays in the reader.
     pub async fn run(&mut self, ship: &Ship, shared: &Mutex<Shared>, row: &Entered) -> Result<(), Error> {
         loop {
-            if !self.reader.fill().await? {
-                return Ok(());
+            match self.reader.ready().await {
+                Ok(()) => {}
+                Err(net::Error::Closed) => return Ok(()),
+                Err(error) => return Err(error.into()),
             }
-            while let Some(packet) = self.reader.buffered()? {
+            while let Some(packet) = self.reader.try_next()? {
+                let packet = packet.payload;
                 // COM_QUIT, from a tool that has seen enough.
                 if packet == [Command::QUIT.0] {
                     return Ok(());
                 }
                 let ack = Ack::parse(packet).map_err(|error| Error::Peer(format!("not an acknowledgement: {error}")))?;
-                let Some(file) = store::file_number(ack.file) else {
+                let Some(file) = std::str::from_utf8(ack.file).ok().and_then(store::file_number) else {
                     return Err(Error::Peer(format!("an acknowledgement for the unknown file '{}'", String::from_utf8_lossy(ack.file))));
                 };
                 let position = StorePosition::new(file, ack.position);

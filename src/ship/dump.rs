@@ -3,25 +3,19 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
+use super::Ship;
 use super::ack_receiver::{AckReceiver, Shared};
 use super::connection::Error;
 use super::framer::Framer;
 use super::progress::{Entered, Identity, Progress};
-use super::questions::{Asked, Checksum};
-use super::{Ship, questions};
-use crate::event::heartbeat::Heartbeat;
-use crate::event::rotate::Rotate;
-use crate::event::{self, EventType};
-use crate::gtid::Gtid;
+use super::questions::Asked;
+use crate::gtid::mariadb::Position;
 use crate::ids::{ServerId, ServerName, StorePosition};
 use crate::net::PacketWriter;
-use crate::protocol::err::ErrPacket;
-use crate::protocol::replication::BinlogDump;
-use crate::store::{Batch, file_name};
+use crate::protocol::binlog_dump::BinlogDump;
+use crate::store::{Batch, Place, Reader};
 
 /// One batch is at most about this much; a single event may be larger.
 const BATCH: usize = 256 * 1024;
@@ -29,9 +23,6 @@ const BATCH: usize = 256 * 1024;
 const STUCK: Duration = Duration::from_secs(60);
 /// Beyond this distance to the end a batch may come from the disk, not from the page cache.
 const FAR_BEHIND: u64 = 4 << 20;
-/// `BINLOG_DUMP_NON_BLOCK`: end at the end.
-const NON_BLOCK: u16 = 1;
-const GTIDS_SHOWN: usize = 5;
 
 /// Everything about one dump connection that does not change while it runs.
 pub(super) struct Stream<'a> {
@@ -43,7 +34,7 @@ pub(super) struct Stream<'a> {
     pub registered: bool,
     pub asked: Asked,
     pub request: BinlogDump,
-    pub writer: PacketWriter,
+    pub outbox: Outbox,
     pub ack_receiver: AckReceiver,
 }
 
@@ -69,7 +60,7 @@ impl Drop for Attendance<'_> {
 }
 
 pub(super) async fn send(stream: Stream<'_>, from: StorePosition, row: Entered) -> Result<(), Error> {
-    let Stream { ship, identity, server_id, registered, asked, request, mut writer, mut ack_receiver, .. } = stream;
+    let Stream { ship, identity, server_id, registered, asked, request, outbox, mut ack_receiver, .. } = stream;
     if identity.listed {
         // What it asks for is what it still has, whatever it acknowledged before (promise 4).
         ship.acks.reconnected(&identity.name, from);
@@ -78,9 +69,9 @@ pub(super) async fn send(stream: Stream<'_>, from: StorePosition, row: Entered) 
     let _attendance = identity.listed.then(|| Attendance { ship, name: identity.name.clone(), row: &row });
     row.update(|reader| reader.progress = Progress::Streaming { sent: from });
     let shared = Mutex::new(Shared { identity, sent: from });
-    let mut sender = Sender { ship, server_id, registered, asked, request, shared: &shared, row: &row, framer: None, out: BytesMut::new() };
+    let mut sender = Sender { ship, server_id, registered, from, asked, request, shared: &shared, row: &row, outbox, passing: false };
     tokio::select! {
-        sent = sender.run(&mut writer, from) => sent,
+        sent = sender.run() => sent,
         received = ack_receiver.run(ship, &shared, &row) => received,
     }
 }
@@ -89,66 +80,119 @@ struct Sender<'a> {
     ship: &'a Ship,
     server_id: ServerId,
     registered: bool,
+    from: StorePosition,
     asked: Asked,
     request: BinlogDump,
     shared: &'a Mutex<Shared>,
     row: &'a Entered,
-    framer: Option<Framer>,
-    out: BytesMut,
+    outbox: Outbox,
+    /// In a transaction that the reader has already (several domains that are not equally far).
+    passing: bool,
 }
 
 impl Sender<'_> {
-    async fn run(&mut self, writer: &mut PacketWriter, from: StorePosition) -> Result<(), Error> {
+    async fn run(&mut self) -> Result<(), Error> {
         let store = self.ship.store.clone();
         let mut marks = store.marks();
         let mut released = self.ship.acks.released();
         let mut roster = self.ship.roster.clone();
         let generation = marks.borrow().generation;
-        let mut reader = store.reader(from)?;
-        let mut batch = Batch::default();
-        self.begin(&reader.format()?, from);
-        self.write(writer).await?;
+        let mut reader = store.reader(self.from)?;
+        let mut batch = Batch::new();
+        self.outbox.rotate(self.from);
+        self.outbox.flush().await?;
         loop {
             let now = *marks.borrow_and_update();
             released.borrow_and_update();
             roster.borrow_and_update();
-            let sent = self.shared.lock().sent;
-            if now.generation != generation && sent > now.synced_at_cut {
-                // What it got beyond the cut comes again in another file; it has to ask anew.
-                return Err(Error::Peer("our binlog goes on in a new file after a failed fsync; the replica connects again".into()));
+            if now.generation != generation {
+                // What it got beyond the cut comes again under other positions; it has to ask anew.
+                return Err(Error::Peer("our binlog goes on in a new file after a failed fsync; the reader has to connect again".into()));
             }
             let votes = self.identify();
             let limit = if votes { now.written } else { visible_to_readers(self.ship) };
-            if sent < limit {
-                // Away from the end a batch may come from the disk, and that must not stop other tasks.
-                let far = sent.file != limit.file || limit.offset - sent.offset > FAR_BEHIND;
-                (reader, batch) = read(reader, batch, limit, far).await?;
-                let end = self.frame(&batch, limit, votes);
-                self.shared.lock().sent = end;
-                self.row.update(|row| row.progress = Progress::Streaming { sent: end });
-                self.write(writer).await?;
+            (reader, batch) = read(reader, batch, limit).await?;
+            if !batch.is_empty() {
+                self.frame(&batch, votes)?;
+                let sent = reader.position();
+                // Before it can be acknowledged.
+                self.shared.lock().sent = sent;
+                self.row.update(|row| row.progress = Progress::Streaming { sent });
+                self.outbox.flush().await?;
                 continue;
             }
-            if self.request.flags & NON_BLOCK != 0 {
-                self.framer().end_into();
-                return self.write(writer).await;
+            if self.request.flags & BinlogDump::NON_BLOCK != 0 {
+                self.outbox.end();
+                return self.outbox.flush().await;
             }
-            let heartbeat = async {
-                match self.asked.heartbeat {
-                    Some(every) => tokio::time::sleep(every).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let heartbeat = self.asked.heartbeat;
             // Every arm is cancel-safe: watches and a timer.
             tokio::select! {
                 _ = marks.changed() => {}
                 _ = released.changed(), if !votes => {}
                 _ = roster.changed() => {}
-                () = heartbeat => {
-                    self.heartbeat(sent);
-                    self.write(writer).await?;
+                () = tokio::time::sleep(heartbeat.unwrap_or(STUCK)), if heartbeat.is_some() => {
+                    self.outbox.heartbeat(reader.position());
+                    self.outbox.flush().await?;
                 }
             }
         }
     }
+
+    /// Who it is may change while it is connected: `doctor --fix` made a voter of it, or a restart of
+    /// its server took the vote away.
+    fn identify(&mut self) -> bool {
+        let mut shared = self.shared.lock();
+        if self.registered {
+            let identity = self.ship.identify(self.server_id);
+            if identity != shared.identity {
+                self.row.update(|row| row.identity = identity.clone());
+                shared.identity = identity;
+            }
+        }
+        shared.identity.votes
+    }
+
+    fn frame(&mut self, batch: &Batch, votes: bool) -> Result<(), Error> {
+        // One ack for the whole batch: a replica that syncs its relay log does so once.
+        let last = batch.iter().filter(|(event, _)| matches!(event.place, Place::End(_))).map(|(event, _)| event.end).last();
+        for (event, bytes) in batch.iter() {
+            match &event.place {
+                Place::Head => self.outbox.head(event.kind, event.end, self.from, bytes)?,
+                Place::Start(gtid) => {
+                    self.passing = self.asked.connect_state.as_ref().is_some_and(|state| has(state, gtid));
+                    if !self.passing {
+                        self.outbox.event(bytes, false);
+                    }
+                }
+                Place::Inside if self.passing => {}
+                Place::Inside => self.outbox.event(bytes, false),
+                Place::End(_) if std::mem::take(&mut self.passing) => self.outbox.rotate(event.end),
+                Place::End(_) => self.outbox.event(bytes, votes && Some(event.end) == last),
+                Place::Tail => self.outbox.tail(event.kind, bytes),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn has(state: &Position, gtid: &crate::gtid::Gtid) -> bool {
+    gtid.mariadb().is_some_and(|gtid| state.contains(gtid))
+}
+
+/// The next batch up to `limit`; away from the end on a thread for blocking work, since it may come
+/// from the disk.
+async fn read(mut reader: Reader, mut batch: Batch, limit: StorePosition) -> Result<(Reader, Batch), Error> {
+    let at = reader.position();
+    let near = at.file == limit.file && limit.offset.saturating_sub(at.offset) < FAR_BEHIND;
+    if near || limit <= at {
+        reader.next_batch(limit, BATCH, &mut batch)?;
+        return Ok((reader, batch));
+    }
+    tokio::task::spawn_blocking(move || {
+        reader.next_batch(limit, BATCH, &mut batch)?;
+        Ok((reader, batch))
+    })
+    .await
+    .map_err(|_| Error::Peer("reading our binlog failed".into()))?
 }

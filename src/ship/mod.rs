@@ -21,6 +21,7 @@ mod ack_receiver;
 mod connection;
 mod dump;
 mod framer;
+mod outbox;
 mod progress;
 mod questions;
 mod start;
@@ -31,12 +32,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::ack::Acks;
 use crate::ids::ServerId;
+use crate::net::listener::{Listeners, Peer};
+use crate::net::stream::Stream;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 
@@ -95,19 +98,15 @@ impl Ship {
     }
 
     /// Accepts until shutdown.
-    pub async fn listen(self: Arc<Self>, listener: TcpListener) {
+    pub async fn listen(self: Arc<Self>, listeners: Listeners) {
         loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+            let (stream, peer) = tokio::select! {
+                // Cancel-safe.
+                accepted = listeners.accept() => accepted,
                 () = self.shutdown.cancelled() => return,
             };
-            match accepted {
-                Ok((stream, peer)) => self.clone().serve(stream, peer),
-                Err(error) => {
-                    // Out of descriptors: the listener itself is fine.
-                    tracing::warn!(%error, "a connection to the replication port was not accepted");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-                }
+            if let (Stream::Tcp(stream), Peer::Tcp(peer)) = (stream, peer) {
+                self.clone().serve(stream, peer);
             }
         }
     }

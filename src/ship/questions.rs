@@ -52,7 +52,7 @@ pub enum Answer {
     Rows { columns: Vec<&'static str>, rows: Vec<Vec<String>> },
     /// `KILL n`: STOP SLAVE opens a second connection to end the first.
     Kill(u32),
-    Error { code: u16, state: &'static str, message: String },
+    Error { code: u16, state: &'static [u8; 5], message: String },
 }
 
 /// Answers one COM_QUERY of a replication connection, noting what it sets.
@@ -88,7 +88,7 @@ pub fn answer(asked: &mut Asked, statement: &str, facts: &Facts) -> Answer {
         "select @@global.gtid_binlog_pos" | "select @@gtid_binlog_pos" => one("@@gtid_binlog_pos", facts.end.2.clone()),
         _ if text.starts_with("select binlog_gtid_pos(") => Answer::Error {
             code: 1236,
-            state: "HY000",
+            state: b"HY000",
             message: "ackline: a replica follows this port by GTID: run CHANGE MASTER TO MASTER_USE_GTID=slave_pos on it".to_owned(),
         },
         _ => unknown(statement),
@@ -144,14 +144,14 @@ fn variable(name: &str, value: String) -> Answer {
 }
 
 fn invalid(name: &str, value: &str) -> Answer {
-    Answer::Error { code: 1231, state: "42000", message: format!("ackline: variable '{}' can't be set to the value of '{value}'", name.trim()) }
+    Answer::Error { code: 1231, state: b"42000", message: format!("ackline: variable '{}' can't be set to the value of '{value}'", name.trim()) }
 }
 
 fn unknown(statement: &str) -> Answer {
     let shown: String = statement.chars().take(80).collect();
     Answer::Error {
         code: 1235,
-        state: "42000",
+        state: b"42000",
         message: format!("ackline: the replication port answers what replicas and dump tools ask, not '{shown}'; for SQL use the application port"),
     }
 }

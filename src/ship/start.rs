@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::connection::Error;
 use super::dump::{self, Stream};
 use super::progress::{Entered, Progress, Reader};
+use crate::gtid::Gtid;
 use crate::gtid::mariadb::Position;
 use crate::ids::StorePosition;
 use crate::store::{Located, file_number};
@@ -37,6 +38,7 @@ pub(super) async fn run(mut stream: Stream<'_>) -> Result<(), Error> {
 async fn by_gtid(stream: &mut Stream<'_>, position: &Position, row: &Entered) -> Result<StorePosition, Error> {
     let mut marks = stream.ship.store.marks();
     let mut held = false;
+    let mut held_in = StorePosition::ZERO;
     loop {
         marks.borrow_and_update();
         let store = stream.ship.store.clone();
@@ -51,18 +53,22 @@ async fn by_gtid(stream: &mut Stream<'_>, position: &Position, row: &Entered) ->
                 return Ok(from);
             }
             Located::Ahead { missing } => Progress::Held {
-                reason: format!("it has {}, which our binlog lacks; it goes on by itself once capture or a failover has settled it", dump::listed(&missing)),
+                reason: format!("it has {}, which our binlog lacks; it goes on by itself once capture or a failover has settled it", listed(&missing)),
             },
-            Located::Diverged { missing } => Progress::Refused {
-                reason: format!("it has {}, which our binlog passed by: another history, set this replica up anew", dump::listed(&missing)),
+            Located::Diverged { theirs: missing } => Progress::Refused {
+                reason: format!("it has {}, which our binlog passed by: another history, set this replica up anew", listed(&missing)),
             },
-            Located::Purged { first } => Progress::Refused {
-                reason: format!("it stands at '{position}', our oldest file begins at '{first}': set this replica up anew from a copy of the source"),
+            Located::Purged { gone, .. } => Progress::Refused {
+                reason: format!("it stands at '{position}' and needs what follows, but {gone} is before the beginning of our binlog: set this replica up anew from a copy of the source"),
             },
         };
+        // The file in which heartbeats place it; it is told another one when its dump begins.
+        let place = StorePosition::new(marks.borrow().written.file, 0);
         if !held {
             tracing::warn!(server = %stream.identity.name, at = %position, ?progress, "held");
-            stream.begin_hold().await?;
+            held_in = place;
+            stream.outbox.rotate(held_in);
+            stream.outbox.flush().await?;
         }
         held = true;
         row.update(|reader| reader.progress = progress.clone());
@@ -71,7 +77,10 @@ async fn by_gtid(stream: &mut Stream<'_>, position: &Position, row: &Entered) ->
         tokio::select! {
             // Cancel-safe: a watch and a timer.
             _ = marks.changed() => {}
-            () = tokio::time::sleep_until(heartbeat) => stream.held_heartbeat().await?,
+            () = tokio::time::sleep_until(heartbeat) => {
+                stream.outbox.heartbeat(held_in);
+                stream.outbox.flush().await?;
+            }
         }
     }
 }
@@ -79,15 +88,30 @@ async fn by_gtid(stream: &mut Stream<'_>, position: &Position, row: &Entered) ->
 /// Tools name a file and an offset (`mariadb-binlog --read-from-remote-server`).
 async fn by_file(stream: &mut Stream<'_>) -> Result<StorePosition, Error> {
     let files = stream.ship.store.files();
-    let wanted = if stream.request.file.is_empty() { files.first().map(|file| file.number) } else { file_number(&stream.request.file) };
+    let wanted = if stream.request.file.is_empty() { files.first().map(|file| file.number) } else { std::str::from_utf8(&stream.request.file).ok().and_then(file_number) };
     let known = wanted.filter(|number| files.iter().any(|file| file.number == *number));
     let Some(number) = known else {
-        return stream.refuse("Could not find first log file name in binary log index file").await;
+        return refuse(stream, "Could not find first log file name in binary log index file").await;
     };
     let offset = u64::from(stream.request.position).max(4);
     let from = StorePosition::new(number, offset);
     if from > dump::visible_to_readers(stream.ship) {
-        return stream.refuse("Client requested source to start replication from position > file size").await;
+        return refuse(stream, "Client requested source to start replication from position > file size").await;
     }
     Ok(from)
+}
+
+async fn refuse<T>(stream: &mut Stream<'_>, message: &str) -> Result<T, Error> {
+    stream.outbox.refuse(message).await?;
+    Err(Error::Peer(message.to_owned()))
+}
+
+/// The first few, and how many more.
+fn listed(gtids: &[Gtid]) -> String {
+    const SHOWN: usize = 5;
+    let mut text = gtids.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if gtids.len() > SHOWN {
+        text.push_str(&format!(" and {} more", gtids.len() - SHOWN));
+    }
+    text
 }
