@@ -48,7 +48,7 @@ pub struct App {
     pub guard: Arc<Guard>,
     pub ship: Arc<Ship>,
     pub servers: Arc<roster::Servers>,
-    pub sessions: session::Registry,
+    pub sessions: session::Shared,
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     pub log_level: Box<dyn Fn(&str) + Send + Sync>,
     pub epoch: Epoch,
@@ -133,7 +133,7 @@ async fn start(
         capture: view.clone(),
     });
     let session_config = session::Config { login_hold: config.hold, ..session::Config::default() };
-    let sessions = session::Registry::new();
+    let sessions = session::Shared { gate, config: Arc::new(session_config), metrics: session::Metrics::default(), registry: session::Registry::new() };
     let app = Arc::new(App {
         path: path.to_owned(),
         config: arc_swap::ArcSwap::from_pointee(config),
@@ -152,7 +152,7 @@ async fn start(
 
     capture_thread(capture, shutdown)?;
     shutdown.spawn(ship.listen(replication));
-    shutdown.spawn(session::listen(mysql, gate, session_config, sessions, shutdown.clone()));
+    shutdown.spawn(session::serve(mysql, sessions, shutdown.clone()));
     for listener in admin_listeners {
         let backend: Arc<dyn admin::Backend> = Arc::new(backend::AppBackend(app.clone()));
         let ending = shutdown.clone();

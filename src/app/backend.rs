@@ -52,7 +52,7 @@ impl Backend for AppBackend {
                 synced_position: acks.synced.to_string(),
                 released_position: acks.released.to_string(),
             },
-            sessions: app.sessions.list().len(),
+            sessions: app.sessions.registry.len(),
             hold,
             waiting: waiting(&acks, &readers, &app.health()),
             degraded_commits: DegradedCommits { total: acks.degraded_total, unconfirmed: acks.degraded_commits.iter().map(ToString::to_string).collect() },
@@ -75,7 +75,7 @@ impl Backend for AppBackend {
         let app = &self.0;
         let acks = app.acks.snapshot();
         let gauge = |name: &'static str, value: f64| metrics::gauge!(name).set(value);
-        gauge("ackline_sessions", app.sessions.list().len() as f64);
+        gauge("ackline_sessions", app.sessions.registry.len() as f64);
         gauge("ackline_commits_waiting", acks.waiting as f64);
         gauge("ackline_commit_oldest_wait_seconds", acks.oldest_wait.unwrap_or_default().as_secs_f64());
         gauge("ackline_degraded", f64::from(u8::from(acks.degraded)));
