@@ -15,7 +15,6 @@ use crate::gtid::mariadb::Position;
 use crate::ids::ServerName;
 use crate::net;
 use crate::net::admin::{Account, Admin};
-use crate::shutdown::Shutdown;
 
 /// How long one question stands, in seconds: a shutdown and a vanished replica are noticed within it.
 const STANDS: u32 = 1;
@@ -36,20 +35,10 @@ pub struct Question<R> {
     pub report: R,
 }
 
-impl<R: FnMut(&ServerName, Position) + Send + 'static> Question<R> {
-    /// Asks until shutdown, or until one of the two watches has no sender any more.
-    pub fn start(self, shutdown: &Shutdown) {
-        let token = shutdown.clone();
-        shutdown.spawn(async move {
-            tokio::select! {
-                // Dropping it in mid-question drops the connection; there is no other state.
-                () = self.run() => {}
-                () = token.cancelled() => {}
-            }
-        });
-    }
-
-    async fn run(mut self) {
+impl<R: FnMut(&ServerName, Position)> Question<R> {
+    /// Asks until one of the two watches has no sender any more. May be dropped at any moment: the
+    /// connection goes with it, and there is no other state.
+    pub async fn run(mut self) {
         let mut retry = FIRST_RETRY;
         // Ends when nobody is there to want anything.
         while self.counts.wait_for(|counts| *counts).await.is_ok() {
