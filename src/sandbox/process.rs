@@ -255,11 +255,7 @@ mod tests {
         let folder = Folder { root };
         // A shell that looks like a server of the folder, and will not go.
         let script = folder.root.join("mariadbd");
-        fs::write(
-            &script,
-            "trap '' TERM\necho ready\nread line\n",
-        )
-        .unwrap();
+        fs::write(&script, "trap '' TERM\necho ready\nread line\n").unwrap();
         let mut child = std::process::Command::new("sh")
             .arg(&script)
             .arg(option("--defaults-file=", &folder.root.join("a/my.cnf")))
