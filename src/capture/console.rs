@@ -26,6 +26,8 @@ pub enum Victim {
     Connection(u64),
     Query(u64),
     User(String),
+    /// It cannot be told from the statement: anyone.
+    Anyone,
 }
 
 /// The semi-sync counters by which commits that slipped past the gate are found.
@@ -174,6 +176,7 @@ pub async fn read_position(admin: &mut Admin) -> Result<Position, net::Error> {
 async fn read_waits(admin: &mut Admin, victim: &Victim) -> Result<bool, net::Error> {
     let whom = match victim {
         Victim::Connection(id) => format!("ID = {id}"),
+        Victim::Anyone => "TRUE".to_owned(),
         Victim::Query(id) => format!("QUERY_ID = {id}"),
         // Hexadecimal, so that no quoting mode can make more of it.
         Victim::User(user) => {

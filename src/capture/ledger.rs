@@ -35,9 +35,6 @@ impl Ledger {
         ack
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
 }
 
 #[cfg(test)]
@@ -58,6 +55,6 @@ mod tests {
         assert_eq!(ledger.due(StorePosition::new(1, 399)), Some(theirs(30)));
         assert_eq!(ledger.due(StorePosition::new(1, 399)), None, "an ack is sent once");
         assert_eq!(ledger.due(StorePosition::new(2, 0)), Some(theirs(40)));
-        assert!(ledger.is_empty());
+        assert!(ledger.waiting.is_empty());
     }
 }

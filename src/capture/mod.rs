@@ -31,9 +31,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::ack::Acks;
-use crate::gtid::Gtid;
 use crate::gtid::mariadb::Position;
-use crate::ids::{Epoch, ServerId, ServerName, SourcePosition, StorePosition};
+use crate::ids::{Epoch, ServerId, ServerName, SourcePosition};
 use crate::net::admin::{Account, Admin};
 use crate::net::{self, PacketReader, PacketWriter};
 use crate::protocol::binlog_dump::BinlogDump;

@@ -1,26 +1,23 @@
 //! The stream of events to one reader.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+
 
 use parking_lot::Mutex;
 
 use super::Ship;
 use super::ack_receiver::{AckReceiver, Shared};
 use super::connection::Error;
-use super::framer::Framer;
+use super::outbox::Outbox;
 use super::progress::{Entered, Identity, Progress};
 use super::questions::Asked;
 use crate::gtid::mariadb::Position;
 use crate::ids::{ServerId, ServerName, StorePosition};
-use crate::net::PacketWriter;
 use crate::protocol::binlog_dump::BinlogDump;
 use crate::store::{Batch, Place, Reader};
 
 /// One batch is at most about this much; a single event may be larger.
 const BATCH: usize = 256 * 1024;
-/// A reader that takes nothing for this long is gone or hopeless; it comes again.
-const STUCK: Duration = Duration::from_secs(60);
 /// Beyond this distance to the end a batch may come from the disk, not from the page cache.
 const FAR_BEHIND: u64 = 4 << 20;
 
@@ -131,7 +128,7 @@ impl Sender<'_> {
                 _ = marks.changed() => {}
                 _ = released.changed(), if !votes => {}
                 _ = roster.changed() => {}
-                () = tokio::time::sleep(heartbeat.unwrap_or(STUCK)), if heartbeat.is_some() => {
+                () = tokio::time::sleep(heartbeat.unwrap_or_default()), if heartbeat.is_some() => {
                     self.outbox.heartbeat(reader.position());
                     self.outbox.flush().await?;
                 }
