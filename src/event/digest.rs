@@ -32,7 +32,9 @@ impl Digester {
             Some(EventType::GTID) => body.get(..12).unwrap_or(body),
             Some(EventType::XID) => &[],
             // Thread id (4) and execution time (4) come first.
-            Some(EventType::QUERY) => body.get(8..).unwrap_or(body),
+            Some(
+                EventType::QUERY | EventType::QUERY_COMPRESSED | EventType::EXECUTE_LOAD_QUERY,
+            ) => body.get(8..).unwrap_or(body),
             _ => body,
         };
         // With its length in front no two lists of events make the same bytes.

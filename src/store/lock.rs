@@ -11,7 +11,7 @@ use super::Error;
 /// Held as long as it lives; the kernel lets go of it with the process, however that ends.
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
-    _file: File,
+    file: File,
 }
 
 impl DirectoryLock {
@@ -24,11 +24,19 @@ impl DirectoryLock {
             .open(&path)
             .map_err(|source| Error::io("open", &path, source))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(Errno::WOULDBLOCK) => Err(Error::Locked {
                 dir: dir.to_owned(),
             }),
             Err(errno) => Err(Error::io("lock", &path, errno.into())),
         }
+    }
+}
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // Closing alone would leave the lock to a child that was just forked and has not yet closed
+        // its copy of the descriptor.
+        let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }

@@ -209,6 +209,7 @@ impl Store {
         .run()?;
         let end = recovered.end;
         floor.raise(end);
+        recovered.report.log(&dir);
         let marks = recovered.catalogue.marks(end, end);
         let shared = Arc::new(Shared {
             dir,
@@ -331,17 +332,19 @@ impl Shared {
         self.problems.lock().values().next().cloned()
     }
 
-    fn note_problem(&self, trouble: Trouble, problem: Option<String>) {
+    /// Whether that is news.
+    fn note_problem(&self, trouble: Trouble, problem: Option<String>) -> bool {
         if problem.is_none() && !self.has_problems.load(Ordering::Relaxed) {
-            return;
+            return false;
         }
         let mut problems = self.problems.lock();
-        match problem {
+        let before = match problem.clone() {
             Some(problem) => problems.insert(trouble, problem),
             None => problems.remove(&trouble),
         };
         self.has_problems
             .store(!problems.is_empty(), Ordering::Relaxed);
+        before != problem
     }
 }
 

@@ -40,6 +40,25 @@ pub struct Recovery {
     pub notes: Vec<String>,
 }
 
+impl Recovery {
+    pub(super) fn log(&self, dir: &Path) {
+        for note in &self.notes {
+            tracing::warn!("{note}");
+        }
+        if let Some(torn) = &self.torn {
+            tracing::warn!(
+                file = torn.file,
+                at = torn.at,
+                bytes = torn.bytes,
+                "torn tail cut off: {}",
+                torn.why
+            );
+        }
+        let (files, transactions, end) = (self.files, self.transactions, self.end);
+        tracing::info!(dir = %dir.display(), files, transactions, %end, "binlog opened");
+    }
+}
+
 /// What was cut off the last file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TornTail {
@@ -123,7 +142,7 @@ impl Recoverer<'_> {
         if numbers != indexed {
             self.save_index(&numbers)?;
         }
-        if last.end == End::Open {
+        if !matches!(last.end, End::Cut(_)) {
             self.make_durable(last_number, last.length)?;
         }
         self.report.files = numbers.len();

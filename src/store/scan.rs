@@ -76,10 +76,12 @@ pub(super) fn read_head(file: &File) -> io::Result<Result<Head, String>> {
         },
         Err(why) => return Ok(Err(why)),
     };
-    let (header, bytes) = match window.event(at, length)? {
-        Ok(event) => event,
+    let header = match window.event(at, length)? {
+        Ok((header, _)) => header,
         Err(why) => return Ok(Err(why)),
     };
+    // It must be whole, however long it is; the file is known to be longer.
+    let bytes = window.at(at, header.length as usize, length)?;
     let list = checksum::strip(bytes, checksum::Algorithm::Crc32).and_then(gtid_list::parse);
     Ok(match list {
         Ok(list) => Ok(Head {

@@ -169,6 +169,7 @@ impl Shared {
             synced,
             reason: error.to_string(),
         };
+        tracing::error!(%error, "nothing behind the last sync counts any more");
         self.note_problem(Trouble::Sync, Some(error.to_string()));
         let generation = {
             let mut catalogue = self.catalogue.write();

@@ -418,7 +418,10 @@ impl Writer {
             marks.generation = generation;
         });
         self.shared.floor.raise(end);
-        self.shared.note_problem(Trouble::Sync, None);
+        tracing::debug!(file = file_name(number), "binlog file opened");
+        if self.shared.note_problem(Trouble::Sync, None) {
+            tracing::info!(file = file_name(number), "the binlog goes on in a new file");
+        }
         Ok(())
     }
 }
@@ -529,13 +532,18 @@ impl Shared {
         match result {
             Ok(value) => {
                 // Cheap where all is well: an atomic read.
-                self.note_problem(Trouble::Write, None);
+                if self.note_problem(Trouble::Write, None) {
+                    tracing::info!("the binlog can be written again");
+                }
                 Ok(value)
             }
             Err(source) => {
                 let error = Error::io(doing, path, source);
-                self.note_problem(Trouble::Write, Some(error.to_string()));
-                self.marks.failed(&error);
+                // A retry every few milliseconds is not told anew each time.
+                if self.note_problem(Trouble::Write, Some(error.to_string())) {
+                    tracing::error!(%error, "the binlog cannot be written");
+                    self.marks.failed(&error);
+                }
                 Err(error)
             }
         }

@@ -298,7 +298,7 @@ fn a_full_disk_loses_nothing_and_goes_on_by_itself() {
 
 #[test]
 fn a_full_disk_at_a_rotation_lets_the_file_grow_or_retries_the_next_one() {
-    for room in 0..900 {
+    for room in (0..900).step_by(3) {
         let bench = Bench::new(600);
         let (store, mut writer) = bench.started();
         put_all(&mut writer, &samples(1, 1)).unwrap();
