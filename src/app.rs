@@ -434,7 +434,7 @@ fn raise_descriptor_limit() {
     if limit.current < limit.maximum || limit.maximum.is_none() {
         let before = limit.current;
         limit.current = limit.maximum;
-        match setrlimit(Resource::Nofile, limit.clone()) {
+        match setrlimit(Resource::Nofile, limit) {
             Ok(()) => {
                 tracing::info!(?before, now = ?limit.current, "open files: the soft limit is raised to the hard one")
             }

@@ -96,14 +96,14 @@ impl Servers {
             stays
         });
         for (name, server) in wanted {
-            if !watched.contains_key(&name) {
+            watched.entry(name).or_insert_with(|| {
                 let stop = CancellationToken::new();
                 let known = topology::watch_server(server, POLL, &self.shutdown, stop.clone());
                 if known.server.role == topology::Role::Replica {
                     self.clone().follow(known.clone(), stop.clone());
                 }
-                watched.insert(name, (known, stop));
-            }
+                (known, stop)
+            });
         }
         drop(watched);
         self.acks.set_voters(voters(config));
