@@ -5,8 +5,10 @@ use std::sync::Arc;
 use super::App;
 use crate::ack::policy::Mode;
 use crate::ack::{Confirmed, Snapshot};
-use crate::admin::status::{BinlogStatus, DegradedCommits, ReplicaRow, SourceStatus, Status, Waiting};
 use crate::admin::sentence::{Missing, Need, sentence};
+use crate::admin::status::{
+    BinlogStatus, DegradedCommits, ReplicaRow, SourceStatus, Status, Waiting,
+};
 use crate::admin::{Backend, Change, Refusal};
 use crate::capture::State;
 use crate::config::{Error, SyncPatch, write_sync};
@@ -58,7 +60,14 @@ impl Backend for AppBackend {
             hold,
             waiting: waiting(&acks, &replicas),
             replicas,
-            degraded_commits: DegradedCommits { total: acks.degraded_total, unconfirmed: acks.degraded_commits.iter().map(ToString::to_string).collect() },
+            degraded_commits: DegradedCommits {
+                total: acks.degraded_total,
+                unconfirmed: acks
+                    .degraded_commits
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect(),
+            },
             problems,
         }
     }
@@ -94,19 +103,27 @@ impl Backend for AppBackend {
     }
 
     fn change_sync(&self, change: Change) -> Result<serde_json::Value, Refusal> {
-        let patch: SyncPatch = serde_json::from_value(change).map_err(|error| Refusal::Invalid(error.to_string()))?;
+        let patch: SyncPatch =
+            serde_json::from_value(change).map_err(|error| Refusal::Invalid(error.to_string()))?;
         match write_sync(&self.0.path, &patch) {
             Ok(config) => {
                 self.0.apply(config);
                 Ok(self.sync())
             }
-            Err(error @ (Error::Parse { .. } | Error::Invalid { .. })) => Err(Refusal::Invalid(error.to_string())),
+            Err(error @ (Error::Parse { .. } | Error::Invalid { .. })) => {
+                Err(Refusal::Invalid(error.to_string()))
+            }
             Err(error) => Err(Refusal::Failed(error.to_string())),
         }
     }
 
     fn token(&self) -> Option<String> {
-        self.0.config.load().admin_token.as_ref().map(|token| token.expose().to_owned())
+        self.0
+            .config
+            .load()
+            .admin_token
+            .as_ref()
+            .map(|token| token.expose().to_owned())
     }
 }
 
@@ -136,7 +153,9 @@ fn row(member: &Member, identity: &Identity, acks: &Snapshot, readers: &[Reader]
     let server = &member.config;
     let health = member.now();
     let confirmed = confirmed(acks, &server.name);
-    let reader = readers.iter().rfind(|reader| reader.identity.name == server.name);
+    let reader = readers
+        .iter()
+        .rfind(|reader| reader.identity.name == server.name);
     let (state, reason) = match (reader, health.report()) {
         (Some(reader), _) => progress(reader),
         (None, None) => ("unreachable", health.trouble().map(str::to_owned)),
@@ -187,7 +206,11 @@ fn progress(reader: &Reader) -> (&'static str, Option<String>) {
 }
 
 fn confirmed(acks: &Snapshot, name: &ServerName) -> Confirmed {
-    acks.confirmed.iter().find(|(known, _)| known == name).map(|(_, confirmed)| confirmed.clone()).unwrap_or_default()
+    acks.confirmed
+        .iter()
+        .find(|(known, _)| known == name)
+        .map(|(_, confirmed)| confirmed.clone())
+        .unwrap_or_default()
 }
 
 fn waiting(acks: &Snapshot, replicas: &[ReplicaRow]) -> Waiting {
@@ -208,9 +231,16 @@ fn waiting(acks: &Snapshot, replicas: &[ReplicaRow]) -> Waiting {
         .collect();
     let level = |of_mode: Level| acks.sync.level.unwrap_or(of_mode).to_string();
     let need = match acks.sync.mode {
-        Mode::SemiSync => Need::Of { count: acks.sync.acks, level: level(Level::Received) },
-        Mode::Quorum => Need::Majority { level: level(Level::Received) },
-        Mode::Sync => Need::All { level: level(Level::Applied) },
+        Mode::SemiSync => Need::Of {
+            count: acks.sync.acks,
+            level: level(Level::Received),
+        },
+        Mode::Quorum => Need::Majority {
+            level: level(Level::Received),
+        },
+        Mode::Sync => Need::All {
+            level: level(Level::Applied),
+        },
         Mode::Async | Mode::Custom => Need::Text(acks.sync.require.to_string()),
     };
     let mode = acks.sync.mode.to_string();
