@@ -57,6 +57,8 @@ pub struct SemiSyncSource {
     pub active: bool,
     /// Commits that returned without an ack since the server started.
     pub no_tx: u64,
+    /// Sessions that wait for an ack now.
+    pub waiting: u64,
 }
 
 /// One row of SHOW ALL SLAVES STATUS.
@@ -128,6 +130,8 @@ pub struct Report {
     pub uptime_seconds: u64,
     pub semi_sync_source: SemiSyncSource,
     pub semi_sync_replica: bool,
+    /// Whether its IO thread acknowledges now: a change of the setting takes a restart of the thread.
+    pub semi_sync_replica_active: bool,
     pub following: Following,
 }
 
@@ -176,7 +180,8 @@ impl Report {
             .query(
                 "SHOW GLOBAL STATUS WHERE Variable_name IN ('Threads_connected', 'Uptime', \
                  'Rpl_semi_sync_master_clients', 'Rpl_semi_sync_master_status', \
-                 'Rpl_semi_sync_master_no_tx')",
+                 'Rpl_semi_sync_master_no_tx', 'Rpl_semi_sync_master_wait_sessions', \
+                 'Rpl_semi_sync_slave_status')",
             )
             .await?;
         let counters = counters
@@ -247,8 +252,12 @@ impl Report {
                     .get("rpl_semi_sync_master_status")
                     .is_some_and(|value| is_on(value)),
                 no_tx: counter("rpl_semi_sync_master_no_tx"),
+                waiting: counter("rpl_semi_sync_master_wait_sessions"),
             },
             semi_sync_replica: on("rpl_semi_sync_slave_enabled"),
+            semi_sync_replica_active: counters
+                .get("rpl_semi_sync_slave_status")
+                .is_some_and(|value| is_on(value)),
             following,
         })
     }
@@ -362,6 +371,7 @@ pub(crate) mod tests {
                 ..SemiSyncSource::default()
             },
             semi_sync_replica: true,
+            semi_sync_replica_active: true,
             following: Following::Known(vec![Replication {
                 source_host: "127.0.0.1".into(),
                 source_port: 3308,

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::health::Health;
-use super::report::{Following, Report};
+use super::report::{Following, Replication, Report};
 
 /// One thing that keeps a server from voting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,70 +93,10 @@ pub fn may_vote(health: &Health) -> Result<(), Vec<Reason>> {
 
 /// The same from a report.
 pub fn check(report: &Report) -> Result<(), Vec<Reason>> {
-    let mut reasons = Vec::new();
-    if !report.log_bin {
-        reasons.push(Reason::restart(
-            "its binary log is off",
-            &["log_bin", "log_slave_updates"],
-        ));
-    } else if !report.log_slave_updates {
-        reasons.push(Reason::restart(
-            "log_slave_updates is off, so its binlog lacks what it replicates",
-            &["log_slave_updates"],
-        ));
-    }
-    if !report.read_only {
-        reasons.push(Reason::sql(
-            "it takes writes of its own (read_only is off)",
-            &["SET GLOBAL read_only=ON"],
-        ));
-    }
-    if !report.gtid_strict_mode {
-        reasons.push(Reason::sql(
-            "gtid_strict_mode is off",
-            &["SET GLOBAL gtid_strict_mode=ON"],
-        ));
-    }
-    if !report.semi_sync_replica {
-        // Also what makes a server accept events that it once wrote itself, together with strict
-        // mode (FACTS.md, section 10).
-        reasons.push(Reason::sql(
-            "rpl_semi_sync_slave_enabled is off, so it acknowledges nothing",
-            &[
-                "SET GLOBAL rpl_semi_sync_slave_enabled=ON",
-                "STOP SLAVE IO_THREAD",
-                "START SLAVE IO_THREAD",
-            ],
-        ));
-    }
-    if report.semi_sync_source.enabled {
-        reasons.push(Reason::sql(
-            "semi-sync is on for its own replicas (rpl_semi_sync_master_enabled), which hangs its applier",
-            &["SET GLOBAL rpl_semi_sync_master_enabled=OFF"],
-        ));
-    }
-    let skipped = report.slave_skip_errors.as_str();
-    if !matches!(skipped.to_ascii_uppercase().as_str(), "" | "OFF") {
-        reasons.push(Reason::by_hand(
-            format!("it skips errors (slave_skip_errors={skipped})"),
-            REBUILD,
-        ));
-    }
-    let mode = report.slave_exec_mode.as_str();
-    if !mode.eq_ignore_ascii_case("STRICT") {
-        reasons.push(Reason::sql(
-            format!("it hides errors (slave_exec_mode={mode})"),
-            &["SET GLOBAL slave_exec_mode='STRICT'"],
-        ));
-    }
-    let marked = report.events_marked_for_skip.as_str();
-    if !marked.eq_ignore_ascii_case("REPLICATE") {
-        reasons.push(Reason::by_hand(
-            format!("it leaves out marked events (replicate_events_marked_for_skip={marked})"),
-            REBUILD,
-        ));
-    }
-    following(&report.following, &mut reasons);
+    let reasons: Vec<Reason> = conditions(report)
+        .into_iter()
+        .filter_map(|condition| condition.fault)
+        .collect();
     if reasons.is_empty() {
         Ok(())
     } else {
@@ -164,46 +104,205 @@ pub fn check(report: &Report) -> Result<(), Vec<Reason>> {
     }
 }
 
-fn following(following: &Following, reasons: &mut Vec<Reason>) {
-    match following {
-        Following::Denied => reasons.push(Reason::by_hand(
-            "it cannot be asked for its replication filters",
-            "GRANT SLAVE MONITOR ON *.* to our account there",
-        )),
-        Following::Hangs => reasons.push(Reason::by_hand(
-            "SHOW ALL SLAVES STATUS does not come back",
-            "see what hangs there with SHOW PROCESSLIST (a STOP SLAVE?)",
-        )),
-        Following::Known(connections) => {
-            for connection in connections {
-                if !connection.filters.is_empty() {
-                    reasons.push(Reason::by_hand(
-                        format!(
-                            "it has replication filters ({})",
-                            connection.filters.join(", ")
-                        ),
-                        REBUILD,
-                    ));
-                }
-            }
-            if connections.len() > 1 {
-                let sources: Vec<String> = connections
-                    .iter()
-                    .map(|one| format!("'{}' from {}", one.connection, one.source_address()))
-                    .collect();
-                reasons.push(Reason::by_hand(
-                    format!("it follows several sources ({})", sources.join(", ")),
-                    "STOP SLAVE 'name'; RESET SLAVE 'name' ALL for each but ours",
-                ));
-            }
+/// One thing that a voter has to be: the variable, what it is, what it should be. `doctor` shows them
+/// all, the proxy looks at the faults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    pub name: &'static str,
+    pub found: String,
+    pub wanted: &'static str,
+    pub fault: Option<Reason>,
+}
+
+impl Condition {
+    fn flag(name: &'static str, found: bool, wanted: bool, fault: Reason) -> Self {
+        let word = |on: bool| if on { "ON" } else { "OFF" };
+        Self {
+            name,
+            found: word(found).to_owned(),
+            wanted: word(wanted),
+            fault: (found != wanted).then_some(fault),
         }
     }
+
+    fn text(name: &'static str, found: &str, wanted: &'static str, fault: Reason) -> Self {
+        let fits = found.eq_ignore_ascii_case(wanted) || (found.is_empty() && wanted == "OFF");
+        Self {
+            name,
+            found: found.to_owned(),
+            wanted,
+            fault: (!fits).then_some(fault),
+        }
+    }
+}
+
+/// DESIGN's list, in the order in which a DBA repairs it.
+pub fn conditions(report: &Report) -> Vec<Condition> {
+    let skipped = &report.slave_skip_errors;
+    let mode = &report.slave_exec_mode;
+    let marked = &report.events_marked_for_skip;
+    let mut conditions = vec![
+        Condition::flag(
+            "log_bin",
+            report.log_bin,
+            true,
+            Reason::restart("its binary log is off (log_bin)", &["log_bin"]),
+        ),
+        Condition::flag(
+            "log_slave_updates",
+            report.log_slave_updates,
+            true,
+            Reason::restart(
+                "its binlog lacks what it replicates (log_slave_updates is off)",
+                &["log_slave_updates"],
+            ),
+        ),
+        Condition::flag(
+            "read_only",
+            report.read_only,
+            true,
+            Reason::sql(
+                "it takes writes of its own (read_only is off)",
+                &["SET GLOBAL read_only=ON"],
+            ),
+        ),
+        Condition::flag(
+            "gtid_strict_mode",
+            report.gtid_strict_mode,
+            true,
+            Reason::sql(
+                "gtid_strict_mode is off",
+                &["SET GLOBAL gtid_strict_mode=ON"],
+            ),
+        ),
+        // Also what makes a server accept events that it once wrote itself, together with strict
+        // mode (FACTS.md, section 10).
+        Condition::flag(
+            "rpl_semi_sync_slave_enabled",
+            report.semi_sync_replica,
+            true,
+            Reason::sql(
+                "it acknowledges nothing (rpl_semi_sync_slave_enabled is off)",
+                &["SET GLOBAL rpl_semi_sync_slave_enabled=ON"],
+            ),
+        ),
+        Condition::flag(
+            "rpl_semi_sync_master_enabled",
+            report.semi_sync_source.enabled,
+            false,
+            Reason::sql(
+                "its applier would wait for acknowledgements of its own (rpl_semi_sync_master_enabled)",
+                &["SET GLOBAL rpl_semi_sync_master_enabled=OFF"],
+            ),
+        ),
+        Condition::text(
+            "slave_exec_mode",
+            mode,
+            "STRICT",
+            Reason::sql(
+                format!("it hides errors (slave_exec_mode={mode})"),
+                &["SET GLOBAL slave_exec_mode='STRICT'"],
+            ),
+        ),
+        Condition::text(
+            "slave_skip_errors",
+            skipped,
+            "OFF",
+            Reason::by_hand(
+                format!("it skips errors (slave_skip_errors={skipped})"),
+                REBUILD,
+            ),
+        ),
+        Condition::text(
+            "replicate_events_marked_for_skip",
+            marked,
+            "REPLICATE",
+            Reason::by_hand(
+                format!("it leaves out marked events (replicate_events_marked_for_skip={marked})"),
+                REBUILD,
+            ),
+        ),
+    ];
+    conditions.extend(following(&report.following));
+    conditions
+}
+
+fn following(following: &Following) -> [Condition; 2] {
+    let (filters, sources) = match following {
+        Following::Known(connections) => (filters(connections), sources(connections)),
+        Following::Denied => {
+            let reason = Reason::by_hand(
+                "it cannot be asked for its replication filters",
+                "GRANT SLAVE MONITOR ON *.* to our account there",
+            );
+            (
+                ("unknown".to_owned(), Some(reason)),
+                ("unknown".into(), None),
+            )
+        }
+        Following::Hangs => {
+            let reason = Reason::by_hand(
+                "SHOW ALL SLAVES STATUS does not come back",
+                "see what hangs there with SHOW PROCESSLIST (a STOP SLAVE?)",
+            );
+            (
+                ("unknown".to_owned(), Some(reason)),
+                ("unknown".into(), None),
+            )
+        }
+    };
+    [
+        Condition {
+            name: "replication filters",
+            found: filters.0,
+            wanted: "none",
+            fault: filters.1,
+        },
+        Condition {
+            name: "sources followed",
+            found: sources.0,
+            wanted: "one at most",
+            fault: sources.1,
+        },
+    ]
+}
+
+fn filters(connections: &[Replication]) -> (String, Option<Reason>) {
+    let filters: Vec<&str> = connections
+        .iter()
+        .flat_map(|connection| &connection.filters)
+        .map(String::as_str)
+        .collect();
+    if filters.is_empty() {
+        return ("none".to_owned(), None);
+    }
+    let filters = filters.join(", ");
+    let reason = Reason::by_hand(format!("it has replication filters ({filters})"), REBUILD);
+    (filters, Some(reason))
+}
+
+fn sources(connections: &[Replication]) -> (String, Option<Reason>) {
+    let found = match connections.len() {
+        0 => "none".to_owned(),
+        count => count.to_string(),
+    };
+    if connections.len() < 2 {
+        return (found, None);
+    }
+    let sources: Vec<String> = connections
+        .iter()
+        .map(|one| format!("'{}' from {}", one.connection, one.source_address()))
+        .collect();
+    let reason = Reason::by_hand(
+        format!("it follows several sources ({})", sources.join(", ")),
+        "STOP SLAVE 'name'; RESET SLAVE 'name' ALL for each but ours",
+    );
+    (found, Some(reason))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topology::report::Replication;
     use crate::topology::report::tests::good_replica;
 
     fn only(change: impl FnOnce(&mut Report)) -> Reason {
@@ -225,7 +324,7 @@ mod tests {
             (
                 only(|r| r.log_bin = false),
                 "binary log is off",
-                "put log_bin, log_slave_updates into",
+                "put log_bin into",
             ),
             (
                 only(|r| r.log_slave_updates = false),
@@ -245,11 +344,11 @@ mod tests {
             (
                 only(|r| r.semi_sync_replica = false),
                 "acknowledges nothing",
-                "rpl_semi_sync_slave_enabled=ON; STOP SLAVE IO_THREAD; START SLAVE IO_THREAD",
+                "run SET GLOBAL rpl_semi_sync_slave_enabled=ON",
             ),
             (
                 only(|r| r.semi_sync_source.enabled = true),
-                "hangs its applier",
+                "its applier would wait",
                 "rpl_semi_sync_master_enabled=OFF",
             ),
             (
