@@ -23,6 +23,14 @@ impl Stream {
         }
     }
 
+    /// The same for use inside a `poll_fn`.
+    pub fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(context),
+            Self::Unix(stream) => stream.poll_read_ready(context),
+        }
+    }
+
     pub fn peer_addr(&self) -> Option<std::net::SocketAddr> {
         match self {
             Self::Tcp(stream) => stream.peer_addr().ok(),

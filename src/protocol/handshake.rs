@@ -106,6 +106,26 @@ impl Handshake {
         }
     }
 
+    /// Puts other capabilities into a greeting, in place; the layout must not depend on what changes.
+    pub fn patch_capabilities(payload: &mut [u8], with: Capabilities) -> Result<(), Error> {
+        let mut fields = Fields::new(payload, WHAT);
+        fields.u8()?;
+        fields.until_nul()?;
+        let version_end = payload.len() - fields.rest().len();
+        let lower = version_end + 4 + 8 + 1;
+        let extended = lower + 2 + 1 + 2 + 2 + 1 + 6;
+        if payload.len() < extended + 4 {
+            return Err(Error::Truncated { what: WHAT });
+        }
+        let low = with.low().to_le_bytes();
+        payload[lower..lower + 2].copy_from_slice(&low[..2]);
+        payload[lower + 5..lower + 7].copy_from_slice(&low[2..]);
+        if !with.contains(Capabilities::CLIENT_MYSQL) {
+            payload[extended..extended + 4].copy_from_slice(&with.high().to_le_bytes());
+        }
+        Ok(())
+    }
+
     /// MariaDB says so in its version; MySQL never does.
     pub fn is_mariadb(&self) -> bool {
         self.server_version.contains("MariaDB")
@@ -138,6 +158,19 @@ mod tests {
         let mut again = Vec::new();
         greeting.write(&mut again);
         assert_eq!(again, golden());
+    }
+
+    #[test]
+    fn patched_in_place() {
+        let mut bytes = golden();
+        let mut expected = Handshake::parse(&bytes).unwrap();
+        expected.capabilities = expected
+            .capabilities
+            .without(Capabilities::SSL | Capabilities::COMPRESS | Capabilities::PROGRESS);
+        Handshake::patch_capabilities(&mut bytes, expected.capabilities).unwrap();
+        assert_eq!(Handshake::parse(&bytes).unwrap(), expected);
+        assert_eq!(bytes.len(), golden().len());
+        assert!(Handshake::patch_capabilities(&mut bytes[..30], Capabilities::NONE).is_err());
     }
 
     #[test]

@@ -12,15 +12,24 @@ pub enum Kind {
     Control,
     /// COMMIT.
     Commit,
-    /// All others, among them DDL, CALL, EXECUTE, XA and compound statements: an error may come
-    /// after a part has been committed.
+    /// CALL, EXECUTE, XA, compound statements, and whatever an executable comment hides: other
+    /// statements run inside, and each may commit.
+    Routine,
+    /// All others, DDL above all: it commits what was open before it does its own work.
     Other,
 }
 
 impl Kind {
-    /// An error in answer to a statement of this kind leaves no doubt: nothing was committed.
-    pub fn failed_means_undone(self) -> bool {
-        matches!(self, Self::Read | Self::Write | Self::Control)
+    /// Whether this error in answer to a statement of this kind leaves no doubt: nothing was
+    /// committed.
+    pub fn failed_means_undone(self, code: u16) -> bool {
+        /// A text that is no SQL fails before anything is done.
+        const ER_PARSE_ERROR: u16 = 1064;
+        match self {
+            Self::Read | Self::Write | Self::Control => true,
+            Self::Other => code == ER_PARSE_ERROR,
+            Self::Commit | Self::Routine => false,
+        }
     }
 
     /// For metrics.
@@ -30,6 +39,7 @@ impl Kind {
             Self::Write => "write",
             Self::Control => "control",
             Self::Commit => "commit",
+            Self::Routine => "routine",
             Self::Other => "other",
         }
     }
@@ -44,7 +54,7 @@ pub fn kind(text: &[u8]) -> Kind {
             // Parentheses open a SELECT or VALUES.
             [b'(', later @ ..] => rest = later,
             // What an executable comment holds depends on the server's version.
-            [b'/', b'*', b'!', ..] | [b'/', b'*', b'M', b'!', ..] => return Kind::Other,
+            [b'/', b'*', b'!', ..] | [b'/', b'*', b'M', b'!', ..] => return Kind::Routine,
             [b'/', b'*', later @ ..] => match memchr::memmem::find(later, b"*/") {
                 Some(end) => rest = &later[end + 2..],
                 None => return Kind::Other,
@@ -63,10 +73,8 @@ pub fn kind(text: &[u8]) -> Kind {
 /// One statement that only reads or writes rows, or is so small a control that nothing can hide in
 /// it: no second statement, no executable comment. Such a text can neither kill nor change variables.
 pub fn is_plain(kind: Kind, text: &[u8]) -> bool {
-    matches!(kind, Kind::Read | Kind::Write)
-        && memchr::memchr(b';', text).is_none()
-        && memchr::memmem::find(text, b"/*!").is_none()
-        && memchr::memmem::find(text, b"/*M!").is_none()
+    // The exclamation mark stands for an executable comment; that it is also in `!=` costs little.
+    matches!(kind, Kind::Read | Kind::Write) && memchr::memchr2(b';', b'!', text).is_none()
 }
 
 fn of_keyword(text: &[u8]) -> Kind {
@@ -88,9 +96,12 @@ fn of_keyword(text: &[u8]) -> Kind {
         b"SELECT" | b"SHOW" | b"WITH" | b"VALUES" | b"TABLE" | b"DESC" | b"DESCRIBE"
         | b"EXPLAIN" | b"HELP" => Kind::Read,
         b"INSERT" | b"UPDATE" | b"DELETE" | b"REPLACE" | b"LOAD" => Kind::Write,
-        b"BEGIN" if is_compound(text) => Kind::Other,
+        b"CALL" | b"EXECUTE" | b"XA" | b"IF" | b"CASE" | b"LOOP" | b"WHILE" | b"REPEAT"
+        | b"FOR" => Kind::Routine,
+        b"BEGIN" if is_compound(text) => Kind::Routine,
         b"BEGIN" | b"START" | b"ROLLBACK" | b"SAVEPOINT" | b"RELEASE" | b"USE" => Kind::Control,
-        b"SET" if !is_set_statement(text) => Kind::Control,
+        b"SET" if is_set_statement(text) => Kind::Routine,
+        b"SET" => Kind::Control,
         b"COMMIT" => Kind::Commit,
         _ => Kind::Other,
     }
@@ -127,20 +138,20 @@ mod tests {
             ("insert into t values(1)", Kind::Write),
             ("BEGIN", Kind::Control),
             ("begin work", Kind::Control),
-            ("BEGIN NOT ATOMIC kill 5; END", Kind::Other),
+            ("BEGIN NOT ATOMIC kill 5; END", Kind::Routine),
             ("COMMIT", Kind::Commit),
             ("set autocommit=1", Kind::Control),
             (
                 "set statement max_statement_time=1 for insert into t values(1)",
                 Kind::Other,
             ),
-            ("/*!40000 insert */ into t values(1)", Kind::Other),
-            ("call p()", Kind::Other),
+            ("/*!40000 insert */ into t values(1)", Kind::Routine),
+            ("call p()", Kind::Routine),
             ("selectx", Kind::Other),
             ("create table t(a int)", Kind::Other),
             ("", Kind::Other),
             ("/* open", Kind::Other),
-            ("XA COMMIT 'a'", Kind::Other),
+            ("XA COMMIT 'a'", Kind::Routine),
         ] {
             assert_eq!(kind(text.as_bytes()), expected, "{text}");
         }
