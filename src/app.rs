@@ -62,7 +62,9 @@ pub async fn serve(path: &Path) -> anyhow::Result<()> {
     let log_level = start_log(&config);
     raise_descriptor_limit();
     let shutdown = Shutdown::new();
-    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder().context("metrics")?;
+    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new()
+        .install_recorder()
+        .context("metrics")?;
     let app = start(path, config, log_level, metrics, &shutdown).await?;
     tracing::info!(source = %app.config.load().source().name, binlog = %app.config.load().binlog.dir.display(), "ackline serves");
     reload::run_until_stopped(&app).await?;
@@ -91,12 +93,20 @@ async fn start(
     let replication = Listeners::bind(&config.listen.replication).await?;
     let mut admin_listeners = Vec::new();
     for address in &config.listen.admin {
-        admin_listeners.push(TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?);
+        admin_listeners.push(
+            TcpListener::bind(address)
+                .await
+                .with_context(|| format!("cannot listen on {address}"))?,
+        );
     }
 
     let observer = Arc::new(Told::default());
-    let options = store::Options { dir: config.binlog.dir.clone(), file_size: config.binlog.file_size };
-    let (store, writer, recovery) = Store::open(options, observer.clone()).context("the binlog store")?;
+    let options = store::Options {
+        dir: config.binlog.dir.clone(),
+        file_size: config.binlog.file_size,
+    };
+    let (store, writer, recovery) =
+        Store::open(options, observer.clone()).context("the binlog store")?;
     tracing::info!(?recovery, end = %store.end(), "binlog opened");
     let durable = store.durable();
     let epoch = durable.epoch.max(Epoch(1));
@@ -113,15 +123,34 @@ async fn start(
         epoch,
         heartbeat: HEARTBEAT,
     };
-    let (capture, view) = Capture::new(capture_config, store.clone(), writer, acks.clone(), guard.clone(), shutdown.clone());
-    let servers = roster::Servers::new(acks.clone(), store.clone(), follow_end(&store, &acks, shutdown), shutdown.clone());
+    let (capture, view) = Capture::new(
+        capture_config,
+        store.clone(),
+        writer,
+        acks.clone(),
+        guard.clone(),
+        shutdown.clone(),
+    );
+    let servers = roster::Servers::new(
+        acks.clone(),
+        store.clone(),
+        follow_end(&store, &acks, shutdown),
+        shutdown.clone(),
+    );
     servers.configure(&config);
     let ship_config = ship::Config {
         user: config.replication.user.clone(),
         password: config.replication.password.expose().to_owned(),
         server_id: config.replication.server_id,
     };
-    let ship = Ship::new(ship_config, store.clone(), acks.clone(), servers.roster(), source_facts(&view, shutdown), shutdown.clone());
+    let ship = Ship::new(
+        ship_config,
+        store.clone(),
+        acks.clone(),
+        servers.roster(),
+        source_facts(&view, shutdown),
+        shutdown.clone(),
+    );
 
     let gate = Arc::new(gate::AppGate {
         name: source.name.clone(),
@@ -132,8 +161,16 @@ async fn start(
         console: console.clone(),
         capture: view.clone(),
     });
-    let session_config = session::Config { login_hold: config.hold, ..session::Config::default() };
-    let sessions = session::Shared { gate, config: Arc::new(session_config), metrics: session::Metrics::default(), registry: session::Registry::new() };
+    let session_config = session::Config {
+        login_hold: config.hold,
+        ..session::Config::default()
+    };
+    let sessions = session::Shared {
+        gate,
+        config: Arc::new(session_config),
+        metrics: session::Metrics::default(),
+        registry: session::Registry::new(),
+    };
     let app = Arc::new(App {
         path: path.to_owned(),
         config: arc_swap::ArcSwap::from_pointee(config),
@@ -178,12 +215,16 @@ async fn start(
 
 /// Capture appends on its own thread, so that a slow disk stalls no session.
 fn capture_thread(capture: Capture, shutdown: &Shutdown) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let (done, ended) = tokio::sync::oneshot::channel();
-    std::thread::Builder::new().name("capture".into()).spawn(move || {
-        runtime.block_on(capture.run());
-        let _ = done.send(());
-    })?;
+    std::thread::Builder::new()
+        .name("capture".into())
+        .spawn(move || {
+            runtime.block_on(capture.run());
+            let _ = done.send(());
+        })?;
     let ending = shutdown.clone();
     shutdown.spawn(async move {
         // The drain waits for it, because it closes the binlog.
@@ -196,27 +237,51 @@ fn capture_thread(capture: Capture, shutdown: &Shutdown) -> anyhow::Result<()> {
 }
 
 /// Positions of transactions that earlier runs captured and did not release.
-fn begin_acks(config: &Config, store: &Store, durable: &store::state::DurableState, epoch: Epoch) -> anyhow::Result<Acks> {
+fn begin_acks(
+    config: &Config,
+    store: &Store,
+    durable: &store::state::DurableState,
+    epoch: Epoch,
+) -> anyhow::Result<Acks> {
     let end = store.marks().borrow().written;
     // In mode async a power cut may take what was released.
     let released = durable.released.min(end);
     let pending = transactions(store, released, end)?;
     let mut unreleased = GtidSet::new();
     pending.iter().for_each(|(_, gtid)| unreleased.insert(gtid));
-    let released_set = store.executed().difference(&unreleased).union(&durable.released_set);
+    let released_set = store
+        .executed()
+        .difference(&unreleased)
+        .union(&durable.released_set);
     let degraded = durable
         .degraded
         .iter()
-        .map(|commit| Degraded { gtid: commit.gtid.clone(), end: store.position_of(&commit.gtid).unwrap_or(StorePosition::ZERO) })
+        .map(|commit| Degraded {
+            gtid: commit.gtid.clone(),
+            end: store
+                .position_of(&commit.gtid)
+                .unwrap_or(StorePosition::ZERO),
+        })
         .collect();
-    let acks = Acks::new(config.sync.clone(), roster::voters(config), released, released_set, degraded, epoch);
+    let acks = Acks::new(
+        config.sync.clone(),
+        roster::voters(config),
+        released,
+        released_set,
+        degraded,
+        epoch,
+    );
     for (end, gtid) in pending {
         acks.captured(end, gtid);
     }
     Ok(acks)
 }
 
-fn transactions(store: &Store, from: StorePosition, to: StorePosition) -> anyhow::Result<Vec<(StorePosition, Gtid)>> {
+fn transactions(
+    store: &Store,
+    from: StorePosition,
+    to: StorePosition,
+) -> anyhow::Result<Vec<(StorePosition, Gtid)>> {
     let mut found = Vec::new();
     if from >= to {
         return Ok(found);
@@ -255,7 +320,11 @@ impl Observer for Told {
         let Some(acks) = self.acks.get() else {
             return;
         };
-        if self.generation.swap(marks.generation, std::sync::atomic::Ordering::AcqRel) < marks.generation {
+        if self
+            .generation
+            .swap(marks.generation, std::sync::atomic::Ordering::AcqRel)
+            < marks.generation
+        {
             acks.cut(marks.written);
         }
         acks.marks(marks.written, marks.synced);
@@ -268,7 +337,11 @@ impl Observer for Told {
 }
 
 /// The GTID position at the store's end, kept up to date only while somebody asks replicas for it.
-fn follow_end(store: &Store, acks: &Acks, shutdown: &Shutdown) -> watch::Receiver<crate::gtid::mariadb::Position> {
+fn follow_end(
+    store: &Store,
+    acks: &Acks,
+    shutdown: &Shutdown,
+) -> watch::Receiver<crate::gtid::mariadb::Position> {
     let (sender, receiver) = watch::channel(store.end());
     let (store, mut needed, ending) = (store.clone(), acks.applied_wanted(), shutdown.clone());
     shutdown.spawn(async move {
@@ -291,13 +364,19 @@ fn follow_end(store: &Store, acks: &Acks, shutdown: &Shutdown) -> watch::Receive
 
 /// Kept while the source is dead: its replicas go on asking us.
 fn source_facts(view: &View, shutdown: &Shutdown) -> watch::Receiver<SourceFacts> {
-    let (sender, receiver) = watch::channel(SourceFacts { version: UNKNOWN_VERSION.into(), gtid_domain_id: 0 });
+    let (sender, receiver) = watch::channel(SourceFacts {
+        version: UNKNOWN_VERSION.into(),
+        gtid_domain_id: 0,
+    });
     let (mut source, ending) = (view.source.clone(), shutdown.clone());
     shutdown.spawn(async move {
         let follow = async {
             loop {
                 if let Some(source) = &*source.borrow_and_update() {
-                    sender.send_replace(SourceFacts { version: format!("5.5.5-{}", source.version), gtid_domain_id: source.domain });
+                    sender.send_replace(SourceFacts {
+                        version: format!("5.5.5-{}", source.version),
+                        gtid_domain_id: source.domain,
+                    });
                 }
                 if source.changed().await.is_err() {
                     return;
@@ -321,8 +400,22 @@ fn start_log(config: &Config) -> Box<dyn Fn(&str) + Send + Sync> {
     let (filtered, handle) = reload::Layer::new(filter(&config.log.level));
     let registry = tracing_subscriber::registry().with(filtered);
     let started = match config.log.format {
-        LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr).with_ansi(false).with_timer(UtcTime::rfc_3339())).try_init(),
-        LogFormat::Json => registry.with(fmt::layer().json().with_writer(std::io::stderr).with_timer(UtcTime::rfc_3339())).try_init(),
+        LogFormat::Text => registry
+            .with(
+                fmt::layer()
+                    .with_writer(std::io::stderr)
+                    .with_ansi(false)
+                    .with_timer(UtcTime::rfc_3339()),
+            )
+            .try_init(),
+        LogFormat::Json => registry
+            .with(
+                fmt::layer()
+                    .json()
+                    .with_writer(std::io::stderr)
+                    .with_timer(UtcTime::rfc_3339()),
+            )
+            .try_init(),
     };
     if let Err(error) = started {
         eprintln!("ackline: the log was not started: {error}");
@@ -341,8 +434,10 @@ fn raise_descriptor_limit() {
     if limit.current < limit.maximum || limit.maximum.is_none() {
         let before = limit.current;
         limit.current = limit.maximum;
-        match setrlimit(Resource::Nofile, limit.clone()) {
-            Ok(()) => tracing::info!(?before, now = ?limit.current, "open files: the soft limit is raised to the hard one"),
+        match setrlimit(Resource::Nofile, limit) {
+            Ok(()) => {
+                tracing::info!(?before, now = ?limit.current, "open files: the soft limit is raised to the hard one")
+            }
             Err(error) => tracing::warn!(%error, "open files: the soft limit was not raised"),
         }
     }
@@ -354,7 +449,10 @@ impl App {
         let old = self.config.load_full();
         let restart = old.needs_restart(&new);
         if !restart.is_empty() {
-            tracing::warn!(sections = restart.join(", "), "changed in the file, takes effect at the next start");
+            tracing::warn!(
+                sections = restart.join(", "),
+                "changed in the file, takes effect at the next start"
+            );
         }
         if old.sync != new.sync {
             self.acks.set_sync(new.sync.clone());

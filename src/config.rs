@@ -41,14 +41,24 @@ impl fmt::Debug for Secret {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("{}: {source}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     /// The parser's own words carry line and column.
     #[error("{}: {message}", path.display())]
     Parse { path: PathBuf, message: String },
     #[error("{}:{line}: {message}", path.display())]
-    Invalid { path: PathBuf, line: usize, message: String },
+    Invalid {
+        path: PathBuf,
+        line: usize,
+        message: String,
+    },
     #[error("{}: cannot be written: {source}", path.display())]
-    Write { path: PathBuf, source: std::io::Error },
+    Write {
+        path: PathBuf,
+        source: std::io::Error,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,17 +146,25 @@ pub struct Config {
 
 impl Config {
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         raw::parse(&text, path)
     }
 
     /// There is exactly one.
     pub fn source(&self) -> &Server {
-        self.servers.iter().find(|server| server.role == Role::Source).unwrap_or(&self.servers[0])
+        self.servers
+            .iter()
+            .find(|server| server.role == Role::Source)
+            .unwrap_or(&self.servers[0])
     }
 
     pub fn replicas(&self) -> impl Iterator<Item = &Server> {
-        self.servers.iter().filter(|server| server.role == Role::Replica)
+        self.servers
+            .iter()
+            .filter(|server| server.role == Role::Replica)
     }
 
     /// What a running proxy would need a restart for; `[sync]`, `[log]` level and the replicas it

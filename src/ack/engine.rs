@@ -81,11 +81,19 @@ pub struct Engine {
 }
 
 impl Engine {
-    pub fn new(sync: Sync, voters: Vec<Voter>, released: StorePosition, degraded: Vec<Degraded>) -> Self {
+    pub fn new(
+        sync: Sync,
+        voters: Vec<Voter>,
+        released: StorePosition,
+        degraded: Vec<Degraded>,
+    ) -> Self {
         let total = degraded.len() as u64;
         Self {
             sync,
-            votes: Votes { voters, ..Votes::default() },
+            votes: Votes {
+                voters,
+                ..Votes::default()
+            },
             force: Force::Full,
             released,
             pending: VecDeque::new(),
@@ -100,12 +108,21 @@ impl Engine {
     pub fn captured(&mut self, end: StorePosition, gtid: Gtid, now: Instant) {
         debug_assert!(self.pending.back().is_none_or(|last| last.end < end));
         if end > self.released {
-            self.pending.push_back(Pending { end, gtid, since: now });
+            self.pending.push_back(Pending {
+                end,
+                gtid,
+                since: now,
+            });
         }
     }
 
     /// How far our own store is.
-    pub fn marks(&mut self, written: StorePosition, synced: StorePosition, now: Instant) -> Outcome {
+    pub fn marks(
+        &mut self,
+        written: StorePosition,
+        synced: StorePosition,
+        now: Instant,
+    ) -> Outcome {
         self.votes.written = written;
         self.votes.synced = synced.min(written);
         self.advance(now)
@@ -117,7 +134,11 @@ impl Engine {
         self.votes.synced = self.votes.synced.min(end);
         self.pending.retain(|pending| pending.end <= end);
         for confirmed in self.votes.confirmed.values_mut() {
-            for position in [&mut confirmed.received, &mut confirmed.durable, &mut confirmed.applied] {
+            for position in [
+                &mut confirmed.received,
+                &mut confirmed.durable,
+                &mut confirmed.applied,
+            ] {
                 *position = position.map(|position| position.min(end));
             }
         }
@@ -125,7 +146,13 @@ impl Engine {
 
     /// A voter said so itself. What was not written cannot have been received: such a word counts for
     /// nothing.
-    pub fn confirm(&mut self, voter: &ServerName, level: Level, position: StorePosition, now: Instant) -> Outcome {
+    pub fn confirm(
+        &mut self,
+        voter: &ServerName,
+        level: Level,
+        position: StorePosition,
+        now: Instant,
+    ) -> Outcome {
         if position > self.votes.written {
             self.refused_confirmations += 1;
             return Outcome::default();
@@ -145,7 +172,12 @@ impl Engine {
 
     /// A replica came again and asked for what follows `position`: more than that it does not have,
     /// whatever it said before (it may have thrown its relay log away).
-    pub fn reconnected(&mut self, voter: &ServerName, position: StorePosition, now: Instant) -> Outcome {
+    pub fn reconnected(
+        &mut self,
+        voter: &ServerName,
+        position: StorePosition,
+        now: Instant,
+    ) -> Outcome {
         let position = position.min(self.votes.written);
         let confirmed = self.votes.confirmed.entry(voter.clone()).or_default();
         confirmed.received = Some(position);
@@ -156,12 +188,18 @@ impl Engine {
 
     /// Only FIRST asks who is there; what a voter confirmed stays true while it is away.
     pub fn connected(&mut self, voter: &ServerName, yes: bool, now: Instant) -> Outcome {
-        self.votes.confirmed.entry(voter.clone()).or_default().connected = yes;
+        self.votes
+            .confirmed
+            .entry(voter.clone())
+            .or_default()
+            .connected = yes;
         self.advance(now)
     }
 
     pub fn set_voters(&mut self, voters: Vec<Voter>, now: Instant) -> Outcome {
-        self.votes.confirmed.retain(|name, _| voters.iter().any(|voter| voter.name == *name));
+        self.votes
+            .confirmed
+            .retain(|name, _| voters.iter().any(|voter| voter.name == *name));
         self.votes.voters = voters;
         self.advance(now)
     }
@@ -211,7 +249,10 @@ impl Engine {
             };
             if end > asked_for {
                 self.degraded_total += 1;
-                self.list(Degraded { gtid: gtid.clone(), end });
+                self.list(Degraded {
+                    gtid: gtid.clone(),
+                    end,
+                });
             }
             outcome.released.push(gtid);
         }
@@ -232,7 +273,10 @@ impl Engine {
         let Some(oldest) = self.pending.front() else {
             return;
         };
-        if self.warned || now.saturating_sub(oldest.since) < self.sync.timeout || oldest.end <= self.may_be_released() {
+        if self.warned
+            || now.saturating_sub(oldest.since) < self.sync.timeout
+            || oldest.end <= self.may_be_released()
+        {
             return;
         }
         let oldest = oldest.gtid.clone();
@@ -280,13 +324,19 @@ impl Engine {
 
     /// How many transactions wait, and since when the oldest does.
     pub fn waiting(&self) -> (usize, Option<Instant>) {
-        (self.pending.len(), self.pending.front().map(|pending| pending.since))
+        (
+            self.pending.len(),
+            self.pending.front().map(|pending| pending.since),
+        )
     }
 
     /// The voters that keep the oldest waiting transaction from being released.
     pub fn waits_for(&self) -> Vec<ServerName> {
         match self.pending.front() {
-            Some(pending) => quorum::missing(&self.sync.require, &self.votes, pending.end).into_iter().cloned().collect(),
+            Some(pending) => quorum::missing(&self.sync.require, &self.votes, pending.end)
+                .into_iter()
+                .cloned()
+                .collect(),
             None => Vec::new(),
         }
     }

@@ -79,10 +79,20 @@ struct State {
 
 impl Acks {
     /// `released` and its set are what the store kept of earlier runs.
-    pub fn new(sync: Sync, voters: Vec<Voter>, released: StorePosition, released_set: GtidSet, degraded: Vec<Degraded>, epoch: Epoch) -> Self {
+    pub fn new(
+        sync: Sync,
+        voters: Vec<Voter>,
+        released: StorePosition,
+        released_set: GtidSet,
+        degraded: Vec<Degraded>,
+        epoch: Epoch,
+    ) -> Self {
         let applied_wanted = sync.require.uses(Level::Applied);
         Self(Arc::new(Inner {
-            state: Mutex::new(State { engine: Engine::new(sync, voters, released, degraded), parked: Parked::new(released_set) }),
+            state: Mutex::new(State {
+                engine: Engine::new(sync, voters, released, degraded),
+                parked: Parked::new(released_set),
+            }),
             epoch,
             started: Instant::now(),
             released: watch::Sender::new(released),
@@ -94,7 +104,11 @@ impl Acks {
 
     /// A transaction was appended and ends at `position`; to be called before it is published.
     pub fn captured(&self, position: StorePosition, gtid: Gtid) {
-        self.0.state.lock().engine.captured(position, gtid, self.now());
+        self.0
+            .state
+            .lock()
+            .engine
+            .captured(position, gtid, self.now());
     }
 
     pub fn marks(&self, written: StorePosition, synced: StorePosition) {
@@ -201,7 +215,10 @@ impl Acks {
         Snapshot {
             sync: engine.sync().clone(),
             degraded: engine.is_degraded(),
-            degraded_commits: engine.degraded().map(|commit| commit.gtid.clone()).collect(),
+            degraded_commits: engine
+                .degraded()
+                .map(|commit| commit.gtid.clone())
+                .collect(),
             degraded_total: engine.degraded_total(),
             written: engine.votes().written,
             synced: engine.votes().synced,
@@ -210,7 +227,11 @@ impl Acks {
             waiting,
             oldest_wait: oldest.map(|since| now.saturating_sub(since)),
             waits_for: engine.waits_for(),
-            confirmed: engine.confirmed().iter().map(|(name, confirmed)| (name.clone(), confirmed.clone())).collect(),
+            confirmed: engine
+                .confirmed()
+                .iter()
+                .map(|(name, confirmed)| (name.clone(), confirmed.clone()))
+                .collect(),
         }
     }
 
@@ -230,11 +251,14 @@ impl Acks {
         if released > before || !outcome.released.is_empty() {
             // Under the lock, so that watchers never see it go back.
             self.0.released.send_replace(released);
-            self.0.permits.send_replace(Some(AckPermit::new(self.0.epoch, released)));
+            self.0
+                .permits
+                .send_replace(Some(AckPermit::new(self.0.epoch, released)));
         }
         drop(state);
         if !outcome.released.is_empty() {
-            metrics::counter!("ackline_transactions_released_total").increment(outcome.released.len() as u64);
+            metrics::counter!("ackline_transactions_released_total")
+                .increment(outcome.released.len() as u64);
         }
         outcome.notices.into_iter().for_each(announce);
     }
@@ -250,7 +274,9 @@ fn announce(notice: Notice) {
             metrics::counter!("ackline_degraded_episodes_total").increment(1);
             tracing::error!(gtid = %oldest, "voters are missing: commits return on our own binlog alone until they have caught up (on_timeout = \"degrade\")");
         }
-        Notice::DegradedEnds => tracing::warn!("the voters have caught up: the policy is in force again"),
+        Notice::DegradedEnds => {
+            tracing::warn!("the voters have caught up: the policy is in force again")
+        }
     }
 }
 

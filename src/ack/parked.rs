@@ -15,7 +15,10 @@ pub struct Parked {
 
 impl Parked {
     pub fn new(released: GtidSet) -> Self {
-        Self { released, waiting: HashMap::new() }
+        Self {
+            released,
+            waiting: HashMap::new(),
+        }
     }
 
     pub fn is_released(&self, gtid: &Gtid) -> bool {
@@ -25,7 +28,9 @@ impl Parked {
     /// Whether the last transaction of every domain of the position is released; in a domain they are
     /// released in order.
     pub fn is_position_released(&self, position: &Position) -> bool {
-        position.iter().all(|gtid| self.released.contains(&Gtid::MariaDb(gtid)))
+        position
+            .iter()
+            .all(|gtid| self.released.contains(&Gtid::MariaDb(gtid)))
     }
 
     /// None where there is nothing to wait for.

@@ -20,10 +20,21 @@ pub enum Requirement {
     /// Our own store.
     Local(Level),
     /// The k-th best of them.
-    Any { count: usize, of: Vec<Who>, level: Level },
+    Any {
+        count: usize,
+        of: Vec<Who>,
+        level: Level,
+    },
     /// The worst of the first k that are connected, in this order.
-    First { count: usize, of: Vec<Who>, level: Level },
-    All { of: Vec<Who>, level: Level },
+    First {
+        count: usize,
+        of: Vec<Who>,
+        level: Level,
+    },
+    All {
+        of: Vec<Who>,
+        level: Level,
+    },
     /// Of all voters, the source counted.
     Majority(Level),
     And(Box<Requirement>, Box<Requirement>),
@@ -72,10 +83,17 @@ impl Sync {
             Mode::Async => Requirement::Local(Level::Received),
             Mode::SemiSync | Mode::Custom => Requirement::And(
                 Box::new(Requirement::Local(Level::Durable)),
-                Box::new(Requirement::Any { count: acks, of: vec![Who::Everyone], level: level.unwrap_or(Level::Received) }),
+                Box::new(Requirement::Any {
+                    count: acks,
+                    of: vec![Who::Everyone],
+                    level: level.unwrap_or(Level::Received),
+                }),
             ),
             Mode::Quorum => Requirement::Majority(level.unwrap_or(Level::Received)),
-            Mode::Sync => Requirement::All { of: vec![Who::Everyone], level: level.unwrap_or(Level::Applied) },
+            Mode::Sync => Requirement::All {
+                of: vec![Who::Everyone],
+                level: level.unwrap_or(Level::Applied),
+            },
         }
     }
 }
@@ -102,7 +120,9 @@ impl Requirement {
     pub fn uses(&self, level: Level) -> bool {
         match self {
             Self::Local(l) | Self::Majority(l) => *l == level,
-            Self::Any { level: l, .. } | Self::First { level: l, .. } | Self::All { level: l, .. } => *l == level,
+            Self::Any { level: l, .. }
+            | Self::First { level: l, .. }
+            | Self::All { level: l, .. } => *l == level,
             Self::And(a, b) | Self::Or(a, b) => a.uses(level) || b.uses(level),
         }
     }
@@ -130,7 +150,9 @@ impl Requirement {
 
     fn visit(&self, each: &mut impl FnMut(&Who)) {
         match self {
-            Self::Any { of, .. } | Self::First { of, .. } | Self::All { of, .. } => of.iter().for_each(each),
+            Self::Any { of, .. } | Self::First { of, .. } | Self::All { of, .. } => {
+                of.iter().for_each(each)
+            }
             Self::And(a, b) | Self::Or(a, b) => {
                 a.visit(each);
                 b.visit(each);
@@ -142,7 +164,12 @@ impl Requirement {
 
 impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |of: &[Who]| of.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let list = |of: &[Who]| {
+            of.iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         match self {
             Self::Local(level) => write!(f, "LOCAL {level}"),
             Self::Majority(level) => write!(f, "MAJORITY {level}"),
@@ -203,7 +230,9 @@ impl FromStr for Mode {
             "semi-sync" => Ok(Self::SemiSync),
             "quorum" => Ok(Self::Quorum),
             "sync" => Ok(Self::Sync),
-            _ => Err(format!("'{text}' is not a mode: use async, semi-sync, quorum or sync")),
+            _ => Err(format!(
+                "'{text}' is not a mode: use async, semi-sync, quorum or sync"
+            )),
         }
     }
 }
@@ -241,11 +270,18 @@ impl FromStr for Requirement {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let mut parser = Parser { tokens: tokens(text), next: 0, end: text.chars().count() + 1, depth: 0 };
+        let mut parser = Parser {
+            tokens: tokens(text),
+            next: 0,
+            end: text.chars().count() + 1,
+            depth: 0,
+        };
         let requirement = parser.any_of()?;
         match parser.peek() {
             None => Ok(requirement),
-            Some(token) => Err(parser.error(format!("'{token}' after the end; join conditions with AND or OR"))),
+            Some(token) => Err(parser.error(format!(
+                "'{token}' after the end; join conditions with AND or OR"
+            ))),
         }
     }
 }
@@ -311,7 +347,9 @@ impl Parser {
             return match self.level()? {
                 Level::Applied => {
                     self.next -= 1;
-                    Err(self.error("our own binlog is received or durable, nothing is applied to it".into()))
+                    Err(self.error(
+                        "our own binlog is received or durable, nothing is applied to it".into(),
+                    ))
                 }
                 level => Ok(Requirement::Local(level)),
             };
@@ -320,19 +358,32 @@ impl Parser {
             return Ok(Requirement::Majority(self.level()?));
         }
         if self.word("ALL") {
-            let of = if self.peek() == Some("(") { self.list()? } else { vec![Who::Everyone] };
-            return Ok(Requirement::All { of, level: self.level()? });
+            let of = if self.peek() == Some("(") {
+                self.list()?
+            } else {
+                vec![Who::Everyone]
+            };
+            return Ok(Requirement::All {
+                of,
+                level: self.level()?,
+            });
         }
         let first = self.word("FIRST");
         if first || self.word("ANY") {
             let count = match self.peek().and_then(|token| token.parse::<usize>().ok()) {
                 Some(count) if count > 0 => count,
-                _ => return Err(self.error("how many? Write for example ANY 1 (*) received".into())),
+                _ => {
+                    return Err(self.error("how many? Write for example ANY 1 (*) received".into()));
+                }
             };
             self.next += 1;
             let of = self.list()?;
             let level = self.level()?;
-            return Ok(if first { Requirement::First { count, of, level } } else { Requirement::Any { count, of, level } });
+            return Ok(if first {
+                Requirement::First { count, of, level }
+            } else {
+                Requirement::Any { count, of, level }
+            });
         }
         Err(self.error("expected LOCAL, ANY, FIRST, ALL, MAJORITY or '('".into()))
     }
@@ -346,7 +397,9 @@ impl Parser {
             };
             of.push(match token.as_str() {
                 "*" => Who::Everyone,
-                "(" | ")" | "," => return Err(self.error("expected a server name, zone:NAME or *".into())),
+                "(" | ")" | "," => {
+                    return Err(self.error("expected a server name, zone:NAME or *".into()));
+                }
                 name => match name.strip_prefix("zone:") {
                     Some(zone) => Who::Zone(zone.to_owned()),
                     None => Who::Server(ServerName::new(name)),
@@ -376,17 +429,26 @@ impl Parser {
     }
 
     fn word(&mut self, word: &str) -> bool {
-        let found = self.peek().is_some_and(|token| token.eq_ignore_ascii_case(word));
+        let found = self
+            .peek()
+            .is_some_and(|token| token.eq_ignore_ascii_case(word));
         self.next += usize::from(found);
         found
     }
 
     fn expect(&mut self, word: &str) -> Result<(), ParseError> {
-        if self.word(word) { Ok(()) } else { Err(self.error(format!("expected '{word}'"))) }
+        if self.word(word) {
+            Ok(())
+        } else {
+            Err(self.error(format!("expected '{word}'")))
+        }
     }
 
     fn error(&self, message: String) -> ParseError {
-        let column = self.tokens.get(self.next).map_or(self.end, |(column, _)| *column);
+        let column = self
+            .tokens
+            .get(self.next)
+            .map_or(self.end, |(column, _)| *column);
         ParseError { column, message }
     }
 }

@@ -49,7 +49,11 @@ pub struct Votes {
 
 impl Default for Voter {
     fn default() -> Self {
-        Self { name: ServerName::new(""), zone: None, is_source: false }
+        Self {
+            name: ServerName::new(""),
+            zone: None,
+            is_source: false,
+        }
     }
 }
 
@@ -57,7 +61,11 @@ impl Default for Voter {
 /// `LOCAL received` (promise 4).
 pub fn satisfied(requirement: &Requirement, votes: &Votes) -> Option<StorePosition> {
     let position = held(requirement, votes)?;
-    let own = if requirement.wants_synced() { votes.synced } else { votes.written };
+    let own = if requirement.wants_synced() {
+        votes.synced
+    } else {
+        votes.written
+    };
     Some(position.min(own))
 }
 
@@ -71,12 +79,22 @@ fn held(requirement: &Requirement, votes: &Votes) -> Option<StorePosition> {
             let positions = votes.positions(of, *level);
             let count = positions.len();
             // Nobody to wait for is not everybody's consent.
-            if count == 0 { None } else { kth(positions, count) }
+            if count == 0 {
+                None
+            } else {
+                kth(positions, count)
+            }
         }
         Requirement::Majority(level) => {
             let mut positions = votes.positions(&[Who::Everyone], *level);
             // The source has whatever it sent us.
-            positions.extend(votes.voters.iter().filter(|v| v.is_source).map(|_| Some(votes.written)));
+            positions.extend(
+                votes
+                    .voters
+                    .iter()
+                    .filter(|v| v.is_source)
+                    .map(|_| Some(votes.written)),
+            );
             let majority = positions.len() / 2 + 1;
             kth(positions, majority)
         }
@@ -100,12 +118,19 @@ fn first(votes: &Votes, of: &[Who], count: usize, level: Level) -> Option<StoreP
         .take(count)
         .map(|c| c.at(level))
         .collect();
-    if chosen.len() < count { None } else { kth(chosen, count) }
+    if chosen.len() < count {
+        None
+    } else {
+        kth(chosen, count)
+    }
 }
 
 impl Votes {
     fn positions(&self, of: &[Who], level: Level) -> Vec<Option<StorePosition>> {
-        self.named(of).into_iter().map(|name| self.confirmed.get(name).and_then(|c| c.at(level))).collect()
+        self.named(of)
+            .into_iter()
+            .map(|name| self.confirmed.get(name).and_then(|c| c.at(level)))
+            .collect()
     }
 
     /// Voters other than the source, each once, in the order of the list.
@@ -129,16 +154,26 @@ impl Votes {
 
 /// Who keeps the requirement from holding at `position`: for the sentence that says whom commits wait
 /// for.
-pub fn missing<'a>(requirement: &Requirement, votes: &'a Votes, position: StorePosition) -> Vec<&'a ServerName> {
+pub fn missing<'a>(
+    requirement: &Requirement,
+    votes: &'a Votes,
+    position: StorePosition,
+) -> Vec<&'a ServerName> {
     let lacking = |of: &[Who], level: Level| -> Vec<&'a ServerName> {
-        votes.named(of).into_iter().filter(|name| votes.confirmed.get(*name).and_then(|c| c.at(level)) < Some(position)).collect()
+        votes
+            .named(of)
+            .into_iter()
+            .filter(|name| votes.confirmed.get(*name).and_then(|c| c.at(level)) < Some(position))
+            .collect()
     };
     if held(requirement, votes) >= Some(position) {
         return Vec::new();
     }
     match requirement {
         Requirement::Local(_) => Vec::new(),
-        Requirement::Any { of, level, .. } | Requirement::First { of, level, .. } | Requirement::All { of, level } => lacking(of, *level),
+        Requirement::Any { of, level, .. }
+        | Requirement::First { of, level, .. }
+        | Requirement::All { of, level } => lacking(of, *level),
         Requirement::Majority(level) => lacking(&[Who::Everyone], *level),
         Requirement::And(a, b) | Requirement::Or(a, b) => {
             let mut names = missing(a, votes, position);
@@ -160,14 +195,31 @@ mod tests {
     /// "not connected".
     fn votes(written: u64, synced: u64, voters: &str) -> Votes {
         let at = |n: u64| StorePosition::new(1, n);
-        let mut votes = Votes { written: at(written), synced: at(synced), ..Votes::default() };
-        votes.voters.push(Voter { name: ServerName::new("s"), zone: None, is_source: true });
+        let mut votes = Votes {
+            written: at(written),
+            synced: at(synced),
+            ..Votes::default()
+        };
+        votes.voters.push(Voter {
+            name: ServerName::new("s"),
+            zone: None,
+            is_source: true,
+        });
         for word in voters.split_whitespace() {
             let (who, positions) = word.split_once('=').unwrap();
-            let (name, zone) = who.split_once('@').map_or((who, None), |(n, z)| (n, Some(z.into())));
+            let (name, zone) = who
+                .split_once('@')
+                .map_or((who, None), |(n, z)| (n, Some(z.into())));
             let connected = !positions.ends_with('!');
-            let mut levels = positions.trim_end_matches('!').split('/').map(|p| p.parse().ok().map(at));
-            votes.voters.push(Voter { name: ServerName::new(name), zone, is_source: false });
+            let mut levels = positions
+                .trim_end_matches('!')
+                .split('/')
+                .map(|p| p.parse().ok().map(at));
+            votes.voters.push(Voter {
+                name: ServerName::new(name),
+                zone,
+                is_source: false,
+            });
             votes.confirmed.insert(
                 ServerName::new(name),
                 Confirmed {
@@ -218,14 +270,23 @@ mod tests {
             let number = |i: usize| columns[i].parse::<u64>().unwrap();
             let votes = votes(number(1), number(2), columns[3]);
             let expected = columns[4].parse().ok().map(|n| StorePosition::new(1, n));
-            assert_eq!(satisfied(&columns[0].parse().unwrap(), &votes), expected, "{line}");
+            assert_eq!(
+                satisfied(&columns[0].parse().unwrap(), &votes),
+                expected,
+                "{line}"
+            );
         }
     }
 
     #[test]
     fn whom_commits_wait_for() {
         let votes = votes(90, 90, "a=60 b=90 c=-");
-        let wait = |text: &str| missing(&text.parse().unwrap(), &votes, StorePosition::new(1, 80)).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let wait = |text: &str| {
+            missing(&text.parse().unwrap(), &votes, StorePosition::new(1, 80))
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        };
         assert!(wait("ANY 1 (*) received").is_empty());
         assert_eq!(wait("ANY 2 (*) received"), ["a", "c"]);
         assert_eq!(wait("LOCAL durable AND ALL received"), ["a", "c"]);

@@ -42,7 +42,11 @@ pub trait Backend: Send + Sync + 'static {
 }
 
 /// Serves until shutdown.
-pub async fn serve(listener: TcpListener, backend: Arc<dyn Backend>, shutdown: Shutdown) -> std::io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    backend: Arc<dyn Backend>,
+    shutdown: Shutdown,
+) -> std::io::Result<()> {
     let router = Router::new()
         .route("/", get(|| async { Html(PAGE) }))
         .route("/healthz", get(|| async { "ok\n" }))
@@ -52,7 +56,9 @@ pub async fn serve(listener: TcpListener, backend: Arc<dyn Backend>, shutdown: S
         .route("/api/v1/sync", get(sync).put(change_sync))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(backend);
-    axum::serve(listener, router).with_graceful_shutdown(async move { shutdown.cancelled().await }).await
+    axum::serve(listener, router)
+        .with_graceful_shutdown(async move { shutdown.cancelled().await })
+        .await
 }
 
 type Shared = State<Arc<dyn Backend>>;
@@ -65,7 +71,11 @@ async fn ready(State(backend): Shared) -> Response {
 }
 
 async fn metrics(State(backend): Shared) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], backend.metrics()).into_response()
+    (
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
+        backend.metrics(),
+    )
+        .into_response()
 }
 
 async fn status(State(backend): Shared) -> Json<Status> {
@@ -76,13 +86,22 @@ async fn sync(State(backend): Shared) -> Json<serde_json::Value> {
     Json(backend.sync())
 }
 
-async fn change_sync(State(backend): Shared, headers: HeaderMap, body: axum::body::Bytes) -> Response {
+async fn change_sync(
+    State(backend): Shared,
+    headers: HeaderMap,
+    body: axum::body::Bytes,
+) -> Response {
     if let Err((status, message)) = authorize(&headers, backend.token()) {
         return refuse(status, message);
     }
     let change: Change = match serde_json::from_slice(&body) {
         Ok(change) => change,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, &format!("the body is no JSON: {error}")),
+        Err(error) => {
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                &format!("the body is no JSON: {error}"),
+            );
+        }
     };
     match tokio::task::spawn_blocking(move || backend.change_sync(change)).await {
         Ok(Ok(now)) => Json(now).into_response(),
@@ -98,12 +117,20 @@ fn refuse(status: StatusCode, message: &str) -> Response {
 
 fn authorize(headers: &HeaderMap, token: Option<String>) -> Result<(), (StatusCode, &'static str)> {
     let Some(token) = token else {
-        return Err((StatusCode::FORBIDDEN, "calls that change something are off: set [admin] token or token_file"));
+        return Err((
+            StatusCode::FORBIDDEN,
+            "calls that change something are off: set [admin] token or token_file",
+        ));
     };
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let given = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
     match given {
         Some(given) if same(given, token.as_bytes()) => Ok(()),
-        _ => Err((StatusCode::UNAUTHORIZED, "the Authorization header must be: Bearer TOKEN")),
+        _ => Err((
+            StatusCode::UNAUTHORIZED,
+            "the Authorization header must be: Bearer TOKEN",
+        )),
     }
 }
 
@@ -118,13 +145,30 @@ mod tests {
 
     #[test]
     fn only_the_token_opens() {
-        let headers = |value: &str| HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())]);
+        let headers =
+            |value: &str| HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())]);
         let token = || Some("secret".to_owned());
         assert!(authorize(&headers("Bearer secret"), token()).is_ok());
-        for wrong in ["Bearer secreT", "Bearer secret2", "Bearer ", "secret", "Basic secret"] {
-            assert_eq!(authorize(&headers(wrong), token()).unwrap_err().0, StatusCode::UNAUTHORIZED, "{wrong}");
+        for wrong in [
+            "Bearer secreT",
+            "Bearer secret2",
+            "Bearer ",
+            "secret",
+            "Basic secret",
+        ] {
+            assert_eq!(
+                authorize(&headers(wrong), token()).unwrap_err().0,
+                StatusCode::UNAUTHORIZED,
+                "{wrong}"
+            );
         }
-        assert_eq!(authorize(&HeaderMap::new(), token()).unwrap_err().0, StatusCode::UNAUTHORIZED);
-        assert_eq!(authorize(&headers("Bearer "), None).unwrap_err().0, StatusCode::FORBIDDEN);
+        assert_eq!(
+            authorize(&HeaderMap::new(), token()).unwrap_err().0,
+            StatusCode::UNAUTHORIZED
+        );
+        assert_eq!(
+            authorize(&headers("Bearer "), None).unwrap_err().0,
+            StatusCode::FORBIDDEN
+        );
     }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::App;
 use crate::ack::policy::Mode;
 use crate::ack::{Confirmed, Snapshot};
-use crate::admin::status::{BinlogStatus, DegradedCommits, ReplicaRow, SourceStatus, Status, Waiting};
+use crate::admin::status::{
+    BinlogStatus, DegradedCommits, ReplicaRow, SourceStatus, Status, Waiting,
+};
 use crate::admin::{Backend, Change, Refusal};
 use crate::capture::State;
 use crate::config::{Error, SyncPatch, write_sync};
@@ -55,7 +57,14 @@ impl Backend for AppBackend {
             sessions: app.sessions.registry.len(),
             hold,
             waiting: waiting(&acks, &readers, &app.health()),
-            degraded_commits: DegradedCommits { total: acks.degraded_total, unconfirmed: acks.degraded_commits.iter().map(ToString::to_string).collect() },
+            degraded_commits: DegradedCommits {
+                total: acks.degraded_total,
+                unconfirmed: acks
+                    .degraded_commits
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect(),
+            },
             problems,
         }
     }
@@ -77,19 +86,30 @@ impl Backend for AppBackend {
         let gauge = |name: &'static str, value: f64| metrics::gauge!(name).set(value);
         gauge("ackline_sessions", app.sessions.registry.len() as f64);
         gauge("ackline_commits_waiting", acks.waiting as f64);
-        gauge("ackline_commit_oldest_wait_seconds", acks.oldest_wait.unwrap_or_default().as_secs_f64());
+        gauge(
+            "ackline_commit_oldest_wait_seconds",
+            acks.oldest_wait.unwrap_or_default().as_secs_f64(),
+        );
         gauge("ackline_degraded", f64::from(u8::from(acks.degraded)));
         gauge("ackline_serving", f64::from(u8::from(app.guard.is_open())));
         metrics::counter!("ackline_degraded_commits_total").absolute(acks.degraded_total);
-        for (which, position) in [("written", acks.written), ("synced", acks.synced), ("released", acks.released)] {
+        for (which, position) in [
+            ("written", acks.written),
+            ("synced", acks.synced),
+            ("released", acks.released),
+        ] {
             metrics::gauge!("ackline_binlog_file", "mark" => which).set(f64::from(position.file));
-            metrics::gauge!("ackline_binlog_offset_bytes", "mark" => which).set(position.offset as f64);
+            metrics::gauge!("ackline_binlog_offset_bytes", "mark" => which)
+                .set(position.offset as f64);
         }
         for row in rows(app, &acks, &app.ship.readers.list()) {
-            metrics::gauge!("ackline_replica_connected", "replica" => row.name.clone()).set(f64::from(u8::from(row.state == "streaming")));
-            metrics::gauge!("ackline_replica_votes", "replica" => row.name.clone()).set(f64::from(u8::from(row.vote)));
+            metrics::gauge!("ackline_replica_connected", "replica" => row.name.clone())
+                .set(f64::from(u8::from(row.state == "streaming")));
+            metrics::gauge!("ackline_replica_votes", "replica" => row.name.clone())
+                .set(f64::from(u8::from(row.vote)));
             if let Some(lag) = row.lag_seconds {
-                metrics::gauge!("ackline_replica_lag_seconds", "replica" => row.name.clone()).set(lag);
+                metrics::gauge!("ackline_replica_lag_seconds", "replica" => row.name.clone())
+                    .set(lag);
             }
         }
         app.metrics.render()
@@ -108,27 +128,47 @@ impl Backend for AppBackend {
     }
 
     fn change_sync(&self, change: Change) -> Result<serde_json::Value, Refusal> {
-        let patch: SyncPatch = serde_json::from_value(change).map_err(|error| Refusal::Invalid(error.to_string()))?;
+        let patch: SyncPatch =
+            serde_json::from_value(change).map_err(|error| Refusal::Invalid(error.to_string()))?;
         match write_sync(&self.0.path, &patch) {
             Ok(config) => {
                 self.0.apply(config);
                 Ok(self.sync())
             }
-            Err(error @ (Error::Parse { .. } | Error::Invalid { .. })) => Err(Refusal::Invalid(error.to_string())),
+            Err(error @ (Error::Parse { .. } | Error::Invalid { .. })) => {
+                Err(Refusal::Invalid(error.to_string()))
+            }
             Err(error) => Err(Refusal::Failed(error.to_string())),
         }
     }
 
     fn token(&self) -> Option<String> {
-        self.0.config.load().admin_token.as_ref().map(|token| token.expose().to_owned())
+        self.0
+            .config
+            .load()
+            .admin_token
+            .as_ref()
+            .map(|token| token.expose().to_owned())
     }
 }
 
 fn rows(app: &App, acks: &Snapshot, readers: &[Reader]) -> Vec<ReplicaRow> {
-    let mut rows: Vec<ReplicaRow> = app.health().iter().filter(|watched| watched.server.role == Role::Replica).map(|watched| row(watched, acks, readers)).collect();
+    let mut rows: Vec<ReplicaRow> = app
+        .health()
+        .iter()
+        .filter(|watched| watched.server.role == Role::Replica)
+        .map(|watched| row(watched, acks, readers))
+        .collect();
     for reader in readers.iter().filter(|reader| !reader.identity.listed) {
         let (state, reason) = progress(reader);
-        rows.push(ReplicaRow { name: reader.identity.name.to_string(), ship: "pull".into(), state: state.into(), reason, received: reader.acked.map(|at| at.to_string()), ..ReplicaRow::default() });
+        rows.push(ReplicaRow {
+            name: reader.identity.name.to_string(),
+            ship: "pull".into(),
+            state: state.into(),
+            reason,
+            received: reader.acked.map(|at| at.to_string()),
+            ..ReplicaRow::default()
+        });
     }
     rows
 }
@@ -137,14 +177,19 @@ fn row(watched: &Watched, acks: &Snapshot, readers: &[Reader]) -> ReplicaRow {
     let server = &watched.server;
     let health = watched.health.borrow().clone();
     let confirmed = confirmed(acks, &server.name);
-    let reader = readers.iter().rfind(|reader| reader.identity.name == server.name);
+    let reader = readers
+        .iter()
+        .rfind(|reader| reader.identity.name == server.name);
     let (state, reason) = match (reader, &health) {
         (Some(reader), _) => progress(reader),
         (None, Health::Unreachable { reason, .. }) => ("unreachable", Some(reason.clone())),
         (None, Health::Reachable(facts)) => (
             "disconnected",
             Some(match &facts.replica {
-                Some(replica) if replica.error.is_empty() => format!("follows {}, IO thread {}, SQL thread {}", replica.follows, replica.io_running, replica.sql_running),
+                Some(replica) if replica.error.is_empty() => format!(
+                    "follows {}, IO thread {}, SQL thread {}",
+                    replica.follows, replica.io_running, replica.sql_running
+                ),
                 Some(replica) => replica.error.clone(),
                 None => "it follows nobody: run CHANGE MASTER TO and START SLAVE on it".into(),
             }),
@@ -153,7 +198,9 @@ fn row(watched: &Watched, acks: &Snapshot, readers: &[Reader]) -> ReplicaRow {
     let objections = voter::objections(&health);
     let text = |level: Level| confirmed.at(level).map(|at: StorePosition| at.to_string());
     let lag = match &health {
-        Health::Reachable(facts) if confirmed.applied >= Some(acks.written) => facts.seconds_behind.map(|_| 0.0).or(Some(0.0)),
+        Health::Reachable(facts) if confirmed.applied >= Some(acks.written) => {
+            facts.seconds_behind.map(|_| 0.0).or(Some(0.0))
+        }
         Health::Reachable(facts) => facts.seconds_behind.map(|seconds| seconds as f64),
         Health::Unreachable { .. } => None,
     };
@@ -181,7 +228,11 @@ fn progress(reader: &Reader) -> (&'static str, Option<String>) {
 }
 
 fn confirmed(acks: &Snapshot, name: &ServerName) -> Confirmed {
-    acks.confirmed.iter().find(|(known, _)| known == name).map(|(_, confirmed)| confirmed.clone()).unwrap_or_default()
+    acks.confirmed
+        .iter()
+        .find(|(known, _)| known == name)
+        .map(|(_, confirmed)| confirmed.clone())
+        .unwrap_or_default()
 }
 
 fn waiting(acks: &Snapshot, readers: &[Reader], servers: &[Watched]) -> Waiting {
@@ -189,12 +240,21 @@ fn waiting(acks: &Snapshot, readers: &[Reader], servers: &[Watched]) -> Waiting 
         return Waiting::default();
     };
     let for_whom: Vec<String> = acks.waits_for.iter().map(ToString::to_string).collect();
-    Waiting { commits: acks.waiting, oldest_seconds: oldest.as_secs_f64(), sentence: sentence(acks, oldest, readers, servers), r#for: for_whom }
+    Waiting {
+        commits: acks.waiting,
+        oldest_seconds: oldest.as_secs_f64(),
+        sentence: sentence(acks, oldest, readers, servers),
+        r#for: for_whom,
+    }
 }
 
 /// "2 commits wait, the oldest for 12.4 s: semi-sync (…) waits for replica1 (disconnected)".
 fn sentence(acks: &Snapshot, oldest: Duration, readers: &[Reader], servers: &[Watched]) -> String {
-    let commits = if acks.waiting == 1 { "1 commit waits".to_owned() } else { format!("{} commits wait, the oldest", acks.waiting) };
+    let commits = if acks.waiting == 1 {
+        "1 commit waits".to_owned()
+    } else {
+        format!("{} commits wait, the oldest", acks.waiting)
+    };
     let policy = match acks.sync.mode {
         Mode::Custom => acks.sync.require.to_string(),
         mode => format!("{mode} ({})", acks.sync.require),
@@ -203,15 +263,29 @@ fn sentence(acks: &Snapshot, oldest: Duration, readers: &[Reader], servers: &[Wa
         "our own disk".to_owned()
     } else {
         let named = |name: &ServerName| {
-            let reachable = servers.iter().any(|watched| watched.server.name == *name && matches!(*watched.health.borrow(), Health::Reachable(_)));
+            let reachable = servers.iter().any(|watched| {
+                watched.server.name == *name
+                    && matches!(*watched.health.borrow(), Health::Reachable(_))
+            });
             let state = match readers.iter().rfind(|reader| reader.identity.name == *name) {
                 Some(reader) if !reader.identity.votes => "has no vote now",
                 Some(reader) => progress(reader).0,
                 None => "disconnected",
             };
-            if reachable { format!("{name} ({state})") } else { format!("{name} ({state}, unreachable)") }
+            if reachable {
+                format!("{name} ({state})")
+            } else {
+                format!("{name} ({state}, unreachable)")
+            }
         };
-        acks.waits_for.iter().map(named).collect::<Vec<_>>().join(", ")
+        acks.waits_for
+            .iter()
+            .map(named)
+            .collect::<Vec<_>>()
+            .join(", ")
     };
-    format!("{commits} for {:.1} s: {policy} waits for {whom}", oldest.as_secs_f64())
+    format!(
+        "{commits} for {:.1} s: {policy} waits for {whom}",
+        oldest.as_secs_f64()
+    )
 }

@@ -31,11 +31,17 @@ impl Gate for AppGate {
 
     fn hold_reason(&self) -> String {
         let state: State = self.capture.state.borrow().clone();
-        state.holds(&self.name).unwrap_or_else(|| "a look at the source is under way".into())
+        state
+            .holds(&self.name)
+            .unwrap_or_else(|| "a look at the source is under way".into())
     }
 
     fn source(&self) -> Option<Source> {
-        Some(Source { address: self.address.clone(), send_proxy_protocol: false, epoch: self.epoch })
+        Some(Source {
+            address: self.address.clone(),
+            send_proxy_protocol: false,
+            epoch: self.epoch,
+        })
     }
 
     fn epoch(&self) -> Epoch {

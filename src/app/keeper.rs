@@ -29,8 +29,18 @@ pub(super) fn start(app: &Arc<App>, shutdown: &Shutdown) {
 
 pub(super) fn keep(app: &App) {
     let snapshot = app.acks.snapshot();
-    let source = app.capture.source.borrow().as_ref().map(|source| FollowedSource { name: app.config.load().source().name.clone(), server_id: source.server_id });
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    let source = app
+        .capture
+        .source
+        .borrow()
+        .as_ref()
+        .map(|source| FollowedSource {
+            name: app.config.load().source().name.clone(),
+            server_id: source.server_id,
+        });
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64);
     let kept = app.store.change_durable(|state| {
         // Not beyond what is on disk: after a power cut there must be nothing of it that we lack.
         state.released = snapshot.released.min(snapshot.synced).max(state.released);
@@ -43,7 +53,16 @@ pub(super) fn keep(app: &App) {
         state.degraded = snapshot
             .degraded_commits
             .iter()
-            .map(|gtid| known.iter().find(|commit| commit.gtid == *gtid).cloned().unwrap_or(DegradedCommit { gtid: gtid.clone(), at: now }))
+            .map(|gtid| {
+                known
+                    .iter()
+                    .find(|commit| commit.gtid == *gtid)
+                    .cloned()
+                    .unwrap_or(DegradedCommit {
+                        gtid: gtid.clone(),
+                        at: now,
+                    })
+            })
             .collect();
     });
     if let Err(error) = kept {

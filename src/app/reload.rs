@@ -51,7 +51,9 @@ fn reload(app: &App) {
         }
         Err(error) => {
             tracing::error!(%error, "the changed configuration file is refused; the old configuration stays in force");
-            *app.config_problem.lock() = Some(format!("the configuration file is refused, the old one stays in force: {error}"));
+            *app.config_problem.lock() = Some(format!(
+                "the configuration file is refused, the old one stays in force: {error}"
+            ));
         }
     }
 }

@@ -31,7 +31,11 @@ pub struct Servers {
 }
 
 pub fn account(server: &config::Server) -> Account {
-    Account { address: server.address.clone(), user: server.user.clone(), password: server.password.expose().to_owned() }
+    Account {
+        address: server.address.clone(),
+        user: server.user.clone(),
+        password: server.password.expose().to_owned(),
+    }
 }
 
 pub fn voters(config: &Config) -> Vec<Voter> {
@@ -48,8 +52,20 @@ pub fn voters(config: &Config) -> Vec<Voter> {
 }
 
 impl Servers {
-    pub fn new(acks: Acks, store: Store, wanted: watch::Receiver<Position>, shutdown: Shutdown) -> Arc<Self> {
-        Arc::new(Self { watched: Mutex::default(), roster: watch::Sender::new(Arc::default()), wanted, acks, store, shutdown })
+    pub fn new(
+        acks: Acks,
+        store: Store,
+        wanted: watch::Receiver<Position>,
+        shutdown: Shutdown,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            watched: Mutex::default(),
+            roster: watch::Sender::new(Arc::default()),
+            wanted,
+            acks,
+            store,
+            shutdown,
+        })
     }
 
     pub fn roster(&self) -> watch::Receiver<Arc<Roster>> {
@@ -57,13 +73,21 @@ impl Servers {
     }
 
     pub fn list(&self) -> Vec<Watched> {
-        self.watched.lock().values().map(|(watched, _)| watched.clone()).collect()
+        self.watched
+            .lock()
+            .values()
+            .map(|(watched, _)| watched.clone())
+            .collect()
     }
 
     /// Starts and stops watching until the watched servers are the configured ones.
     pub fn configure(self: &Arc<Self>, config: &Config) {
         let mut watched = self.watched.lock();
-        let wanted: BTreeMap<ServerName, topology::Server> = config.servers.iter().map(|server| (server.name.clone(), described(server))).collect();
+        let wanted: BTreeMap<ServerName, topology::Server> = config
+            .servers
+            .iter()
+            .map(|server| (server.name.clone(), described(server)))
+            .collect();
         watched.retain(|name, (known, stop)| {
             let stays = wanted.get(name) == Some(&known.server);
             if !stays {
@@ -72,14 +96,14 @@ impl Servers {
             stays
         });
         for (name, server) in wanted {
-            if !watched.contains_key(&name) {
+            watched.entry(name).or_insert_with(|| {
                 let stop = CancellationToken::new();
                 let known = topology::watch_server(server, POLL, &self.shutdown, stop.clone());
                 if known.server.role == topology::Role::Replica {
                     self.clone().follow(known.clone(), stop.clone());
                 }
-                watched.insert(name, (known, stop));
-            }
+                (known, stop)
+            });
         }
         drop(watched);
         self.acks.set_voters(voters(config));
@@ -126,7 +150,9 @@ impl Servers {
         let mut roster = Roster::new();
         for watched in self.list() {
             let health = watched.health.borrow().clone();
-            let Some(facts) = health.facts() else { continue };
+            let Some(facts) = health.facts() else {
+                continue;
+            };
             let replica = watched.server.role == topology::Role::Replica;
             let identity = Identity {
                 name: watched.server.name.clone(),

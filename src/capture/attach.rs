@@ -31,17 +31,23 @@ pub enum Error {
 /// again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("the source lacks transactions that our binlog has (restored from an older copy, emptied or RESET MASTER?): {missing}")]
+    #[error(
+        "the source lacks transactions that our binlog has (restored from an older copy, emptied or RESET MASTER?): {missing}"
+    )]
     Behind { missing: GtidSet },
     #[error("the source and our binlog have different transactions under the same GTID {gtid}")]
     Different { gtid: Gtid },
     #[error("the source cannot send what follows our binlog's end: {0}")]
     Cannot(String),
-    #[error("the source has server_id {0}, which is [replication] server_id: give one of them another")]
+    #[error(
+        "the source has server_id {0}, which is [replication] server_id: give one of them another"
+    )]
     OwnServerId(ServerId),
     #[error("the source's binary log is off: set log_bin in its configuration and restart it")]
     NoBinlog,
-    #[error("{count} other semi-sync replica(s) are attached to the source and could acknowledge in our place: run SET GLOBAL rpl_semi_sync_slave_enabled=0 and restart the IO thread there")]
+    #[error(
+        "{count} other semi-sync replica(s) are attached to the source and could acknowledge in our place: run SET GLOBAL rpl_semi_sync_slave_enabled=0 and restart the IO thread there"
+    )]
     OtherSemiSync { count: u64 },
     #[error("the account may not do what the source needs: {0}")]
     Denied(String),
@@ -64,17 +70,25 @@ pub async fn read(admin: &mut Admin) -> Result<Source, Error> {
              @@global.log_bin AS log_bin, @@global.gtid_binlog_state AS state, @@global.read_only AS read_only",
         )
         .await?;
-    let row = rows.first().ok_or_else(|| unexpected("no row of variables".to_owned()))?;
+    let row = rows
+        .first()
+        .ok_or_else(|| unexpected("no row of variables".to_owned()))?;
     let text = |column: &str| row.text(column).unwrap_or_default();
     if text("log_bin") != "1" {
         return Err(Refusal::NoBinlog.into());
     }
-    let number = |column: &str| text(column).parse::<u32>().map_err(|_| unexpected(format!("{column} is '{}'", text(column))));
+    let number = |column: &str| {
+        text(column)
+            .parse::<u32>()
+            .map_err(|_| unexpected(format!("{column} is '{}'", text(column))))
+    };
     Ok(Source {
         server_id: ServerId(number("server_id")?),
         version: text("version").to_owned(),
         domain: number("domain")?,
-        state: text("state").parse().map_err(|_| unexpected(format!("gtid_binlog_state is '{}'", text("state"))))?,
+        state: text("state")
+            .parse()
+            .map_err(|_| unexpected(format!("gtid_binlog_state is '{}'", text("state"))))?,
         read_only: text("read_only") != "0",
     })
 }
@@ -83,7 +97,11 @@ pub async fn read(admin: &mut Admin) -> Result<Source, Error> {
 /// every transaction of ours. The second half is the dump's first transaction.
 pub fn contains(executed: &GtidSet, source: &BinlogState) -> Result<(), Refusal> {
     let missing = executed.difference(&source.claimed());
-    if missing.is_empty() { Ok(()) } else { Err(Refusal::Behind { missing }) }
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(Refusal::Behind { missing })
+    }
 }
 
 /// Ends dumps of ours that a dead connection left behind: MariaDB blocks every new connection while
@@ -112,7 +130,10 @@ pub async fn end_old_dumps(admin: &mut Admin) -> Result<(), Error> {
             }
         }
         if tokio::time::Instant::now() > deadline {
-            return Err(unexpected("an old dump of ours at the source does not end after KILL".to_owned()).into());
+            return Err(unexpected(
+                "an old dump of ours at the source does not end after KILL".to_owned(),
+            )
+            .into());
         }
         tokio::time::sleep(POLL).await;
     }
@@ -150,7 +171,9 @@ pub async fn open_for_writing(admin: &mut Admin) -> Result<(), Error> {
 async fn set_global(admin: &mut Admin, setting: &str) -> Result<(), Error> {
     match admin.execute(&format!("SET GLOBAL {setting}")).await {
         Ok(()) => Ok(()),
-        Err(error) if matches!(error.server_code(), Some(1227 | 1044 | 1142)) => Err(Refusal::Denied(format!("SET GLOBAL {setting}: {error}")).into()),
+        Err(error) if matches!(error.server_code(), Some(1227 | 1044 | 1142)) => {
+            Err(Refusal::Denied(format!("SET GLOBAL {setting}: {error}")).into())
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -160,7 +183,10 @@ async fn set_global(admin: &mut Admin, setting: &str) -> Result<(), Error> {
 pub async fn baseline(admin: &mut Admin) -> Result<Counters, Error> {
     let counters = read_counters(admin).await?;
     if counters.clients > 1 {
-        return Err(Refusal::OtherSemiSync { count: counters.clients - 1 }.into());
+        return Err(Refusal::OtherSemiSync {
+            count: counters.clients - 1,
+        }
+        .into());
     }
     Ok(counters)
 }

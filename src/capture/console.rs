@@ -51,7 +51,12 @@ pub struct Console(mpsc::Sender<Question>);
 impl Console {
     pub fn start(account: Account, shutdown: &Shutdown) -> Self {
         let (sender, questions) = mpsc::channel(QUEUE);
-        let task = Task { account, admin: None, questions, shutdown: shutdown.clone() };
+        let task = Task {
+            account,
+            admin: None,
+            questions,
+            shutdown: shutdown.clone(),
+        };
         shutdown.spawn(task.run());
         Self(sender)
     }
@@ -122,8 +127,12 @@ impl Task {
         let (mut counters, mut position) = (None, None);
         while let Some(question) = batch.last() {
             match question {
-                Question::Counters(_) if counters.is_none() => counters = Some(read_counters(admin).await?),
-                Question::Position(_) if position.is_none() => position = Some(read_position(admin).await?),
+                Question::Counters(_) if counters.is_none() => {
+                    counters = Some(read_counters(admin).await?)
+                }
+                Question::Position(_) if position.is_none() => {
+                    position = Some(read_position(admin).await?)
+                }
                 Question::WaitsForAck(victim, _) => {
                     let waits = read_waits(admin, victim).await?;
                     if let Some(Question::WaitsForAck(_, reply)) = batch.pop() {
@@ -135,7 +144,9 @@ impl Task {
             }
             match (batch.pop(), counters, &position) {
                 (Some(Question::Counters(reply)), Some(counters), _) => drop(reply.send(counters)),
-                (Some(Question::Position(reply)), _, Some(position)) => drop(reply.send(position.clone())),
+                (Some(Question::Position(reply)), _, Some(position)) => {
+                    drop(reply.send(position.clone()))
+                }
                 _ => {}
             }
         }
@@ -155,9 +166,17 @@ impl Question {
 
 pub async fn read_counters(admin: &mut Admin) -> Result<Counters, net::Error> {
     let mut counters = Counters::default();
-    for row in admin.query("SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_master_%'").await? {
+    for row in admin
+        .query("SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_master_%'")
+        .await?
+    {
         let value = row.text("Value").unwrap_or_default();
-        match row.text("Variable_name").unwrap_or_default().to_ascii_lowercase().as_str() {
+        match row
+            .text("Variable_name")
+            .unwrap_or_default()
+            .to_ascii_lowercase()
+            .as_str()
+        {
             "rpl_semi_sync_master_no_tx" => counters.no_tx = value.parse().unwrap_or_default(),
             "rpl_semi_sync_master_clients" => counters.clients = value.parse().unwrap_or_default(),
             "rpl_semi_sync_master_status" => counters.active = value.eq_ignore_ascii_case("ON"),
@@ -168,9 +187,18 @@ pub async fn read_counters(admin: &mut Admin) -> Result<Counters, net::Error> {
 }
 
 pub async fn read_position(admin: &mut Admin) -> Result<Position, net::Error> {
-    let rows = admin.query("SELECT @@global.gtid_binlog_pos AS position").await?;
-    let text = rows.first().and_then(|row| row.text("position")).unwrap_or_default();
-    text.parse().map_err(|_| net::Error::Io(std::io::Error::other(format!("gtid_binlog_pos is '{text}'"))))
+    let rows = admin
+        .query("SELECT @@global.gtid_binlog_pos AS position")
+        .await?;
+    let text = rows
+        .first()
+        .and_then(|row| row.text("position"))
+        .unwrap_or_default();
+    text.parse().map_err(|_| {
+        net::Error::Io(std::io::Error::other(format!(
+            "gtid_binlog_pos is '{text}'"
+        )))
+    })
 }
 
 async fn read_waits(admin: &mut Admin, victim: &Victim) -> Result<bool, net::Error> {
@@ -187,5 +215,7 @@ async fn read_waits(admin: &mut Admin, victim: &Victim) -> Result<bool, net::Err
     let rows = admin
         .query(&format!("SELECT COUNT(*) AS waiting FROM information_schema.PROCESSLIST WHERE {whom} AND STATE IN ({WAITING_STATES})"))
         .await?;
-    Ok(rows.first().is_some_and(|row| row.text("waiting") != Some("0")))
+    Ok(rows
+        .first()
+        .is_some_and(|row| row.text("waiting") != Some("0")))
 }

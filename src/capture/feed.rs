@@ -23,7 +23,9 @@ pub enum Error {
     Packet(#[from] protocol::Error),
     #[error("the source sent {0}")]
     Unexpected(String),
-    #[error("the source has another transaction under {gtid} than our store: they have parted ways before it")]
+    #[error(
+        "the source has another transaction under {gtid} than our store: they have parted ways before it"
+    )]
     Different { gtid: Gtid },
     #[error("the source's dump starts with {found} where our store ends with {expected}")]
     Elsewhere { expected: Gtid, found: Gtid },
@@ -47,14 +49,25 @@ pub enum Action<'a> {
     /// One more event of the running transaction.
     Append(&'a [u8]),
     /// The last event of a transaction, which ends at `position` in the source's binlog.
-    Commit { event: &'a [u8], gtid: Gtid, position: SourcePosition, ack_wanted: bool },
+    Commit {
+        event: &'a [u8],
+        gtid: Gtid,
+        position: SourcePosition,
+        ack_wanted: bool,
+    },
     /// The store's last transaction came again and is the same: the source is proven.
-    Verified { position: SourcePosition, ack_wanted: bool },
+    Verified {
+        position: SourcePosition,
+        ack_wanted: bool,
+    },
 }
 
 enum Phase {
     /// The first transaction is compared, not stored.
-    Comparing { expected: Expected, content: Digester },
+    Comparing {
+        expected: Expected,
+        content: Digester,
+    },
     Storing,
 }
 
@@ -75,7 +88,10 @@ impl Feed {
             tracker: TransactionTracker::default(),
             running: None,
             phase: match expected {
-                Some(expected) => Phase::Comparing { expected, content: Digester::default() },
+                Some(expected) => Phase::Comparing {
+                    expected,
+                    content: Digester::default(),
+                },
                 None => Phase::Storing,
             },
         }
@@ -104,7 +120,11 @@ impl Feed {
                 return Ok(Action::Nothing);
             }
             // These speak of the source's own files; ours have their own.
-            EventType::GTID_LIST | EventType::BINLOG_CHECKPOINT | EventType::STOP | EventType::HEARTBEAT | EventType::START_ENCRYPTION => {
+            EventType::GTID_LIST
+            | EventType::BINLOG_CHECKPOINT
+            | EventType::STOP
+            | EventType::HEARTBEAT
+            | EventType::START_ENCRYPTION => {
                 return Ok(Action::Nothing);
             }
             _ => {}
@@ -112,7 +132,10 @@ impl Feed {
         let event = checksum::strip(event, Algorithm::Crc32)?;
         let ends = match self.tracker.feed(event)? {
             Step::Outside => {
-                return Err(Error::Unexpected(format!("a {:?} event outside of a transaction, after {}:{}", header.kind, self.file, header.next_position)));
+                return Err(Error::Unexpected(format!(
+                    "a {:?} event outside of a transaction, after {}:{}",
+                    header.kind, self.file, header.next_position
+                )));
             }
             Step::GroupStart(start) => {
                 self.running = Some(Gtid::MariaDb(start.gtid));
@@ -121,30 +144,48 @@ impl Feed {
             Step::InGroup => false,
             Step::GroupEnd => true,
         };
-        let position = || SourcePosition { file: self.file.clone(), offset: u64::from(header.next_position) };
+        let position = || SourcePosition {
+            file: self.file.clone(),
+            offset: u64::from(header.next_position),
+        };
         match &mut self.phase {
             Phase::Storing if !ends => Ok(Action::Append(event)),
             Phase::Storing => {
-                let gtid = self.running.take().ok_or_else(|| Error::Unexpected("the end of a transaction that never began".into()))?;
-                Ok(Action::Commit { event, gtid, position: position(), ack_wanted })
+                let gtid = self.running.take().ok_or_else(|| {
+                    Error::Unexpected("the end of a transaction that never began".into())
+                })?;
+                Ok(Action::Commit {
+                    event,
+                    gtid,
+                    position: position(),
+                    ack_wanted,
+                })
             }
             Phase::Comparing { expected, content } => {
                 if let Some(gtid) = &self.running
                     && *gtid != expected.gtid
                 {
-                    return Err(Error::Elsewhere { expected: expected.gtid.clone(), found: gtid.clone() });
+                    return Err(Error::Elsewhere {
+                        expected: expected.gtid.clone(),
+                        found: gtid.clone(),
+                    });
                 }
                 content.event(event);
                 if !ends {
                     return Ok(Action::Nothing);
                 }
                 if std::mem::take(content).finish() != expected.digest {
-                    return Err(Error::Different { gtid: expected.gtid.clone() });
+                    return Err(Error::Different {
+                        gtid: expected.gtid.clone(),
+                    });
                 }
                 let position = position();
                 self.running = None;
                 self.phase = Phase::Storing;
-                Ok(Action::Verified { position, ack_wanted })
+                Ok(Action::Verified {
+                    position,
+                    ack_wanted,
+                })
             }
         }
     }

@@ -31,7 +31,12 @@ pub struct Guard {
 
 impl Default for Guard {
     fn default() -> Self {
-        Self { open: AtomicBool::new(false), suspicions: AtomicU64::new(0), baseline: Mutex::default(), changed: watch::channel(()).0 }
+        Self {
+            open: AtomicBool::new(false),
+            suspicions: AtomicU64::new(0),
+            baseline: Mutex::default(),
+            changed: watch::channel(()).0,
+        }
     }
 }
 
@@ -91,7 +96,9 @@ impl Guard {
     fn judge(&self, now: Counters) -> Judgement {
         let baseline = *self.baseline.lock();
         if now.no_tx != baseline.no_tx {
-            Judgement::Escaped("a commit returned at the source without its acknowledgement (a KILL given there?)")
+            Judgement::Escaped(
+                "a commit returned at the source without its acknowledgement (a KILL given there?)",
+            )
         } else if !now.active {
             Judgement::Escaped("semi-sync was switched off at the source")
         } else if now.clients > 1 {
@@ -114,7 +121,10 @@ impl Guard {
                 Judgement::Clean => {}
                 Judgement::Escaped(how) => {
                     if self.is_open() {
-                        tracing::error!(?counters, "{how}: all results are held until everything in its binlog is released");
+                        tracing::error!(
+                            ?counters,
+                            "{how}: all results are held until everything in its binlog is released"
+                        );
                         metrics::counter!("ackline_source_escapes_total").increment(1);
                         self.suspect();
                     }
@@ -165,11 +175,27 @@ mod tests {
     #[test]
     fn moved_counters_are_an_escape() {
         let guard = Guard::default();
-        let fine = Counters { no_tx: 4, clients: 1, active: true };
+        let fine = Counters {
+            no_tx: 4,
+            clients: 1,
+            active: true,
+        };
         guard.baseline(fine);
         assert!(matches!(guard.judge(fine), Judgement::Clean));
-        assert!(matches!(guard.judge(Counters { no_tx: 5, ..fine }), Judgement::Escaped(_)));
-        assert!(matches!(guard.judge(Counters { active: false, ..fine }), Judgement::Escaped(_)));
-        assert!(matches!(guard.judge(Counters { clients: 2, ..fine }), Judgement::Escaped(_)));
+        assert!(matches!(
+            guard.judge(Counters { no_tx: 5, ..fine }),
+            Judgement::Escaped(_)
+        ));
+        assert!(matches!(
+            guard.judge(Counters {
+                active: false,
+                ..fine
+            }),
+            Judgement::Escaped(_)
+        ));
+        assert!(matches!(
+            guard.judge(Counters { clients: 2, ..fine }),
+            Judgement::Escaped(_)
+        ));
     }
 }

@@ -34,7 +34,6 @@ impl Ledger {
         }
         ack
     }
-
 }
 
 #[cfg(test)]
@@ -42,7 +41,10 @@ mod tests {
     use super::*;
 
     fn theirs(offset: u64) -> SourcePosition {
-        SourcePosition { file: "bin.000001".into(), offset }
+        SourcePosition {
+            file: "bin.000001".into(),
+            offset,
+        }
     }
 
     #[test]
@@ -53,7 +55,11 @@ mod tests {
         }
         assert_eq!(ledger.due(StorePosition::new(1, 99)), None);
         assert_eq!(ledger.due(StorePosition::new(1, 399)), Some(theirs(30)));
-        assert_eq!(ledger.due(StorePosition::new(1, 399)), None, "an ack is sent once");
+        assert_eq!(
+            ledger.due(StorePosition::new(1, 399)),
+            None,
+            "an ack is sent once"
+        );
         assert_eq!(ledger.due(StorePosition::new(2, 0)), Some(theirs(40)));
         assert!(ledger.waiting.is_empty());
     }

@@ -44,9 +44,9 @@ use crate::store::{self, Store, Writer};
 
 pub use attach::{Refusal, Source};
 pub use console::{Console, Victim};
-pub use guard::Guard;
 use feed::{Action, Expected, Feed};
 use guard::Attempt;
+pub use guard::Guard;
 use ledger::Ledger;
 
 /// What capture needs from the configuration.
@@ -94,7 +94,9 @@ impl State {
             Self::Attached => None,
             Self::Connecting { reason } => Some(format!("{source} is not attached: {reason}")),
             Self::Refused(refusal) => Some(format!("{source} is refused: {refusal}")),
-            Self::CatchingUp { until } => Some(format!("everything up to {until} in the binlog of {source} must be captured and released first")),
+            Self::CatchingUp { until } => Some(format!(
+                "everything up to {until} in the binlog of {source} must be captured and released first"
+            )),
             Self::Stalled { reason } => Some(format!("our binlog cannot be written: {reason}")),
         }
     }
@@ -154,11 +156,35 @@ pub struct View {
 }
 
 impl Capture {
-    pub fn new(config: Config, store: Store, writer: Writer, acks: Acks, guard: Arc<Guard>, shutdown: Shutdown) -> (Self, View) {
-        let (state, state_view) = watch::channel(State::Connecting { reason: "starting".into() });
+    pub fn new(
+        config: Config,
+        store: Store,
+        writer: Writer,
+        acks: Acks,
+        guard: Arc<Guard>,
+        shutdown: Shutdown,
+    ) -> (Self, View) {
+        let (state, state_view) = watch::channel(State::Connecting {
+            reason: "starting".into(),
+        });
         let (source, source_view) = watch::channel(None);
-        let capture = Self { config, store, writer, acks, guard, state, source, shutdown };
-        (capture, View { state: state_view, source: source_view })
+        let capture = Self {
+            config,
+            store,
+            writer,
+            acks,
+            guard,
+            state,
+            source,
+            shutdown,
+        };
+        (
+            capture,
+            View {
+                state: state_view,
+                source: source_view,
+            },
+        )
     }
 
     /// Runs until shutdown; every attach that ends is followed by another.
@@ -187,12 +213,16 @@ impl Capture {
                 }
                 End::Store(error) => {
                     tracing::error!(%error, "the binlog store failed; nothing is acknowledged until it works again");
-                    let state = State::Stalled { reason: error.to_string() };
+                    let state = State::Stalled {
+                        reason: error.to_string(),
+                    };
                     self.state.send_replace(state);
                     if self.reopen_store().await.is_err() {
                         break;
                     }
-                    State::Connecting { reason: "the binlog store was reopened".into() }
+                    State::Connecting {
+                        reason: "the binlog store was reopened".into(),
+                    }
                 }
             };
             self.state.send_replace(state);
@@ -220,7 +250,9 @@ impl Capture {
                     return Ok(());
                 }
                 Err(error) => {
-                    self.state.send_replace(State::Stalled { reason: error.to_string() });
+                    self.state.send_replace(State::Stalled {
+                        reason: error.to_string(),
+                    });
                     tokio::select! {
                         () = tokio::time::sleep(DISK_RETRY) => {}
                         () = self.shutdown.cancelled() => return Err(End::Shutdown),
@@ -243,9 +275,13 @@ impl Capture {
     /// Everything up to the dump's first bytes.
     async fn attach(&mut self) -> Result<(Link, Admin), End> {
         if *self.state.borrow() == State::Attached {
-            self.state.send_replace(State::Connecting { reason: "attaching again".into() });
+            self.state.send_replace(State::Connecting {
+                reason: "attaching again".into(),
+            });
         }
-        let mut admin = Admin::connect(&self.config.account, STEP).await.map_err(|error| End::Lost(error.to_string()))?;
+        let mut admin = Admin::connect(&self.config.account, STEP)
+            .await
+            .map_err(|error| End::Lost(error.to_string()))?;
         let source = attach::read(&mut admin).await?;
         if source.server_id == self.config.server_id {
             return Err(Refusal::OwnServerId(source.server_id).into());
@@ -261,7 +297,10 @@ impl Capture {
             None => self.store.end(),
         };
         let expected = match last {
-            Some(last) => Some(Expected { digest: self.store.digest(&last)?, gtid: last.gtid }),
+            Some(last) => Some(Expected {
+                digest: self.store.digest(&last)?,
+                gtid: last.gtid,
+            }),
             None => None,
         };
         let link = Link::dump(&self.config, &from, expected, self.acks.permits()).await?;
@@ -277,7 +316,12 @@ impl Capture {
         Ok(source.state.position())
     }
 
-    async fn follow(&mut self, link: &mut Link, admin: &mut Admin, attempt: Attempt) -> Result<std::convert::Infallible, End> {
+    async fn follow(
+        &mut self,
+        link: &mut Link,
+        admin: &mut Admin,
+        attempt: Attempt,
+    ) -> Result<std::convert::Infallible, End> {
         // With an expected transaction the source is proven by its coming again; an empty store has
         // nothing to compare.
         if link.feed.is_comparing() {
@@ -292,9 +336,13 @@ impl Capture {
         }
         let counters = attach::baseline(admin).await?;
         // Read after our dump is attached: whatever is newer waits for our ack.
-        let until = console::read_position(admin).await.map_err(|error| End::Lost(error.to_string()))?;
+        let until = console::read_position(admin)
+            .await
+            .map_err(|error| End::Lost(error.to_string()))?;
         self.guard.baseline(counters);
-        self.state.send_replace(State::CatchingUp { until: until.clone() });
+        self.state.send_replace(State::CatchingUp {
+            until: until.clone(),
+        });
 
         let acks = self.acks.clone();
         let opening = async {
@@ -357,7 +405,12 @@ impl Capture {
                 Action::Nothing => {}
                 Action::Format(event) => self.writer.source_format(event)?,
                 Action::Append(event) => self.writer.append(event)?,
-                Action::Commit { event, gtid, position, ack_wanted } => {
+                Action::Commit {
+                    event,
+                    gtid,
+                    position,
+                    ack_wanted,
+                } => {
                     self.writer.append(event)?;
                     let ours = self.writer.commit(gtid.clone())?;
                     self.acks.captured(ours, gtid);
@@ -365,9 +418,13 @@ impl Capture {
                         link.ledger.wanted(ours, position);
                     }
                 }
-                Action::Verified { position, ack_wanted } => {
+                Action::Verified {
+                    position,
+                    ack_wanted,
+                } => {
                     if ack_wanted {
-                        link.ledger.wanted(self.store.marks().borrow().written, position);
+                        link.ledger
+                            .wanted(self.store.marks().borrow().written, position);
                     }
                 }
             }
@@ -386,16 +443,22 @@ impl Capture {
                 Ok(_) => {
                     if stalled {
                         tracing::info!("our binlog can be written again");
-                        self.state.send_replace(State::Connecting { reason: "the disk had no room".into() });
+                        self.state.send_replace(State::Connecting {
+                            reason: "the disk had no room".into(),
+                        });
                         // A new attach settles what the sessions may see.
-                        return Err(End::Lost("attaching again after the disk had no room".into()));
+                        return Err(End::Lost(
+                            "attaching again after the disk had no room".into(),
+                        ));
                     }
                     return Ok(());
                 }
                 Err(error @ store::Error::DiskFull { .. }) => {
                     if !std::mem::replace(&mut stalled, true) {
                         tracing::error!(%error, "our binlog cannot be written; commits wait");
-                        self.state.send_replace(State::Stalled { reason: error.to_string() });
+                        self.state.send_replace(State::Stalled {
+                            reason: error.to_string(),
+                        });
                     }
                     link.acknowledge(self.config.epoch).await?;
                     tokio::select! {
@@ -411,7 +474,9 @@ impl Capture {
 
 fn broken(error: feed::Error) -> End {
     match error {
-        feed::Error::Different { gtid } | feed::Error::Elsewhere { expected: gtid, .. } => End::Refused(Refusal::Different { gtid }),
+        feed::Error::Different { gtid } | feed::Error::Elsewhere { expected: gtid, .. } => {
+            End::Refused(Refusal::Different { gtid })
+        }
         other => End::Lost(other.to_string()),
     }
 }
@@ -421,7 +486,9 @@ fn end_of_dump(payload: &[u8]) -> Option<End> {
     const ER_MASTER_FATAL: u16 = 1236;
     match payload.first() {
         Some(&ErrPacket::FIRST) => Some(match ErrPacket::parse(payload) {
-            Ok(error) if error.code == ER_MASTER_FATAL => End::Refused(Refusal::Cannot(error.message)),
+            Ok(error) if error.code == ER_MASTER_FATAL => {
+                End::Refused(Refusal::Cannot(error.message))
+            }
             Ok(error) => End::Lost(format!("the source ended the dump: {error}")),
             Err(error) => End::Lost(error.to_string()),
         }),
@@ -441,13 +508,26 @@ struct Link {
 
 impl Link {
     /// Logs in, says what a MariaDB replica says, and asks for everything after `from`.
-    async fn dump(config: &Config, from: &Position, expected: Option<Expected>, permits: watch::Receiver<Option<crate::ack::AckPermit>>) -> Result<Self, End> {
-        let Account { address, user, password } = &config.account;
+    async fn dump(
+        config: &Config,
+        from: &Position,
+        expected: Option<Expected>,
+        permits: watch::Receiver<Option<crate::ack::AckPermit>>,
+    ) -> Result<Self, End> {
+        let Account {
+            address,
+            user,
+            password,
+        } = &config.account;
         let login = async {
-            let (mut stream, _) = net::login::connect_and_login(address, user, password, STEP).await?;
+            let (mut stream, _) =
+                net::login::connect_and_login(address, user, password, STEP).await?;
             for statement in [
                 // Twice as often as silence is taken for death.
-                format!("SET @master_heartbeat_period={}", config.heartbeat.as_nanos() / 2),
+                format!(
+                    "SET @master_heartbeat_period={}",
+                    config.heartbeat.as_nanos() / 2
+                ),
                 "SET @master_binlog_checksum=@@global.binlog_checksum".to_owned(),
                 "SET @mariadb_slave_capability=4".to_owned(),
                 format!("SET @slave_connect_state='{from}'"),
@@ -462,12 +542,26 @@ impl Link {
             stream.expect_ok().await?;
             command.clear();
             // By GTID: no file, the first position.
-            BinlogDump { position: 4, flags: BinlogDump::SEND_ANNOTATE_ROWS, server_id: config.server_id, file: Vec::new() }.write(&mut command);
+            BinlogDump {
+                position: 4,
+                flags: BinlogDump::SEND_ANNOTATE_ROWS,
+                server_id: config.server_id,
+                file: Vec::new(),
+            }
+            .write(&mut command);
             stream.command(&command).await?;
             Ok::<_, net::Error>(stream.into_halves())
         };
-        let (reader, writer) = tokio::time::timeout(STEP, login).await.map_err(|_| End::Lost("the source does not answer the dump's login".into()))??;
-        Ok(Self { reader, writer, feed: Feed::new(true, expected), ledger: Ledger::default(), permits })
+        let (reader, writer) = tokio::time::timeout(STEP, login)
+            .await
+            .map_err(|_| End::Lost("the source does not answer the dump's login".into()))??;
+        Ok(Self {
+            reader,
+            writer,
+            feed: Feed::new(true, expected),
+            ledger: Ledger::default(),
+            permits,
+        })
     }
 
     /// **May this ack go out?** Here, and nowhere else, acks leave for the source.
@@ -486,12 +580,18 @@ impl Link {
 
     async fn send(&mut self, position: &SourcePosition) -> Result<(), End> {
         let mut ack = Vec::with_capacity(64);
-        Ack { position: position.offset, file: position.file.as_bytes() }.write(&mut ack);
+        Ack {
+            position: position.offset,
+            file: position.file.as_bytes(),
+        }
+        .write(&mut ack);
         // Another sequence number than 0 and the source ignores it.
         self.writer.set_sequence(0);
         match tokio::time::timeout(STEP, self.writer.write(&ack)).await {
             Ok(sent) => Ok(sent?),
-            Err(_) => Err(End::Lost("the source does not take our acknowledgement".into())),
+            Err(_) => Err(End::Lost(
+                "the source does not take our acknowledgement".into(),
+            )),
         }
     }
 }

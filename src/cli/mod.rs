@@ -95,11 +95,23 @@ impl Cli {
             Command::Serve(path) => Ok(serving_runtime()?.block_on(app::serve(&path.config))?),
             Command::Check(path) => {
                 let config = Config::load(&path.config)?;
-                println!("{}: {} servers, {} ({})", path.config.display(), config.servers.len(), config.sync.mode, config.sync.require);
+                println!(
+                    "{}: {} servers, {} ({})",
+                    path.config.display(),
+                    config.servers.len(),
+                    config.sync.mode,
+                    config.sync.require
+                );
                 Ok(())
             }
-            Command::Status { config, json, watch } => small_runtime()?.block_on(status::run(&config.config, json, watch)),
-            Command::Mode { name, config } => small_runtime()?.block_on(mode::run(&config.config, name.as_deref())),
+            Command::Status {
+                config,
+                json,
+                watch,
+            } => small_runtime()?.block_on(status::run(&config.config, json, watch)),
+            Command::Mode { name, config } => {
+                small_runtime()?.block_on(mode::run(&config.config, name.as_deref()))
+            }
             Command::Sandbox { action } => small_runtime()?.block_on(action.run()),
         }
     }

@@ -13,11 +13,18 @@ pub(super) async fn run(config: &Path, name: Option<&str>) -> Result<(), Failure
     let sync: Value = match name {
         None => client.get("/api/v1/sync").await?,
         Some(name) => {
-            name.parse::<Mode>().map_err(|error| Failure::Usage(anyhow::anyhow!(error)))?;
+            name.parse::<Mode>()
+                .map_err(|error| Failure::Usage(anyhow::anyhow!(error)))?;
             client.put("/api/v1/sync", &json!({ "mode": name })).await?
         }
     };
     let text = |key: &str| sync[key].as_str().unwrap_or("-").to_owned();
-    println!("{}  ({}; timeout {}, then {})", text("mode"), text("require"), text("timeout"), text("on_timeout"));
+    println!(
+        "{}  ({}; timeout {}, then {})",
+        text("mode"),
+        text("require"),
+        text("timeout"),
+        text("on_timeout")
+    );
     Ok(())
 }

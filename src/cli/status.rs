@@ -34,7 +34,11 @@ fn table(status: &Status) -> String {
         "mode      {}  ({}){}\nsource    {}  {}  {}  {}\nsessions  {}\nreleased  {}  (synced {}, written {}; {} files, {:.1} MiB)\n",
         status.mode,
         status.require,
-        if status.degraded { "  DEGRADED: commits return on our own binlog alone" } else { "" },
+        if status.degraded {
+            "  DEGRADED: commits return on our own binlog alone"
+        } else {
+            ""
+        },
         source.name,
         source.flavor,
         source.address,
@@ -47,7 +51,12 @@ fn table(status: &Status) -> String {
         status.binlog.bytes as f64 / f64::from(1 << 20),
     );
     text.push('\n');
-    let mut rows = vec![["replica", "state", "vote", "received", "durable", "applied", "lag"].map(str::to_owned)];
+    let mut rows = vec![
+        [
+            "replica", "state", "vote", "received", "durable", "applied", "lag",
+        ]
+        .map(str::to_owned),
+    ];
     for replica in &status.replicas {
         let or_dash = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
         rows.push([
@@ -57,7 +66,9 @@ fn table(status: &Status) -> String {
             or_dash(&replica.received),
             or_dash(&replica.durable),
             or_dash(&replica.applied),
-            replica.lag_seconds.map_or_else(|| "-".into(), |lag| format!("{lag} s")),
+            replica
+                .lag_seconds
+                .map_or_else(|| "-".into(), |lag| format!("{lag} s")),
         ]);
     }
     text.push_str(&aligned(&rows));
@@ -66,10 +77,22 @@ fn table(status: &Status) -> String {
             text.push_str(&format!("  {}: {why}\n", replica.name));
         }
     }
-    let mut notes: Vec<String> = status.hold.iter().map(|hold| format!("sessions are held: {hold}")).collect();
+    let mut notes: Vec<String> = status
+        .hold
+        .iter()
+        .map(|hold| format!("sessions are held: {hold}"))
+        .collect();
     notes.extend(Some(status.waiting.sentence.clone()).filter(|sentence| !sentence.is_empty()));
     if !status.degraded_commits.unconfirmed.is_empty() {
-        notes.push(format!("{} commits returned under a weaker policy and are not confirmed yet, the last: {}", status.degraded_commits.unconfirmed.len(), status.degraded_commits.unconfirmed.last().map_or("", String::as_str)));
+        notes.push(format!(
+            "{} commits returned under a weaker policy and are not confirmed yet, the last: {}",
+            status.degraded_commits.unconfirmed.len(),
+            status
+                .degraded_commits
+                .unconfirmed
+                .last()
+                .map_or("", String::as_str)
+        ));
     }
     notes.extend(status.problems.iter().cloned());
     for note in notes {
@@ -79,11 +102,20 @@ fn table(status: &Status) -> String {
 }
 
 fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..N).map(width).collect();
     let mut text = String::new();
     for row in rows {
-        let line: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let line: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
         text.push_str(line.join("  ").trim_end());
         text.push('\n');
     }
@@ -100,16 +132,45 @@ mod tests {
         let status = Status {
             mode: "semi-sync".into(),
             replicas: vec![
-                ReplicaRow { name: "replica1".into(), state: "streaming".into(), vote: true, received: Some("binlog.000001:900".into()), lag_seconds: Some(0.0), ..ReplicaRow::default() },
-                ReplicaRow { name: "r2".into(), state: "disconnected".into(), reason: Some("IO thread No".into()), ..ReplicaRow::default() },
+                ReplicaRow {
+                    name: "replica1".into(),
+                    state: "streaming".into(),
+                    vote: true,
+                    received: Some("binlog.000001:900".into()),
+                    lag_seconds: Some(0.0),
+                    ..ReplicaRow::default()
+                },
+                ReplicaRow {
+                    name: "r2".into(),
+                    state: "disconnected".into(),
+                    reason: Some("IO thread No".into()),
+                    ..ReplicaRow::default()
+                },
             ],
-            waiting: Waiting { commits: 1, sentence: "1 commit waits for 3.0 s: for r2".into(), ..Waiting::default() },
+            waiting: Waiting {
+                commits: 1,
+                sentence: "1 commit waits for 3.0 s: for r2".into(),
+                ..Waiting::default()
+            },
             ..Status::default()
         };
         let text = table(&status);
-        assert!(text.contains("\nreplica   state         vote  received           durable  applied  lag\n"), "{text}");
-        assert!(text.contains("\nreplica1  streaming     yes   binlog.000001:900  -        -        0 s\n"), "{text}");
+        assert!(
+            text.contains(
+                "\nreplica   state         vote  received           durable  applied  lag\n"
+            ),
+            "{text}"
+        );
+        assert!(
+            text.contains(
+                "\nreplica1  streaming     yes   binlog.000001:900  -        -        0 s\n"
+            ),
+            "{text}"
+        );
         assert!(text.contains("  r2: IO thread No\n"), "{text}");
-        assert!(text.ends_with("\n1 commit waits for 3.0 s: for r2\n"), "{text}");
+        assert!(
+            text.ends_with("\n1 commit waits for 3.0 s: for r2\n"),
+            "{text}"
+        );
     }
 }

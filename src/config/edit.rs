@@ -25,12 +25,21 @@ pub struct SyncPatch {
 /// Writes the patch into the file and answers with the configuration as it then is. A patch that
 /// makes the file invalid leaves it untouched.
 pub fn write_sync(path: &Path, patch: &SyncPatch) -> Result<Config, Error> {
-    let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    let parse = |error: toml_edit::TomlError| Error::Parse { path: path.to_owned(), message: error.to_string() };
+    let text = fs::read_to_string(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let parse = |error: toml_edit::TomlError| Error::Parse {
+        path: path.to_owned(),
+        message: error.to_string(),
+    };
     let mut document: DocumentMut = text.parse().map_err(parse)?;
     let section = document.entry("sync").or_insert(Item::Table(Table::new()));
     let Some(section) = section.as_table_like_mut() else {
-        return Err(Error::Parse { path: path.to_owned(), message: "sync is not a section".into() });
+        return Err(Error::Parse {
+            path: path.to_owned(),
+            message: "sync is not a section".into(),
+        });
     };
     let mut set = |key: &str, text: &Option<String>| {
         if let Some(text) = text {
@@ -63,7 +72,10 @@ pub fn write_sync(path: &Path, patch: &SyncPatch) -> Result<Config, Error> {
     }
     let changed = document.to_string();
     let config = raw::parse(&changed, path)?;
-    replace(path, &changed).map_err(|source| Error::Write { path: path.to_owned(), source })?;
+    replace(path, &changed).map_err(|source| Error::Write {
+        path: path.to_owned(),
+        source,
+    })?;
     Ok(config)
 }
 

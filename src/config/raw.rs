@@ -8,7 +8,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Binlog, BinlogFormat, Config, Error, Listen, Log, LogFormat, Replication, Role, Secret, Server, units};
+use super::{
+    Binlog, BinlogFormat, Config, Error, Listen, Log, LogFormat, Replication, Role, Secret, Server,
+    units,
+};
 use crate::ack::Sync;
 use crate::ack::policy::{Mode, OnTimeout, Requirement};
 use crate::ids::{Level, ServerId, ServerName};
@@ -135,7 +138,10 @@ struct Place<'a> {
 
 pub(super) fn parse(text: &str, path: &Path) -> Result<Config, Error> {
     let place = Place { path, text };
-    let file: File = toml::from_str(text).map_err(|error| Error::Parse { path: path.to_owned(), message: error.to_string().trim_end().to_owned() })?;
+    let file: File = toml::from_str(text).map_err(|error| Error::Parse {
+        path: path.to_owned(),
+        message: error.to_string().trim_end().to_owned(),
+    })?;
     if let Some(tls) = &file.tls {
         return Err(place.error(tls.span(), "[tls] is not supported yet: remove the section"));
     }
@@ -154,19 +160,27 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, Error> {
                 server_id: ServerId(raw.server_id.unwrap_or(DEFAULT_SERVER_ID)),
             }
         }
-        None => return Err(place.error(0..0, "[replication] is missing: user and password with which replicas pull from us")),
+        None => {
+            return Err(place.error(
+                0..0,
+                "[replication] is missing: user and password with which replicas pull from us",
+            ));
+        }
     };
     let admin_token = match file.admin {
         Some(raw) => {
             let span = raw.span();
             let raw = raw.into_inner();
             let some = raw.token.is_some() || raw.token_file.is_some();
-            some.then(|| place.secret(span, raw.token, raw.token_file, "token")).transpose()?
+            some.then(|| place.secret(span, raw.token, raw.token_file, "token"))
+                .transpose()?
         }
         None => None,
     };
     let listen = file.listen;
-    let list = |value: Option<OneOrMany>, default: &str| value.map_or_else(|| vec![default.to_owned()], OneOrMany::into_vec);
+    let list = |value: Option<OneOrMany>, default: &str| {
+        value.map_or_else(|| vec![default.to_owned()], OneOrMany::into_vec)
+    };
     Ok(Config {
         listen: Listen {
             mysql: list(listen.mysql, "0.0.0.0:3307"),
@@ -180,7 +194,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, Error> {
         replication,
         admin_token,
         hold: match file.failover.and_then(|failover| failover.hold) {
-            Some(hold) => place.value(&hold, |text| units::duration(text))?,
+            Some(hold) => place.value(&hold, units::duration)?,
             None => DEFAULT_HOLD,
         },
         log: place.log(file.log)?,
@@ -190,10 +204,18 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, Error> {
 impl Place<'_> {
     fn error(&self, span: Range<usize>, message: impl Into<String>) -> Error {
         let before = self.text.get(..span.start).unwrap_or_default();
-        Error::Invalid { path: self.path.to_owned(), line: before.matches('\n').count() + 1, message: message.into() }
+        Error::Invalid {
+            path: self.path.to_owned(),
+            line: before.matches('\n').count() + 1,
+            message: message.into(),
+        }
     }
 
-    fn value<T>(&self, value: &Spanned<String>, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T, Error> {
+    fn value<T>(
+        &self,
+        value: &Spanned<String>,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<T, Error> {
         parse(value.get_ref()).map_err(|message| self.error(value.span(), message))
     }
 
@@ -201,15 +223,26 @@ impl Place<'_> {
         self.path.parent().unwrap_or(Path::new(".")).join(path)
     }
 
-    fn secret(&self, span: Range<usize>, text: Option<String>, file: Option<Spanned<PathBuf>>, key: &str) -> Result<Secret, Error> {
+    fn secret(
+        &self,
+        span: Range<usize>,
+        text: Option<String>,
+        file: Option<Spanned<PathBuf>>,
+        key: &str,
+    ) -> Result<Secret, Error> {
         match (text, file) {
             (Some(text), None) => Ok(Secret::new(text)),
             (None, Some(file)) => {
                 let path = self.resolve(file.get_ref());
-                let text = std::fs::read_to_string(&path).map_err(|error| self.error(file.span(), format!("{}: {error}", path.display())))?;
+                let text = std::fs::read_to_string(&path).map_err(|error| {
+                    self.error(file.span(), format!("{}: {error}", path.display()))
+                })?;
                 Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
             }
-            (Some(_), Some(file)) => Err(self.error(file.span(), format!("{key} and {key}_file are both given: keep one"))),
+            (Some(_), Some(file)) => Err(self.error(
+                file.span(),
+                format!("{key} and {key}_file are both given: keep one"),
+            )),
             (None, None) => Err(self.error(span, format!("{key} or {key}_file is missing"))),
         }
     }
@@ -220,11 +253,25 @@ impl Place<'_> {
         for server in raw {
             let span = server.span();
             let raw = server.into_inner();
-            if raw.name.is_empty() || !raw.name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
-                return Err(self.error(span, format!("server name '{}': use letters, digits, '-', '_' and '.'", raw.name)));
+            if raw.name.is_empty()
+                || !raw
+                    .name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+            {
+                return Err(self.error(
+                    span,
+                    format!(
+                        "server name '{}': use letters, digits, '-', '_' and '.'",
+                        raw.name
+                    ),
+                ));
             }
             if !names.insert(raw.name.clone()) {
-                return Err(self.error(span, format!("there are two servers with the name '{}'", raw.name)));
+                return Err(self.error(
+                    span,
+                    format!("there are two servers with the name '{}'", raw.name),
+                ));
             }
             let role = self.value(&raw.role, |text| match text {
                 "source" => Ok(Role::Source),
@@ -238,12 +285,20 @@ impl Place<'_> {
             if let Some(ship) = &raw.ship {
                 self.value(ship, |text| match text {
                     "pull" => Ok(()),
-                    "push" | "witness" => Err(format!("ship = \"{text}\" is not supported yet: use pull")),
+                    "push" | "witness" => {
+                        Err(format!("ship = \"{text}\" is not supported yet: use pull"))
+                    }
                     other => Err(format!("'{other}' is no way of shipping: use pull")),
                 })?;
             }
             if let Some(tls) = &raw.tls {
-                self.value(tls, |text| if text == "off" { Ok(()) } else { Err("TLS is not supported yet: use tls = \"off\"".to_owned()) })?;
+                self.value(tls, |text| {
+                    if text == "off" {
+                        Ok(())
+                    } else {
+                        Err("TLS is not supported yet: use tls = \"off\"".to_owned())
+                    }
+                })?;
             }
             servers.push(Server {
                 name: ServerName::new(&raw.name),
@@ -264,30 +319,52 @@ impl Place<'_> {
 
     fn sync(&self, raw: RawSync, servers: &[Server]) -> Result<Sync, Error> {
         let default = Sync::default();
-        let level = raw.level.as_ref().map(|level| self.value(level, str::parse::<Level>)).transpose()?;
+        let level = raw
+            .level
+            .as_ref()
+            .map(|level| self.value(level, str::parse::<Level>))
+            .transpose()?;
         let acks = raw.acks.unwrap_or(default.acks);
-        let (mode, require) = match (&raw.mode, &raw.require) {
-            (Some(_), Some(require)) => return Err(self.error(require.span(), "mode and require are both given: mode is a short name for a require, keep one")),
-            (None, Some(require)) => {
-                let parsed = self.value(require, |text| text.parse::<Requirement>().map_err(|error| format!("require: {error}")))?;
-                for name in parsed.servers() {
-                    if !servers.iter().any(|server| server.name == name && server.role == Role::Replica && server.vote) {
-                        return Err(self.error(require.span(), format!("require: '{name}' is no replica with a vote")));
+        let (mode, require) =
+            match (&raw.mode, &raw.require) {
+                (Some(_), Some(require)) => return Err(self.error(
+                    require.span(),
+                    "mode and require are both given: mode is a short name for a require, keep one",
+                )),
+                (None, Some(require)) => {
+                    let parsed = self.value(require, |text| {
+                        text.parse::<Requirement>()
+                            .map_err(|error| format!("require: {error}"))
+                    })?;
+                    for name in parsed.servers() {
+                        if !servers.iter().any(|server| {
+                            server.name == name && server.role == Role::Replica && server.vote
+                        }) {
+                            return Err(self.error(
+                                require.span(),
+                                format!("require: '{name}' is no replica with a vote"),
+                            ));
+                        }
                     }
-                }
-                for zone in parsed.zones() {
-                    if !servers.iter().any(|server| server.zone.as_ref() == Some(&zone)) {
-                        return Err(self.error(require.span(), format!("require: no server is in zone '{zone}'")));
+                    for zone in parsed.zones() {
+                        if !servers
+                            .iter()
+                            .any(|server| server.zone.as_ref() == Some(&zone))
+                        {
+                            return Err(self.error(
+                                require.span(),
+                                format!("require: no server is in zone '{zone}'"),
+                            ));
+                        }
                     }
+                    (Mode::Custom, parsed)
                 }
-                (Mode::Custom, parsed)
-            }
-            (Some(mode), None) => {
-                let mode = self.value(mode, str::parse::<Mode>)?;
-                (mode, Sync::of_mode(mode, acks, level))
-            }
-            (None, None) => (Mode::SemiSync, Sync::of_mode(Mode::SemiSync, acks, level)),
-        };
+                (Some(mode), None) => {
+                    let mode = self.value(mode, str::parse::<Mode>)?;
+                    (mode, Sync::of_mode(mode, acks, level))
+                }
+                (None, None) => (Mode::SemiSync, Sync::of_mode(Mode::SemiSync, acks, level)),
+            };
         if acks == 0 {
             return Err(self.error(raw.mode.as_ref().map_or(0..0, Spanned::span), "acks = 0: to wait for no replica write require = \"LOCAL durable\" or mode = \"async\""));
         }
@@ -296,15 +373,33 @@ impl Place<'_> {
             acks,
             level,
             require,
-            timeout: raw.timeout.as_ref().map(|timeout| self.value(timeout, units::duration)).transpose()?.unwrap_or(default.timeout),
-            on_timeout: raw.on_timeout.as_ref().map(|on| self.value(on, str::parse::<OnTimeout>)).transpose()?.unwrap_or(default.on_timeout),
+            timeout: raw
+                .timeout
+                .as_ref()
+                .map(|timeout| self.value(timeout, units::duration))
+                .transpose()?
+                .unwrap_or(default.timeout),
+            on_timeout: raw
+                .on_timeout
+                .as_ref()
+                .map(|on| self.value(on, str::parse::<OnTimeout>))
+                .transpose()?
+                .unwrap_or(default.on_timeout),
         })
     }
 
     fn binlog(&self, raw: Option<RawBinlog>) -> Result<Binlog, Error> {
-        let raw = raw.unwrap_or(RawBinlog { dir: None, format: None, file_size: None, keep: None });
+        let raw = raw.unwrap_or(RawBinlog {
+            dir: None,
+            format: None,
+            file_size: None,
+            keep: None,
+        });
         if let Some(keep) = &raw.keep {
-            return Err(self.error(keep.span(), "[binlog] keep is not supported yet: files are not purged, remove the key"));
+            return Err(self.error(
+                keep.span(),
+                "[binlog] keep is not supported yet: files are not purged, remove the key",
+            ));
         }
         Ok(Binlog {
             dir: self.resolve(&raw.dir.unwrap_or_else(|| "binlog".into())),
@@ -313,7 +408,9 @@ impl Place<'_> {
                     "statement" => Ok(BinlogFormat::Statement),
                     "row" => Ok(BinlogFormat::Row),
                     "mixed" => Ok(BinlogFormat::Mixed),
-                    other => Err(format!("'{other}' is no binlog format: use mixed, row or statement")),
+                    other => Err(format!(
+                        "'{other}' is no binlog format: use mixed, row or statement"
+                    )),
                 })?,
                 None => BinlogFormat::Mixed,
             },
@@ -328,12 +425,17 @@ impl Place<'_> {
     }
 
     fn log(&self, raw: Option<RawLog>) -> Result<Log, Error> {
-        let raw = raw.unwrap_or(RawLog { level: None, format: None });
+        let raw = raw.unwrap_or(RawLog {
+            level: None,
+            format: None,
+        });
         Ok(Log {
             level: match &raw.level {
                 Some(level) => self.value(level, |text| match text {
                     "error" | "warn" | "info" | "debug" | "trace" => Ok(text.to_owned()),
-                    other => Err(format!("'{other}' is no log level: use error, warn, info, debug or trace")),
+                    other => Err(format!(
+                        "'{other}' is no log level: use error, warn, info, debug or trace"
+                    )),
                 })?,
                 None => "info".to_owned(),
             },

@@ -23,10 +23,16 @@ impl Stream {
         }
     }
 
-    /// The same for use inside a `poll_fn`.
+    /// Ready only where a read would not wait. The runtime's own announcement may be stale, so the
+    /// socket is asked (which clears a stale one).
     pub fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Tcp(stream) => stream.poll_read_ready(context),
+            Self::Tcp(stream) => {
+                let mut byte = [0; 1];
+                stream
+                    .poll_peek(context, &mut ReadBuf::new(&mut byte))
+                    .map_ok(|_| ())
+            }
             Self::Unix(stream) => stream.poll_read_ready(context),
         }
     }

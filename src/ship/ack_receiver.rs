@@ -28,7 +28,12 @@ impl AckReceiver {
     }
 
     /// Receives until the replica leaves. Cancel-safe: what was read stays in the reader.
-    pub async fn run(&mut self, ship: &Ship, shared: &Mutex<Shared>, row: &Entered) -> Result<(), Error> {
+    pub async fn run(
+        &mut self,
+        ship: &Ship,
+        shared: &Mutex<Shared>,
+        row: &Entered,
+    ) -> Result<(), Error> {
         loop {
             match self.reader.ready().await {
                 Ok(()) => {}
@@ -41,9 +46,16 @@ impl AckReceiver {
                 if packet == [Command::QUIT.0] {
                     return Ok(());
                 }
-                let ack = Ack::parse(packet).map_err(|error| Error::Peer(format!("not an acknowledgement: {error}")))?;
-                let Some(file) = std::str::from_utf8(ack.file).ok().and_then(store::file_number) else {
-                    return Err(Error::Peer(format!("an acknowledgement for the unknown file '{}'", String::from_utf8_lossy(ack.file))));
+                let ack = Ack::parse(packet)
+                    .map_err(|error| Error::Peer(format!("not an acknowledgement: {error}")))?;
+                let Some(file) = std::str::from_utf8(ack.file)
+                    .ok()
+                    .and_then(store::file_number)
+                else {
+                    return Err(Error::Peer(format!(
+                        "an acknowledgement for the unknown file '{}'",
+                        String::from_utf8_lossy(ack.file)
+                    )));
                 };
                 let position = StorePosition::new(file, ack.position);
                 let (identity, sent) = {
@@ -51,7 +63,9 @@ impl AckReceiver {
                     (shared.identity.clone(), shared.sent)
                 };
                 if position > sent {
-                    return Err(Error::Peer(format!("an acknowledgement for {position}, which was not sent (sent: {sent})")));
+                    return Err(Error::Peer(format!(
+                        "an acknowledgement for {position}, which was not sent (sent: {sent})"
+                    )));
                 }
                 row.update(|reader| reader.acked = Some(position));
                 if identity.votes {

@@ -37,12 +37,24 @@ pub enum Error {
     Io(#[from] std::io::Error),
 }
 
-pub(super) async fn serve(ship: &Ship, id: u32, stream: TcpStream, peer: SocketAddr) -> Result<(), Error> {
+pub(super) async fn serve(
+    ship: &Ship,
+    id: u32,
+    stream: TcpStream,
+    peer: SocketAddr,
+) -> Result<(), Error> {
     let version = ship.source.borrow().version.clone();
-    let greeting = Greeting { server_version: version, connection_id: id, timeout: LOGIN };
+    let greeting = Greeting {
+        server_version: version,
+        connection_id: id,
+        timeout: LOGIN,
+    };
     let mut stream = PacketStream::new(stream, MAX_COMMAND);
     let config = &ship.config;
-    serve_login(&mut stream, Some(peer), &greeting, |user| (user == config.user).then(|| config.password.clone())).await?;
+    serve_login(&mut stream, Some(peer), &greeting, |user| {
+        (user == config.user).then(|| config.password.clone())
+    })
+    .await?;
 
     let mut asked = Asked::default();
     let mut registered = None;
@@ -67,7 +79,11 @@ pub(super) async fn serve(ship: &Ship, id: u32, stream: TcpStream, peer: SocketA
                 reply(ship, &mut stream, answer).await?;
             }
             Command::REGISTER_SLAVE => {
-                registered = Some(RegisterSlave::parse(&packet).map_err(net::Error::from)?.server_id);
+                registered = Some(
+                    RegisterSlave::parse(&packet)
+                        .map_err(net::Error::from)?
+                        .server_id,
+                );
                 ok(&mut stream).await?;
             }
             Command::BINLOG_DUMP => {
@@ -75,7 +91,10 @@ pub(super) async fn serve(ship: &Ship, id: u32, stream: TcpStream, peer: SocketA
                 return run_dump(ship, id, peer, stream, asked, registered, request).await;
             }
             other => {
-                let message = format!("ackline: the replication port does not know {}; for SQL use the application port", other.name());
+                let message = format!(
+                    "ackline: the replication port does not know {}; for SQL use the application port",
+                    other.name()
+                );
                 error(&mut stream, 1235, b"42000", &message).await?;
             }
         }
@@ -108,22 +127,60 @@ async fn run_dump(
     }
     tracing::info!(connection = id, %peer, server = %identity.name, semi_sync = asked.semi_sync, votes = identity.votes, "dump begins");
     let (reader, writer) = stream.into_halves();
-    let outbox = Outbox::new(writer, ship.config.server_id, asked.semi_sync, asked.checksum == Checksum::Crc32);
+    let outbox = Outbox::new(
+        writer,
+        ship.config.server_id,
+        asked.semi_sync,
+        asked.checksum == Checksum::Crc32,
+    );
     let ack_receiver = AckReceiver::new(reader);
-    start::run(dump::Stream { ship, id, peer, server_id, identity, registered: registered.is_some(), asked, request, outbox, ack_receiver }).await
+    start::run(dump::Stream {
+        ship,
+        id,
+        peer,
+        server_id,
+        identity,
+        registered: registered.is_some(),
+        asked,
+        request,
+        outbox,
+        ack_receiver,
+    })
+    .await
 }
 
 async fn reply(ship: &Ship, stream: &mut PacketStream, answer: Answer) -> Result<(), Error> {
     match answer {
         Answer::Ok => ok(stream).await,
         Answer::Rows { columns, rows } => {
-            let rows: Vec<Vec<_>> = rows.into_iter().map(|row| row.into_iter().map(|value| Some(value.into_bytes())).collect()).collect();
-            stream.writer.put_result(status::AUTOCOMMIT, &columns, &rows);
+            let rows: Vec<Vec<_>> = rows
+                .into_iter()
+                .map(|row| {
+                    row.into_iter()
+                        .map(|value| Some(value.into_bytes()))
+                        .collect()
+                })
+                .collect();
+            stream
+                .writer
+                .put_result(status::AUTOCOMMIT, &columns, &rows);
             Ok(stream.writer.flush().await?)
         }
         Answer::Kill(id) if ship.kill(id) => ok(stream).await,
-        Answer::Kill(id) => error(stream, 1094, &ErrPacket::GENERAL, &format!("Unknown thread id: {id}")).await,
-        Answer::Error { code, state, message } => error(stream, code, state, &message).await,
+        Answer::Kill(id) => {
+            error(
+                stream,
+                1094,
+                &ErrPacket::GENERAL,
+                &format!("Unknown thread id: {id}"),
+            )
+            .await
+        }
+        Answer::Error {
+            code,
+            state,
+            message,
+        } => error(stream, code, state, &message).await,
     }
 }
 
@@ -133,7 +190,12 @@ async fn ok(stream: &mut PacketStream) -> Result<(), Error> {
     Ok(stream.write(&payload).await?)
 }
 
-async fn error(stream: &mut PacketStream, code: u16, state: &[u8; 5], message: &str) -> Result<(), Error> {
+async fn error(
+    stream: &mut PacketStream,
+    code: u16,
+    state: &[u8; 5],
+    message: &str,
+) -> Result<(), Error> {
     let mut payload = Vec::new();
     ErrPacket::new(code, state, message).write(&mut payload);
     Ok(stream.write(&payload).await?)
@@ -152,8 +214,20 @@ fn facts(ship: &Ship) -> Facts {
         server_id: ship.config.server_id,
         version: source.version,
         gtid_domain_id: source.gtid_domain_id,
-        unix_time: SystemTime::now().duration_since(UNIX_EPOCH).map(|d| d.as_secs()).unwrap_or_default(),
-        files: ship.store.files().into_iter().map(|file| (file.name, file.bytes)).collect(),
-        end: (crate::store::file_name(visible.file), visible.offset, ship.store.end().to_string()),
+        unix_time: SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map(|d| d.as_secs())
+            .unwrap_or_default(),
+        files: ship
+            .store
+            .files()
+            .into_iter()
+            .map(|file| (file.name, file.bytes))
+            .collect(),
+        end: (
+            crate::store::file_name(visible.file),
+            visible.offset,
+            ship.store.end().to_string(),
+        ),
     }
 }

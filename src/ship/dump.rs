@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-
 use parking_lot::Mutex;
 
 use super::Ship;
@@ -56,17 +55,49 @@ impl Drop for Attendance<'_> {
     }
 }
 
-pub(super) async fn send(stream: Stream<'_>, from: StorePosition, row: Entered) -> Result<(), Error> {
-    let Stream { ship, identity, server_id, registered, asked, request, outbox, mut ack_receiver, .. } = stream;
+pub(super) async fn send(
+    stream: Stream<'_>,
+    from: StorePosition,
+    row: Entered,
+) -> Result<(), Error> {
+    let Stream {
+        ship,
+        identity,
+        server_id,
+        registered,
+        asked,
+        request,
+        outbox,
+        mut ack_receiver,
+        ..
+    } = stream;
     if identity.listed {
         // What it asks for is what it still has, whatever it acknowledged before (promise 4).
         ship.acks.reconnected(&identity.name, from);
         ship.acks.connected(&identity.name, true);
     }
-    let _attendance = identity.listed.then(|| Attendance { ship, name: identity.name.clone(), row: &row });
+    let _attendance = identity.listed.then(|| Attendance {
+        ship,
+        name: identity.name.clone(),
+        row: &row,
+    });
     row.update(|reader| reader.progress = Progress::Streaming { sent: from });
-    let shared = Mutex::new(Shared { identity, sent: from });
-    let mut sender = Sender { ship, server_id, registered, from, asked, request, shared: &shared, row: &row, outbox, passing: false };
+    let shared = Mutex::new(Shared {
+        identity,
+        sent: from,
+    });
+    let mut sender = Sender {
+        ship,
+        server_id,
+        registered,
+        from,
+        asked,
+        request,
+        shared: &shared,
+        row: &row,
+        outbox,
+        passing: false,
+    };
     tokio::select! {
         sent = sender.run() => sent,
         received = ack_receiver.run(ship, &shared, &row) => received,
@@ -107,14 +138,19 @@ impl Sender<'_> {
                 return Err(Error::Peer("our binlog goes on in a new file after a failed fsync; the reader has to connect again".into()));
             }
             let votes = self.identify();
-            let limit = if votes { now.written } else { visible_to_readers(self.ship) };
+            let limit = if votes {
+                now.written
+            } else {
+                visible_to_readers(self.ship)
+            };
             (reader, batch) = read(reader, batch, limit).await?;
             if !batch.is_empty() {
                 self.frame(&batch, votes)?;
                 let sent = reader.position();
                 // Before it can be acknowledged.
                 self.shared.lock().sent = sent;
-                self.row.update(|row| row.progress = Progress::Streaming { sent });
+                self.row
+                    .update(|row| row.progress = Progress::Streaming { sent });
                 self.outbox.flush().await?;
                 continue;
             }
@@ -152,12 +188,20 @@ impl Sender<'_> {
 
     fn frame(&mut self, batch: &Batch, votes: bool) -> Result<(), Error> {
         // One ack for the whole batch: a replica that syncs its relay log does so once.
-        let last = batch.iter().filter(|(event, _)| matches!(event.place, Place::End(_))).map(|(event, _)| event.end).last();
+        let last = batch
+            .iter()
+            .filter(|(event, _)| matches!(event.place, Place::End(_)))
+            .map(|(event, _)| event.end)
+            .last();
         for (event, bytes) in batch.iter() {
             match &event.place {
                 Place::Head => self.outbox.head(event.kind, event.end, self.from, bytes)?,
                 Place::Start(gtid) => {
-                    self.passing = self.asked.connect_state.as_ref().is_some_and(|state| has(state, gtid));
+                    self.passing = self
+                        .asked
+                        .connect_state
+                        .as_ref()
+                        .is_some_and(|state| has(state, gtid));
                     if !self.passing {
                         self.outbox.event(bytes, false);
                     }
@@ -179,7 +223,11 @@ fn has(state: &Position, gtid: &crate::gtid::Gtid) -> bool {
 
 /// The next batch up to `limit`; away from the end on a thread for blocking work, since it may come
 /// from the disk.
-async fn read(mut reader: Reader, mut batch: Batch, limit: StorePosition) -> Result<(Reader, Batch), Error> {
+async fn read(
+    mut reader: Reader,
+    mut batch: Batch,
+    limit: StorePosition,
+) -> Result<(Reader, Batch), Error> {
     let at = reader.position();
     let near = at.file == limit.file && limit.offset.saturating_sub(at.offset) < FAR_BEHIND;
     if near || limit <= at {

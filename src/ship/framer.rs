@@ -18,7 +18,10 @@ pub struct Framer {
 impl Framer {
     /// The COM_BINLOG_DUMP had sequence 0, so the first event has 1.
     pub fn new(semi_sync: bool) -> Self {
-        Self { semi_sync, sequence: 1 }
+        Self {
+            semi_sync,
+            sequence: 1,
+        }
     }
 
     /// Appends one event; `ack` asks a semi-sync replica to answer it.
@@ -46,7 +49,11 @@ impl Framer {
 
     /// The end of a dump that was asked not to wait (`BINLOG_DUMP_NON_BLOCK`).
     pub fn end(&mut self, out: &mut BytesMut) {
-        let eof = EofPacket { warnings: 0, status: 0 }.to_bytes();
+        let eof = EofPacket {
+            warnings: 0,
+            status: 0,
+        }
+        .to_bytes();
         self.header(out, eof.len());
         out.put_slice(&eof);
     }
@@ -74,7 +81,10 @@ mod tests {
         framer.event(&mut out, b"ab", false);
         framer.event(&mut out, b"cd", true);
         framer.event(&mut out, b"ef", false);
-        assert_eq!(&out[..], b"\x05\0\0\x01\0\xef\0ab\x05\0\0\x02\0\xef\x01cd\x05\0\0\x01\0\xef\0ef");
+        assert_eq!(
+            &out[..],
+            b"\x05\0\0\x01\0\xef\0ab\x05\0\0\x02\0\xef\x01cd\x05\0\0\x01\0\xef\0ef"
+        );
     }
 
     #[test]
@@ -91,7 +101,11 @@ mod tests {
         let mut framer = Framer::new(false);
         let mut out = BytesMut::new();
         framer.event(&mut out, &vec![7; MAX_PAYLOAD - 1], false);
-        assert_eq!(out.len(), 4 + MAX_PAYLOAD + 4, "full packet, then an empty one");
+        assert_eq!(
+            out.len(),
+            4 + MAX_PAYLOAD + 4,
+            "full packet, then an empty one"
+        );
         assert_eq!(&out[4 + MAX_PAYLOAD..], b"\0\0\0\x02");
     }
 }

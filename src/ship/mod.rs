@@ -141,6 +141,10 @@ impl Ship {
     }
 
     fn identify(&self, id: ServerId) -> Identity {
-        self.roster.borrow().get(&id).cloned().unwrap_or_else(|| Identity::unlisted(id))
+        self.roster
+            .borrow()
+            .get(&id)
+            .cloned()
+            .unwrap_or_else(|| Identity::unlisted(id))
     }
 }

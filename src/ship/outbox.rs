@@ -36,14 +36,29 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub fn new(writer: PacketWriter, server_id: ServerId, semi_sync: bool, checksums: bool) -> Self {
-        Self { writer, framer: Framer::new(semi_sync), out: BytesMut::new(), server_id, checksums, entered: false }
+    pub fn new(
+        writer: PacketWriter,
+        server_id: ServerId,
+        semi_sync: bool,
+        checksums: bool,
+    ) -> Self {
+        Self {
+            writer,
+            framer: Framer::new(semi_sync),
+            out: BytesMut::new(),
+            server_id,
+            checksums,
+            entered: false,
+        }
     }
 
     /// Tells the reader where in our binlog it is.
     pub fn rotate(&mut self, to: StorePosition) {
         let name = file_name(to.file.max(1));
-        let rotate = Rotate { position: to.offset.max(FIRST_EVENT), file: name.as_bytes() };
+        let rotate = Rotate {
+            position: to.offset.max(FIRST_EVENT),
+            file: name.as_bytes(),
+        };
         let event = rotate.artificial(self.server_id);
         self.artificial(event, 0);
     }
@@ -52,7 +67,11 @@ impl Outbox {
         let name = file_name(at.file.max(1));
         // The format has 32 bits; they wrap.
         let position = at.offset.max(FIRST_EVENT) as u32;
-        let event = Heartbeat { file: name.as_bytes(), position }.write(self.server_id);
+        let event = Heartbeat {
+            file: name.as_bytes(),
+            position,
+        }
+        .write(self.server_id);
         self.artificial(event, position);
     }
 
@@ -62,12 +81,21 @@ impl Outbox {
         } else {
             checksum::seal_without_checksum(&mut event, end_log_pos)
         };
-        debug_assert!(sealed.is_ok(), "an artificial event is far below the format's limit");
+        debug_assert!(
+            sealed.is_ok(),
+            "an artificial event is far below the format's limit"
+        );
         self.event(&event, false);
     }
 
     /// One of the events that begin a file. `from` is where the dump began.
-    pub fn head(&mut self, kind: EventType, end: StorePosition, from: StorePosition, event: &[u8]) -> Result<(), Error> {
+    pub fn head(
+        &mut self,
+        kind: EventType,
+        end: StorePosition,
+        from: StorePosition,
+        event: &[u8],
+    ) -> Result<(), Error> {
         let in_the_middle = end.file == from.file && from.offset >= end.offset;
         if kind != EventType::FORMAT_DESCRIPTION {
             // What it says of the file's beginning is not true of a place further on.

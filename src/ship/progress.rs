@@ -21,7 +21,12 @@ pub struct Identity {
 
 impl Identity {
     pub fn unlisted(id: ServerId) -> Self {
-        Self { name: ServerName::unlisted(id), listed: false, votes: false, durable: false }
+        Self {
+            name: ServerName::unlisted(id),
+            listed: false,
+            votes: false,
+            durable: false,
+        }
     }
 }
 
@@ -55,7 +60,10 @@ impl Readers {
     pub fn enter(&self, reader: Reader) -> Entered {
         let connection = reader.connection;
         self.0.lock().insert(connection, reader);
-        Entered { readers: self.clone(), connection }
+        Entered {
+            readers: self.clone(),
+            connection,
+        }
     }
 
     pub fn list(&self) -> Vec<Reader> {
@@ -78,7 +86,11 @@ impl Entered {
 
     /// Whether another connection of the same listed server is still there.
     pub fn others_of(&self, name: &ServerName) -> bool {
-        self.readers.0.lock().values().any(|r| r.connection != self.connection && r.identity.name == *name)
+        self.readers
+            .0
+            .lock()
+            .values()
+            .any(|r| r.connection != self.connection && r.identity.name == *name)
     }
 }
 

@@ -49,10 +49,17 @@ pub struct Facts {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answer {
     Ok,
-    Rows { columns: Vec<&'static str>, rows: Vec<Vec<String>> },
+    Rows {
+        columns: Vec<&'static str>,
+        rows: Vec<Vec<String>>,
+    },
     /// `KILL n`: STOP SLAVE opens a second connection to end the first.
     Kill(u32),
-    Error { code: u16, state: &'static [u8; 5], message: String },
+    Error {
+        code: u16,
+        state: &'static [u8; 5],
+        message: String,
+    },
 }
 
 /// Answers one COM_QUERY of a replication connection, noting what it sets.
@@ -62,7 +69,9 @@ pub fn answer(asked: &mut Asked, statement: &str, facts: &Facts) -> Answer {
         return set(asked, assignments);
     }
     if let Some(id) = text.strip_prefix("kill ") {
-        let id = id.trim_start_matches("connection ").trim_start_matches("hard ");
+        let id = id
+            .trim_start_matches("connection ")
+            .trim_start_matches("hard ");
         return match id.parse() {
             Ok(id) => Answer::Kill(id),
             Err(_) => unknown(statement),
@@ -115,7 +124,11 @@ fn set(asked: &mut Asked, assignments: &str) -> Answer {
             Err(_) => return invalid(name, value),
         },
         "@master_binlog_checksum" => {
-            asked.checksum = if bare.eq_ignore_ascii_case("none") { Checksum::None } else { Checksum::Crc32 };
+            asked.checksum = if bare.eq_ignore_ascii_case("none") {
+                Checksum::None
+            } else {
+                Checksum::Crc32
+            };
         }
         "@slave_connect_state" => match bare.parse() {
             Ok(position) => asked.connect_state = Some(position),
@@ -136,15 +149,28 @@ fn checksum_name(checksum: Checksum) -> &'static str {
 }
 
 fn one(column: &'static str, value: String) -> Answer {
-    Answer::Rows { columns: vec![column], rows: vec![vec![value]] }
+    Answer::Rows {
+        columns: vec![column],
+        rows: vec![vec![value]],
+    }
 }
 
 fn variable(name: &str, value: String) -> Answer {
-    Answer::Rows { columns: vec!["Variable_name", "Value"], rows: vec![vec![name.to_owned(), value]] }
+    Answer::Rows {
+        columns: vec!["Variable_name", "Value"],
+        rows: vec![vec![name.to_owned(), value]],
+    }
 }
 
 fn invalid(name: &str, value: &str) -> Answer {
-    Answer::Error { code: 1231, state: b"42000", message: format!("ackline: variable '{}' can't be set to the value of '{value}'", name.trim()) }
+    Answer::Error {
+        code: 1231,
+        state: b"42000",
+        message: format!(
+            "ackline: variable '{}' can't be set to the value of '{value}'",
+            name.trim()
+        ),
+    }
 }
 
 fn unknown(statement: &str) -> Answer {
@@ -152,20 +178,28 @@ fn unknown(statement: &str) -> Answer {
     Answer::Error {
         code: 1235,
         state: b"42000",
-        message: format!("ackline: the replication port answers what replicas and dump tools ask, not '{shown}'; for SQL use the application port"),
+        message: format!(
+            "ackline: the replication port answers what replicas and dump tools ask, not '{shown}'; for SQL use the application port"
+        ),
     }
 }
 
 /// Lower case, one blank between words, no blank around `=`, no trailing `;`.
 fn normalized(statement: &str) -> String {
     let mut text = String::with_capacity(statement.len());
-    for word in statement.trim().trim_end_matches(';').split_ascii_whitespace() {
+    for word in statement
+        .trim()
+        .trim_end_matches(';')
+        .split_ascii_whitespace()
+    {
         if !text.is_empty() {
             text.push(' ');
         }
         text.push_str(&word.to_ascii_lowercase());
     }
-    text.replace(" = ", "=").replace("= ", "=").replace(" =", "=")
+    text.replace(" = ", "=")
+        .replace("= ", "=")
+        .replace(" =", "=")
 }
 
 #[cfg(test)]
@@ -208,17 +242,36 @@ mod tests {
         assert_eq!(asked.checksum, Checksum::Crc32);
         assert_eq!(asked.capability, 4);
         assert!(asked.semi_sync);
-        assert_eq!(asked.connect_state.map(|p| p.to_string()), Some("0-1-9,1-2-3".into()));
+        assert_eq!(
+            asked.connect_state.map(|p| p.to_string()),
+            Some("0-1-9,1-2-3".into())
+        );
     }
 
     #[test]
     fn the_dump_tool_sets_no_checksum_and_the_rest_is_refused_by_name() {
         let mut asked = Asked::default();
-        assert_eq!(answer(&mut asked, "SET @master_binlog_checksum='NONE'", &facts()), Answer::Ok);
+        assert_eq!(
+            answer(&mut asked, "SET @master_binlog_checksum='NONE'", &facts()),
+            Answer::Ok
+        );
         assert_eq!(asked.checksum, Checksum::None);
-        assert!(matches!(answer(&mut asked, "SELECT * FROM t", &facts()), Answer::Error { code: 1235, .. }));
-        assert!(matches!(answer(&mut asked, "SELECT binlog_gtid_pos('bin.000001',1024)", &facts()), Answer::Error { code: 1236, .. }));
+        assert!(matches!(
+            answer(&mut asked, "SELECT * FROM t", &facts()),
+            Answer::Error { code: 1235, .. }
+        ));
+        assert!(matches!(
+            answer(
+                &mut asked,
+                "SELECT binlog_gtid_pos('bin.000001',1024)",
+                &facts()
+            ),
+            Answer::Error { code: 1236, .. }
+        ));
         assert_eq!(answer(&mut asked, "KILL 12", &facts()), Answer::Kill(12));
-        assert!(matches!(answer(&mut asked, "SET @slave_connect_state='nonsense'", &facts()), Answer::Error { code: 1231, .. }));
+        assert!(matches!(
+            answer(&mut asked, "SET @slave_connect_state='nonsense'", &facts()),
+            Answer::Error { code: 1231, .. }
+        ));
     }
 }

@@ -15,7 +15,12 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 const RETRY: Duration = Duration::from_millis(500);
 
 /// Asks for ever; `wanted` is the end of our binlog, `tell` hears what the replica has applied.
-pub async fn follow(account: &Account, mut needed: watch::Receiver<bool>, mut wanted: watch::Receiver<Position>, tell: impl Fn(Position)) {
+pub async fn follow(
+    account: &Account,
+    mut needed: watch::Receiver<bool>,
+    mut wanted: watch::Receiver<Position>,
+    tell: impl Fn(Position),
+) {
     let mut admin = None;
     let mut known = Position::default();
     loop {
@@ -45,14 +50,28 @@ pub async fn follow(account: &Account, mut needed: watch::Receiver<bool>, mut wa
     }
 }
 
-async fn ask(admin: &mut Option<Admin>, account: &Account, target: &Position) -> Result<Position, net::Error> {
+async fn ask(
+    admin: &mut Option<Admin>,
+    account: &Account,
+    target: &Position,
+) -> Result<Position, net::Error> {
     let admin = match admin {
         Some(admin) => admin,
         none => none.insert(Admin::connect(account, TIMEOUT).await?),
     };
-    let question = format!("SELECT MASTER_GTID_WAIT('{target}', {})", STANDING.as_secs_f64());
+    let question = format!(
+        "SELECT MASTER_GTID_WAIT('{target}', {})",
+        STANDING.as_secs_f64()
+    );
     admin.query_within(&question, STANDING + TIMEOUT).await?;
     // After the wait, not in the same statement: its parts are not evaluated in a promised order.
-    let position = admin.value("SELECT @@global.gtid_slave_pos").await?.unwrap_or_default();
-    position.parse().map_err(|_| net::Error::Io(std::io::Error::other(format!("gtid_slave_pos is '{position}'"))))
+    let position = admin
+        .value("SELECT @@global.gtid_slave_pos")
+        .await?
+        .unwrap_or_default();
+    position.parse().map_err(|_| {
+        net::Error::Io(std::io::Error::other(format!(
+            "gtid_slave_pos is '{position}'"
+        )))
+    })
 }

@@ -53,7 +53,10 @@ impl Facts {
 pub enum Health {
     Reachable(Box<Facts>),
     /// What it last said stays known: an identity does not end with a lost connection.
-    Unreachable { reason: String, last: Option<Box<Facts>> },
+    Unreachable {
+        reason: String,
+        last: Option<Box<Facts>>,
+    },
 }
 
 impl Health {
@@ -66,7 +69,12 @@ impl Health {
 }
 
 /// Never ends by itself.
-pub(super) async fn poll(name: &ServerName, account: &Account, every: Duration, health: &watch::Sender<Health>) {
+pub(super) async fn poll(
+    name: &ServerName,
+    account: &Account,
+    every: Duration,
+    health: &watch::Sender<Health>,
+) {
     let mut admin = None;
     loop {
         match ask(&mut admin, account).await {
@@ -86,7 +94,10 @@ pub(super) async fn poll(name: &ServerName, account: &Account, every: Duration, 
                     }
                     Health::Unreachable { last, .. } => last.clone(),
                 };
-                health.send_replace(Health::Unreachable { reason: error.to_string(), last });
+                health.send_replace(Health::Unreachable {
+                    reason: error.to_string(),
+                    last,
+                });
             }
         }
         tokio::time::sleep(every).await;
@@ -106,7 +117,12 @@ pub(super) async fn read(admin: &mut Admin) -> Result<Facts, net::Error> {
         .query(VARIABLES)
         .await?
         .iter()
-        .filter_map(|row| Some((row.at(0)?.to_ascii_lowercase(), row.at(1).unwrap_or_default().to_owned())))
+        .filter_map(|row| {
+            Some((
+                row.at(0)?.to_ascii_lowercase(),
+                row.at(1).unwrap_or_default().to_owned(),
+            ))
+        })
         .collect();
     let status = admin.query("SHOW SLAVE STATUS").await?;
     let replica = status.first().map(|row| {
@@ -115,7 +131,11 @@ pub(super) async fn read(admin: &mut Admin) -> Result<Facts, net::Error> {
         ReplicaStatus {
             io_running: text("Slave_IO_Running"),
             sql_running: text("Slave_SQL_Running"),
-            error: errors.into_iter().filter(|error| !error.is_empty()).collect::<Vec<_>>().join("; "),
+            error: errors
+                .into_iter()
+                .filter(|error| !error.is_empty())
+                .collect::<Vec<_>>()
+                .join("; "),
             follows: format!("{}:{}", text("Master_Host"), text("Master_Port")),
         }
     });
@@ -124,7 +144,9 @@ pub(super) async fn read(admin: &mut Admin) -> Result<Facts, net::Error> {
         server_id: ServerId(variable("server_id").parse().unwrap_or_default()),
         version: variable("version"),
         applied: variable("gtid_slave_pos").parse().unwrap_or_default(),
-        seconds_behind: status.first().and_then(|row| row.text("Seconds_Behind_Master")?.parse().ok()),
+        seconds_behind: status
+            .first()
+            .and_then(|row| row.text("Seconds_Behind_Master")?.parse().ok()),
         replica,
         variables,
     })

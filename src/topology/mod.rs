@@ -46,8 +46,16 @@ pub struct Watched {
 }
 
 /// Starts watching a server; ends with `stop` or at shutdown.
-pub fn watch_server(server: Server, every: Duration, shutdown: &Shutdown, stop: tokio_util::sync::CancellationToken) -> Watched {
-    let (sender, health) = watch::channel(Health::Unreachable { reason: "not asked yet".into(), last: None });
+pub fn watch_server(
+    server: Server,
+    every: Duration,
+    shutdown: &Shutdown,
+    stop: tokio_util::sync::CancellationToken,
+) -> Watched {
+    let (sender, health) = watch::channel(Health::Unreachable {
+        reason: "not asked yet".into(),
+        last: None,
+    });
     let account = server.account.clone();
     let name = server.name.clone();
     let ending = shutdown.clone();
