@@ -59,6 +59,8 @@ async fn killed(by: fn(&Sandbox) -> Account, kill: fn(u32) -> String, answered_w
     let mut reader = sandbox.app().connect().await;
     assert_eq!(reader.value(COUNT).await, "0");
     let mut commit = waiting(&sandbox, "INSERT INTO seen VALUES (1)").await;
+    // Somebody who kills a commit has seen it wait.
+    commit.stays_unanswered().await;
     let mut killer = by(&sandbox).connect().await;
     // Its own result may be held as well.
     let _ = tokio::time::timeout(Duration::from_secs(2), killer.try_run(&kill(commit.connection))).await;

@@ -56,6 +56,7 @@ impl Account {
     }
 }
 
+#[derive(Debug)]
 pub struct Database {
     pub conn: Conn,
 }
