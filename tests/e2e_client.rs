@@ -26,7 +26,11 @@ struct Terminal {
 impl Terminal {
     fn open(sandbox: &Sandbox) -> Self {
         let app = sandbox.app();
-        let command = format!("mariadb {} {}", app.arguments().join(" "), app.database.as_deref().unwrap());
+        let command = format!(
+            "mariadb {} {}",
+            app.arguments().join(" "),
+            app.database.as_deref().unwrap()
+        );
         let mut child = Command::new("script")
             .args(["--quiet", "--return", "--command", &command, "/dev/null"])
             .env("TERM", "dumb")
@@ -41,10 +45,17 @@ impl Terminal {
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(count @ 1..) = output.read(&mut bytes) {
-                screen.lock().push_str(&String::from_utf8_lossy(&bytes[..count]));
+                screen
+                    .lock()
+                    .push_str(&String::from_utf8_lossy(&bytes[..count]));
             }
         });
-        let mut terminal = Self { child, keys, shown, seen: 0 };
+        let mut terminal = Self {
+            child,
+            keys,
+            shown,
+            seen: 0,
+        };
         terminal.shows("> ");
         terminal
     }
@@ -65,7 +76,11 @@ impl Terminal {
                 self.seen = end;
                 return new;
             }
-            assert!(Instant::now() < deadline, "'{text}' is not shown, but: {}", &shown[self.seen..]);
+            assert!(
+                Instant::now() < deadline,
+                "'{text}' is not shown, but: {}",
+                &shown[self.seen..]
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -80,8 +95,18 @@ impl Drop for Terminal {
 
 fn run(sandbox: &Sandbox, options: &[&str]) -> Vec<u8> {
     let app = sandbox.app();
-    let output = Command::new("mariadb").args(app.arguments()).args(options).arg(app.database.as_deref().unwrap()).stdin(Stdio::null()).output().unwrap();
-    assert!(output.status.success(), "{options:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new("mariadb")
+        .args(app.arguments())
+        .args(options)
+        .arg(app.database.as_deref().unwrap())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{options:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     output.stdout
 }
 
@@ -89,16 +114,27 @@ fn run(sandbox: &Sandbox, options: &[&str]) -> Vec<u8> {
 async fn a_session_at_the_terminal() {
     let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
     let mut app = sandbox.app().connect().await;
-    app.run("CREATE TABLE completed_by_tab (remarkable_column INT PRIMARY KEY) ENGINE=InnoDB").await;
+    app.run("CREATE TABLE completed_by_tab (remarkable_column INT PRIMARY KEY) ENGINE=InnoDB")
+        .await;
     app.run("INSERT INTO completed_by_tab VALUES (4711)").await;
 
     let mut terminal = Terminal::open(&sandbox);
     terminal.types("\\s\n");
     let status = terminal.shows("Uptime:");
-    for line in ["Current user:", "app@", "Current database:", "Server version:", "MariaDB", "Server characterset:"] {
+    for line in [
+        "Current user:",
+        "app@",
+        "Current database:",
+        "Server version:",
+        "MariaDB",
+        "Server characterset:",
+    ] {
         assert!(status.contains(line), "no '{line}' in {status}");
     }
-    assert!(status.contains(&format!("TCP port:\t\t{}", sandbox.app().port)), "{status}");
+    assert!(
+        status.contains(&format!("TCP port:\t\t{}", sandbox.app().port)),
+        "{status}"
+    );
     terminal.shows("> ");
 
     // The client has asked for all names of tables and columns by itself.
@@ -110,8 +146,14 @@ async fn a_session_at_the_terminal() {
     terminal.types("SELECT SLEEP(600), 'never';\n");
     let mut source = sandbox.source().connect().await;
     support::wait_until("the query runs", WITHIN, async || {
-        let running = source.value("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'").await;
-        if running == "1" { Ok(()) } else { Err("not yet") }
+        let running = source
+            .value("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'")
+            .await;
+        if running == "1" {
+            Ok(())
+        } else {
+            Err("not yet")
+        }
     })
     .await;
     terminal.types(CTRL_C);
@@ -119,7 +161,9 @@ async fn a_session_at_the_terminal() {
     terminal.shows("> ");
     terminal.types("SELECT 6 * 7 AS answer;\n");
     terminal.shows("42");
-    let sleeping = source.value("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'").await;
+    let sleeping = source
+        .value("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'")
+        .await;
     assert_eq!(sleeping, "0");
 
     // A commit, and an error, as ever.
@@ -136,11 +180,25 @@ async fn big_results() {
     let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
     let rows = "SELECT seq, REPEAT('x', 1000) FROM seq_1_to_100000";
     for quick in ["--quick", "--skip-quick"] {
-        let output = run(&sandbox, &["--batch", "--skip-column-names", quick, "--execute", rows]);
-        let expected: usize = (1..=100_000).map(|n: u32| n.to_string().len() + 1 + 1000 + 1).sum();
+        let output = run(
+            &sandbox,
+            &["--batch", "--skip-column-names", quick, "--execute", rows],
+        );
+        let expected: usize = (1..=100_000)
+            .map(|n: u32| n.to_string().len() + 1 + 1000 + 1)
+            .sum();
         assert_eq!(output.len(), expected, "{quick}");
     }
     // One row of more than one packet.
-    let output = run(&sandbox, &["--batch", "--skip-column-names", "--max-allowed-packet=64M", "--execute", "SELECT REPEAT('y', 40000000)"]);
+    let output = run(
+        &sandbox,
+        &[
+            "--batch",
+            "--skip-column-names",
+            "--max-allowed-packet=64M",
+            "--execute",
+            "SELECT REPEAT('y', 40000000)",
+        ],
+    );
     assert_eq!(output.len(), 40_000_001);
 }

@@ -13,7 +13,12 @@ struct Scene {
 impl Scene {
     async fn prepare() -> Self {
         let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
-        sandbox.app().connect().await.run("CREATE TABLE seen (n INT PRIMARY KEY) ENGINE=InnoDB").await;
+        sandbox
+            .app()
+            .connect()
+            .await
+            .run("CREATE TABLE seen (n INT PRIMARY KEY) ENGINE=InnoDB")
+            .await;
         let disk = FailingDisk::build(&sandbox.manifest.binlog_dir);
         let scene = Self { sandbox, disk };
         scene.sandbox.kill(Part::Proxy);
@@ -23,27 +28,49 @@ impl Scene {
     }
 
     async fn start_proxy(&self) {
-        self.sandbox.start_with(Part::Proxy, &self.disk.environment());
+        self.sandbox
+            .start_with(Part::Proxy, &self.disk.environment());
         self.sandbox.serves().await;
     }
 
     async fn insert(&self, n: u32) -> Commit {
-        Commit::begin(self.sandbox.app(), &format!("INSERT INTO seen VALUES ({n})")).await
+        Commit::begin(
+            self.sandbox.app(),
+            &format!("INSERT INTO seen VALUES ({n})"),
+        )
+        .await
     }
 
     async fn is_visible(&self, n: u32) -> bool {
         let mut source = self.sandbox.source().connect().await;
-        source.value(&format!("SELECT COUNT(*) FROM seen WHERE n = {n}")).await == "1"
+        source
+            .value(&format!("SELECT COUNT(*) FROM seen WHERE n = {n}"))
+            .await
+            == "1"
     }
 
     /// A commit that gets no acknowledgement while the disk is as it is; the status says why in these words.
     async fn assert_waits(&self, commit: &mut Commit, n: u32, words: &str) {
         commit.stays_unanswered().await;
-        assert!(!self.is_visible(n).await, "{n} is visible at the source, so it was acknowledged");
+        assert!(
+            !self.is_visible(n).await,
+            "{n} is visible at the source, so it was acknowledged"
+        );
         let says = |status: &Status| status.0.to_string().contains(words);
-        let status = self.sandbox.status_until(&format!("the status says '{words}'"), SOON, says).await;
-        let somewhere = [status.text("source.reason"), status.text("hold"), &status.list("problems").join("; ")].join("; ");
-        assert!(somewhere.contains(words), "'{words}' is not among the reasons: {status}");
+        let status = self
+            .sandbox
+            .status_until(&format!("the status says '{words}'"), SOON, says)
+            .await;
+        let somewhere = [
+            status.text("source.reason"),
+            status.text("hold"),
+            &status.list("problems").join("; "),
+        ]
+        .join("; ");
+        assert!(
+            somewhere.contains(words),
+            "'{words}' is not among the reasons: {status}"
+        );
         self.sandbox.logged(words).await;
         assert!(!commit.is_answered());
     }
@@ -51,14 +78,27 @@ impl Scene {
     /// Everything is well again, and nothing was lost, doubled, or left half on the way.
     async fn assert_well(&self, rows: &[u32]) {
         self.sandbox.serves().await;
-        self.sandbox.status_until("there are no problems left", SOON, |status| status.list("problems").is_empty()).await;
-        let found: Vec<u32> = self.sandbox.app().connect().await.rows("SELECT n FROM seen ORDER BY n").await;
+        self.sandbox
+            .status_until("there are no problems left", SOON, |status| {
+                status.list("problems").is_empty()
+            })
+            .await;
+        let found: Vec<u32> = self
+            .sandbox
+            .app()
+            .connect()
+            .await
+            .rows("SELECT n FROM seen ORDER BY n")
+            .await;
         assert_eq!(found, rows);
         self.sandbox.assert_equal().await;
         let printed = print_all(&self.sandbox.manifest.binlog_dir).unwrap();
         for n in rows {
             let row = format!("INSERT INTO seen VALUES ({n})");
-            let times: usize = printed.iter().map(|file| file.text.matches(&row).count()).sum();
+            let times: usize = printed
+                .iter()
+                .map(|file| file.text.matches(&row).count())
+                .sum();
             assert_eq!(times, 1, "{row} is in our binlog {times} times");
         }
         self.disk.assert_no_sync_after_a_failed_one();
@@ -66,7 +106,12 @@ impl Scene {
 
     async fn newest_file(&self) -> String {
         let status = self.sandbox.status().await;
-        status.text("binlog.written_position").split(':').next().unwrap().to_owned()
+        status
+            .text("binlog.written_position")
+            .split(':')
+            .next()
+            .unwrap()
+            .to_owned()
     }
 }
 
@@ -76,12 +121,25 @@ async fn a_failed_fsync_is_final_for_its_file() {
     let before = scene.newest_file().await;
     scene.disk.set(Mode::FailEverySync);
     let mut commit = scene.insert(2).await;
-    scene.assert_waits(&mut commit, 2, "Input/output error").await;
+    scene
+        .assert_waits(&mut commit, 2, "Input/output error")
+        .await;
     scene.disk.set(Mode::Pass);
     commit.answer_within(SOON).await.ok();
     scene.sandbox.serves().await;
-    wait_until("the row is released", SOON, async || if scene.is_visible(2).await { Ok(()) } else { Err("not yet") }).await;
-    assert_ne!(scene.newest_file().await, before, "it goes on in a new file");
+    wait_until("the row is released", SOON, async || {
+        if scene.is_visible(2).await {
+            Ok(())
+        } else {
+            Err("not yet")
+        }
+    })
+    .await;
+    assert_ne!(
+        scene.newest_file().await,
+        before,
+        "it goes on in a new file"
+    );
     scene.insert(3).await.succeeds_within(SOON).await;
     scene.assert_well(&[1, 2, 3]).await;
     assert!(!scene.disk.failed("sync", "EIO").is_empty());
@@ -91,9 +149,20 @@ async fn a_failed_fsync_is_final_for_its_file() {
     let failures = scene.disk.failed("sync", "EIO").len();
     scene.disk.set(Mode::FailSync(1));
     scene.insert(4).await.answer_within(SOON).await.ok();
-    wait_until("the row is released", SOON, async || if scene.is_visible(4).await { Ok(()) } else { Err("not yet") }).await;
+    wait_until("the row is released", SOON, async || {
+        if scene.is_visible(4).await {
+            Ok(())
+        } else {
+            Err("not yet")
+        }
+    })
+    .await;
     assert_eq!(scene.disk.failed("sync", "EIO").len(), failures + 1);
-    assert_ne!(scene.newest_file().await, before, "it goes on in a new file");
+    assert_ne!(
+        scene.newest_file().await,
+        before,
+        "it goes on in a new file"
+    );
     scene.assert_well(&[1, 2, 3, 4]).await;
 
     // The cut holds after a restart.
@@ -108,7 +177,9 @@ async fn a_full_disk_is_waited_out() {
     let scene = Scene::prepare().await;
     scene.disk.set(Mode::NoSpaceAfter(40));
     let mut commit = scene.insert(2).await;
-    scene.assert_waits(&mut commit, 2, "No space left on device").await;
+    scene
+        .assert_waits(&mut commit, 2, "No space left on device")
+        .await;
     assert!(!scene.disk.failed("write", "ENOSPC").is_empty());
     scene.disk.set(Mode::Pass);
     // Its session may have been ended meanwhile; the row must be there.
@@ -119,9 +190,14 @@ async fn a_full_disk_is_waited_out() {
     // Full, and then a crash.
     scene.disk.set(Mode::NoSpaceAfter(100));
     let mut commit = scene.insert(4).await;
-    scene.assert_waits(&mut commit, 4, "No space left on device").await;
+    scene
+        .assert_waits(&mut commit, 4, "No space left on device")
+        .await;
     scene.sandbox.kill(Part::Proxy);
-    commit.answer_within(SOON).await.expect_err("the proxy died without an answer");
+    commit
+        .answer_within(SOON)
+        .await
+        .expect_err("the proxy died without an answer");
     scene.disk.set(Mode::Pass);
     scene.start_proxy().await;
     scene.assert_well(&[1, 2, 3, 4]).await;
@@ -135,7 +211,14 @@ async fn a_torn_write_is_cut_off() {
     let commit = scene.insert(2).await;
     scene.sandbox.logged("Input/output error").await;
     commit.answer_within(SOON).await.ok();
-    wait_until("the row is released", SOON, async || if scene.is_visible(2).await { Ok(()) } else { Err("not yet") }).await;
+    wait_until("the row is released", SOON, async || {
+        if scene.is_visible(2).await {
+            Ok(())
+        } else {
+            Err("not yet")
+        }
+    })
+    .await;
     assert_eq!(scene.disk.failed("write", "EIO").len(), 1);
     scene.assert_well(&[1, 2]).await;
 
@@ -144,16 +227,35 @@ async fn a_torn_write_is_cut_off() {
     for (n, bytes) in [(3, 1), (4, 19), (5, 60)] {
         scene.disk.set(Mode::TornKill(bytes));
         let commit = scene.insert(n).await;
-        commit.answer_within(SOON).await.expect_err("OK for a torn transaction");
+        commit
+            .answer_within(SOON)
+            .await
+            .expect_err("OK for a torn transaction");
         assert_eq!(scene.disk.failed("write", "killed").len(), 1);
-        let gone = async || if scene.sandbox.pid(Part::Proxy).is_none() { Ok(()) } else { Err("it runs") };
+        let gone = async || {
+            if scene.sandbox.pid(Part::Proxy).is_none() {
+                Ok(())
+            } else {
+                Err("it runs")
+            }
+        };
         wait_until("the proxy has died", SOON, gone).await;
         assert!(!scene.is_visible(n).await);
         scene.disk.set(Mode::Pass);
         scene.start_proxy().await;
-        assert!(scene.sandbox.proxy_log().contains("torn"), "the torn tail is not in the log");
+        assert!(
+            scene.sandbox.proxy_log().contains("torn"),
+            "the torn tail is not in the log"
+        );
         rows.push(n);
-        wait_until("the row is released", SOON, async || if scene.is_visible(n).await { Ok(()) } else { Err("not yet") }).await;
+        wait_until("the row is released", SOON, async || {
+            if scene.is_visible(n).await {
+                Ok(())
+            } else {
+                Err("not yet")
+            }
+        })
+        .await;
         scene.assert_well(&rows).await;
     }
 }

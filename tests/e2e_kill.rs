@@ -12,7 +12,12 @@ const COUNT: &str = "SELECT COUNT(*) FROM seen";
 
 async fn prepared() -> Sandbox {
     let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
-    sandbox.app().connect().await.run("CREATE TABLE seen (n INT PRIMARY KEY) ENGINE=InnoDB").await;
+    sandbox
+        .app()
+        .connect()
+        .await
+        .run("CREATE TABLE seen (n INT PRIMARY KEY) ENGINE=InnoDB")
+        .await;
     sandbox.assert_equal().await;
     sandbox.freeze_replicas();
     sandbox
@@ -28,13 +33,19 @@ async fn waiting(sandbox: &Sandbox, statement: &str) -> Commit {
 async fn waits_at_source(sandbox: &Sandbox, connection: u32) {
     let mut source = sandbox.source().connect().await;
     let query = format!("SELECT STATE FROM information_schema.PROCESSLIST WHERE ID = {connection}");
-    wait_until("the commit waits for its acknowledgement", SOON, async || {
-        let state = tokio::time::timeout(SOON, source.try_value(&query)).await.map_err(|error| error.to_string())?;
-        match state {
-            Ok(state) if state.contains("semi-sync") => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    })
+    wait_until(
+        "the commit waits for its acknowledgement",
+        SOON,
+        async || {
+            let state = tokio::time::timeout(SOON, source.try_value(&query))
+                .await
+                .map_err(|error| error.to_string())?;
+            match state {
+                Ok(state) if state.contains("semi-sync") => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        },
+    )
     .await;
 }
 
@@ -43,7 +54,12 @@ async fn nobody_sees(sandbox: &Sandbox, account: &Account, count: u64, of: Durat
     let watched = async {
         let mut database = account.connect().await;
         loop {
-            assert_eq!(database.value(COUNT).await, count.to_string(), "an unreleased row is visible through port {}", account.port);
+            assert_eq!(
+                database.value(COUNT).await,
+                count.to_string(),
+                "an unreleased row is visible through port {}",
+                account.port
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -53,23 +69,44 @@ async fn nobody_sees(sandbox: &Sandbox, account: &Account, count: u64, of: Durat
     assert!(status.text("binlog.released") != "", "{status}");
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// In the very moment in which the commit begins to wait.
+    AtOnce,
+    SeenWaiting,
+}
+
 /// A KILL that takes effect at the source. Only a KILL QUERY leaves a client that waits for its answer.
-async fn killed(by: fn(&Sandbox) -> Account, kill: fn(u32) -> String, answered_with_ok: bool) {
+async fn killed(
+    by: fn(&Sandbox) -> Account,
+    kill: fn(u32) -> String,
+    moment: Moment,
+    answered_with_ok: bool,
+) {
     let sandbox = prepared().await;
     let mut reader = sandbox.app().connect().await;
     assert_eq!(reader.value(COUNT).await, "0");
     let mut commit = waiting(&sandbox, "INSERT INTO seen VALUES (1)").await;
-    // Somebody who kills a commit has seen it wait.
-    commit.stays_unanswered().await;
+    if moment == Moment::SeenWaiting {
+        commit.stays_unanswered().await;
+    }
     let mut killer = by(&sandbox).connect().await;
     // Its own result may be held as well.
-    let _ = tokio::time::timeout(Duration::from_secs(2), killer.try_run(&kill(commit.connection))).await;
+    let _ = tokio::time::timeout(
+        Duration::from_secs(2),
+        killer.try_run(&kill(commit.connection)),
+    )
+    .await;
     let mut source = sandbox.source().connect().await;
     // The source has let it through; the gate of the sessions is what is left.
-    wait_until("the source shows what was killed", SOON, async || match source.try_value(COUNT).await {
-        Ok(count) if count == "1" => Ok(()),
-        other => Err(format!("{other:?}")),
-    })
+    wait_until(
+        "the source shows what was killed",
+        SOON,
+        async || match source.try_value(COUNT).await {
+            Ok(count) if count == "1" => Ok(()),
+            other => Err(format!("{other:?}")),
+        },
+    )
     .await;
 
     // One that was logged in before, and one that comes now.
@@ -77,7 +114,10 @@ async fn killed(by: fn(&Sandbox) -> Account, kill: fn(u32) -> String, answered_w
         tokio::time::timeout(Duration::from_secs(4), reader.try_value(COUNT)),
         nobody_sees(&sandbox, sandbox.app(), 0, Duration::from_secs(4)),
     );
-    assert!(!matches!(&old, Ok(Ok(count)) if count != "0"), "an unreleased row is visible: {old:?}");
+    assert!(
+        !matches!(&old, Ok(Ok(count)) if count != "0"),
+        "an unreleased row is visible: {old:?}"
+    );
     let () = new;
     if answered_with_ok {
         commit.stays_unanswered().await;
@@ -94,19 +134,23 @@ async fn killed(by: fn(&Sandbox) -> Account, kill: fn(u32) -> String, answered_w
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_query_directly_at_the_source() {
-    killed(Sandbox::source, |id| format!("KILL QUERY {id}"), true).await;
+    let kill = |id| format!("KILL QUERY {id}");
+    killed(Sandbox::source, kill, Moment::SeenWaiting, true).await;
+    killed(Sandbox::source, kill, Moment::AtOnce, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_connection_directly_at_the_source() {
-    killed(Sandbox::source, |id| format!("KILL CONNECTION {id}"), false).await;
+    let kill = |id| format!("KILL CONNECTION {id}");
+    killed(Sandbox::source, kill, Moment::SeenWaiting, false).await;
+    killed(Sandbox::source, kill, Moment::AtOnce, false).await;
 }
 
 /// Text that no proxy can read: the gate of the sessions is what holds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_query_in_disguise_through_the_proxy() {
-    let disguised = |id| format!("EXECUTE IMMEDIATE CONCAT('KI', 'LL QUERY {id}')");
-    killed(|sandbox| sandbox.app().clone(), disguised, true).await;
+    let kill = |id| format!("EXECUTE IMMEDIATE CONCAT('KI', 'LL QUERY {id}')");
+    killed(|sandbox| sandbox.app().clone(), kill, Moment::AtOnce, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -114,23 +158,51 @@ async fn a_kill_through_the_proxy_does_not_reach_a_commit_that_waits() {
     let sandbox = prepared().await;
     let mut killer = sandbox.app().connect().await;
     let mut commit = waiting(&sandbox, "INSERT INTO seen VALUES (1)").await;
-    for kill in ["KILL QUERY", "KILL", "KILL SOFT QUERY", "/* x */ kill /*!50000 hard */ connection"] {
+    for kill in [
+        "KILL QUERY",
+        "KILL",
+        "KILL SOFT QUERY",
+        "/* x */ kill /*!50000 hard */ connection",
+    ] {
         let statement = format!("{kill} {}", commit.connection);
-        let error = killer.try_run(&statement).await.expect_err(&statement).to_string();
+        let error = killer
+            .try_run(&statement)
+            .await
+            .expect_err(&statement)
+            .to_string();
         assert!(error.contains("ackline:"), "{statement}: {error}");
     }
-    killer.try_run("KILL USER app").await.expect_err("KILL USER");
+    killer
+        .try_run("KILL USER app")
+        .await
+        .expect_err("KILL USER");
     commit.stays_unanswered().await;
-    assert_eq!(sandbox.source().connect().await.value(COUNT).await, "0", "a KILL made the row visible");
+    assert_eq!(
+        sandbox.source().connect().await.value(COUNT).await,
+        "0",
+        "a KILL made the row visible"
+    );
     sandbox.thaw_replicas();
     commit.succeeds_within(SOON).await;
 
     // One that does not wait for an ack is killed as ever.
     let sleeper = Commit::begin(sandbox.app(), "DO SLEEP(600)").await;
     let mut source = sandbox.source().connect().await;
-    let query = format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = {} AND STATE = 'User sleep'", sleeper.connection);
-    wait_until("it sleeps", SOON, async || if source.value(&query).await == "1" { Ok(()) } else { Err("not yet") }).await;
-    killer.run(&format!("KILL QUERY {}", sleeper.connection)).await;
+    let query = format!(
+        "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = {} AND STATE = 'User sleep'",
+        sleeper.connection
+    );
+    wait_until("it sleeps", SOON, async || {
+        if source.value(&query).await == "1" {
+            Ok(())
+        } else {
+            Err("not yet")
+        }
+    })
+    .await;
+    killer
+        .run(&format!("KILL QUERY {}", sleeper.connection))
+        .await;
     let _ = sleeper.answer_within(SOON).await;
 }
 
@@ -158,7 +230,18 @@ async fn ctrl_c_does_not_make_a_waiting_commit_visible() {
     nobody_sees(&sandbox, sandbox.app(), 0, Duration::from_secs(1)).await;
     sandbox.thaw_replicas();
     let output = child.wait_with_output().unwrap();
-    println!("the client said: {} {}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    wait_until("the commit is through", SOON, async || if source.value(COUNT).await == "1" { Ok(()) } else { Err("not yet") }).await;
+    println!(
+        "the client said: {} {}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    wait_until("the commit is through", SOON, async || {
+        if source.value(COUNT).await == "1" {
+            Ok(())
+        } else {
+            Err("not yet")
+        }
+    })
+    .await;
     sandbox.assert_equal().await;
 }

@@ -10,7 +10,12 @@ use support::{Commit, Part, SOON, Sandbox, Signal, Status, wait_until};
 
 async fn prepared() -> Sandbox {
     let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
-    sandbox.app().connect().await.run("CREATE TABLE seen (n INT PRIMARY KEY) ENGINE=InnoDB").await;
+    sandbox
+        .app()
+        .connect()
+        .await
+        .run("CREATE TABLE seen (n INT PRIMARY KEY) ENGINE=InnoDB")
+        .await;
     sandbox.assert_equal().await;
     sandbox
 }
@@ -23,7 +28,9 @@ async fn insert(sandbox: &Sandbox, n: u32) -> Commit {
 async fn vote_of_second(sandbox: &Sandbox, objection: Option<&str>) {
     let what = format!("replica2's vote: {objection:?}");
     let as_wanted = |status: &Status| {
-        let Some(row) = status.replica("replica2") else { return false };
+        let Some(row) = status.replica("replica2") else {
+            return false;
+        };
         let objections = row.list("objections");
         let votes = match objection {
             Some(word) => !row.flag("vote") && objections.iter().any(|says| says.contains(word)),
@@ -36,12 +43,18 @@ async fn vote_of_second(sandbox: &Sandbox, objection: Option<&str>) {
 
 async fn is_at_second(sandbox: &Sandbox, n: u32) {
     let mut replica = sandbox.replica(1).connect().await;
-    wait_until(&format!("row {n} is at replica2"), SOON, async || {
-        match replica.value(&format!("SELECT COUNT(*) FROM seen WHERE n = {n}")).await.as_str() {
+    wait_until(
+        &format!("row {n} is at replica2"),
+        SOON,
+        async || match replica
+            .value(&format!("SELECT COUNT(*) FROM seen WHERE n = {n}"))
+            .await
+            .as_str()
+        {
             "1" => Ok(()),
             _ => Err("it is not"),
-        }
-    })
+        },
+    )
     .await;
 }
 
@@ -52,7 +65,16 @@ async fn second_releases_nothing(sandbox: &Sandbox, n: u32) {
     commit.stays_unanswered().await;
     let status = sandbox.status().await;
     assert_eq!(status.list("waiting.for"), ["replica1"], "{status}");
-    assert_eq!(sandbox.replica(1).connect().await.value(&format!("SELECT COUNT(*) FROM seen WHERE n = {n}")).await, "0", "it was sent what is not released");
+    assert_eq!(
+        sandbox
+            .replica(1)
+            .connect()
+            .await
+            .value(&format!("SELECT COUNT(*) FROM seen WHERE n = {n}"))
+            .await,
+        "0",
+        "it was sent what is not released"
+    );
     sandbox.signal(Part::Replica(0), Signal::CONT);
     commit.succeeds_within(SOON).await;
     is_at_second(sandbox, n).await;
@@ -102,8 +124,20 @@ async fn an_unlisted_reader_has_no_vote_and_sees_what_is_released() {
     let folder = sandbox.dir.join("copied");
     fs::create_dir(&folder).unwrap();
     let reader = Command::new("mariadb-binlog")
-        .args(sandbox.manifest.replication.arguments().into_iter().filter(|argument| !argument.starts_with("--protocol")))
-        .args(["--read-from-remote-server", "--raw", "--stop-never", "--stop-never-slave-server-id=4711"])
+        .args(
+            sandbox
+                .manifest
+                .replication
+                .arguments()
+                .into_iter()
+                .filter(|argument| !argument.starts_with("--protocol")),
+        )
+        .args([
+            "--read-from-remote-server",
+            "--raw",
+            "--stop-never",
+            "--stop-never-slave-server-id=4711",
+        ])
         .arg(format!("--result-file={}/", folder.display()))
         .arg("binlog.000001")
         .stdin(Stdio::null())
@@ -116,21 +150,33 @@ async fn an_unlisted_reader_has_no_vote_and_sees_what_is_released() {
     };
     let contains = async |n: u32| {
         wait_until(&format!("row {n} is in the copy"), SOON, async || {
-            if copied().contains(&format!("INSERT INTO seen VALUES ({n})")) { Ok(()) } else { Err("it is not") }
+            if copied().contains(&format!("INSERT INTO seen VALUES ({n})")) {
+                Ok(())
+            } else {
+                Err("it is not")
+            }
         })
         .await;
     };
     insert(&sandbox, 1).await.succeeds_within(SOON).await;
     contains(1).await;
     let status = sandbox.status().await;
-    let row = status.replica("unlisted-4711").unwrap_or_else(|| panic!("no row unlisted-4711 in {status}"));
+    let row = status
+        .replica("unlisted-4711")
+        .unwrap_or_else(|| panic!("no row unlisted-4711 in {status}"));
     assert!(!row.flag("vote"), "{status}");
 
     sandbox.freeze_replicas();
     let mut commit = insert(&sandbox, 2).await;
     commit.stays_unanswered().await;
-    assert!(!copied().contains("VALUES (2)"), "a reader without a vote was sent what is not released");
-    assert_eq!(sandbox.status().await.list("waiting.for"), ["replica1", "replica2"]);
+    assert!(
+        !copied().contains("VALUES (2)"),
+        "a reader without a vote was sent what is not released"
+    );
+    assert_eq!(
+        sandbox.status().await.list("waiting.for"),
+        ["replica1", "replica2"]
+    );
     sandbox.thaw_replicas();
     commit.succeeds_within(SOON).await;
     contains(2).await;

@@ -36,7 +36,13 @@ async fn assert_refused(sandbox: &Sandbox, words: &[&str]) -> Status {
         let reason = status.text("source.reason");
         status.text("source.state") == "refused" && words.iter().all(|word| reason.contains(word))
     };
-    let status = sandbox.status_until(&format!("the source is refused for {words:?}"), SOON, refused).await;
+    let status = sandbox
+        .status_until(
+            &format!("the source is refused for {words:?}"),
+            SOON,
+            refused,
+        )
+        .await;
     println!("refused: {}", status.text("source.reason"));
     assert!(!status.text("hold").is_empty(), "{status}");
     let ready = sandbox.request("GET", "/readyz", "").await.unwrap();
@@ -44,12 +50,26 @@ async fn assert_refused(sandbox: &Sandbox, words: &[&str]) -> Status {
     for word in words {
         sandbox.logged(word).await;
     }
-    match tokio::time::timeout(SOON, sandbox.app().try_connect()).await.expect("a refusal, in time") {
+    match tokio::time::timeout(SOON, sandbox.app().try_connect())
+        .await
+        .expect("a refusal, in time")
+    {
         Err(error) => assert!(error.to_string().contains("ackline:"), "{error}"),
-        Ok(mut database) => panic!("served: {:?}", database.try_value("SELECT COUNT(*) FROM seen").await),
+        Ok(mut database) => panic!(
+            "served: {:?}",
+            database.try_value("SELECT COUNT(*) FROM seen").await
+        ),
     }
     // It was not opened for writing either.
-    assert_eq!(sandbox.source().connect().await.value("SELECT @@global.read_only").await, "1");
+    assert_eq!(
+        sandbox
+            .source()
+            .connect()
+            .await
+            .value("SELECT @@global.read_only")
+            .await,
+        "1"
+    );
     status
 }
 
@@ -64,10 +84,19 @@ async fn repaired(sandbox: &Sandbox, n: u32) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_source_that_lost_its_history_serves_nobody() {
     let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
-    sandbox.app().connect().await.run("CREATE TABLE seen (n INT PRIMARY KEY) ENGINE=InnoDB").await;
+    sandbox
+        .app()
+        .connect()
+        .await
+        .run("CREATE TABLE seen (n INT PRIMARY KEY) ENGINE=InnoDB")
+        .await;
     commit(&sandbox, 1).await;
     copy_source(&sandbox, "older").await;
-    let lost = [commit(&sandbox, 2).await, commit(&sandbox, 3).await, commit(&sandbox, 4).await];
+    let lost = [
+        commit(&sandbox, 2).await,
+        commit(&sandbox, 3).await,
+        commit(&sandbox, 4).await,
+    ];
     let missing = format!("{}..{}", lost[0], sequence(&lost[2]));
     let all = format!("0-1-1..{}", sequence(&lost[2]));
     copy_source(&sandbox, "whole").await;
@@ -116,27 +145,48 @@ async fn a_source_that_lost_its_history_serves_nobody() {
     let mut source = sandbox.source().connect().await;
     // It waits for our dump to leave, so it may not return by itself.
     let reset = tokio::spawn(async move { source.try_run("RESET MASTER").await });
-    let reset_is_seen = wait_until("RESET MASTER is noticed", SOON, async || match sandbox.status().await.text("source.state") {
-        "refused" => Ok(()),
-        state => {
-            // A session that was there before gets no answer that could come from the emptied binlog's time.
-            let _ = tokio::time::timeout(Duration::from_millis(100), app.try_value("SELECT 1")).await;
-            Err(format!("the source is {state}; RESET MASTER returned: {}", reset.is_finished()))
+    let reset_is_seen = wait_until("RESET MASTER is noticed", SOON, async || {
+        match sandbox.status().await.text("source.state") {
+            "refused" => Ok(()),
+            state => {
+                // A session that was there before gets no answer that could come from the emptied binlog's time.
+                let _ = tokio::time::timeout(Duration::from_millis(100), app.try_value("SELECT 1"))
+                    .await;
+                Err(format!(
+                    "the source is {state}; RESET MASTER returned: {}",
+                    reset.is_finished()
+                ))
+            }
         }
     });
     reset_is_seen.await;
     reset.abort();
     let all = format!("0-1-1..{}", sequence(&last));
-    let status = sandbox.status_until("the missing transactions are named", SOON, |status| status.text("source.reason").contains(&all)).await;
+    let status = sandbox
+        .status_until("the missing transactions are named", SOON, |status| {
+            status.text("source.reason").contains(&all)
+        })
+        .await;
     println!("refused: {}", status.text("source.reason"));
-    match tokio::time::timeout(SOON, sandbox.app().try_connect()).await.expect("a refusal, in time") {
+    match tokio::time::timeout(SOON, sandbox.app().try_connect())
+        .await
+        .expect("a refusal, in time")
+    {
         Err(error) => assert!(error.to_string().contains("ackline:"), "{error}"),
-        Ok(mut database) => panic!("served: {:?}", database.try_value("SELECT COUNT(*) FROM seen").await),
+        Ok(mut database) => panic!(
+            "served: {:?}",
+            database.try_value("SELECT COUNT(*) FROM seen").await
+        ),
     }
     sandbox.kill(SOURCE);
     sandbox.restore_data(SOURCE, "whole");
     sandbox.start(SOURCE);
     repaired(&sandbox, 6).await;
-    let rows: Vec<u32> = sandbox.app().connect().await.rows("SELECT n FROM seen ORDER BY n").await;
+    let rows: Vec<u32> = sandbox
+        .app()
+        .connect()
+        .await
+        .rows("SELECT n FROM seen ORDER BY n")
+        .await;
     assert_eq!(rows, [1, 2, 3, 4, 5, 6]);
 }

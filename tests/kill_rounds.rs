@@ -38,9 +38,14 @@ impl Orders {
     /// Other arguments are the test runner's and mean nothing here.
     fn read() -> Result<Self, String> {
         let parse = |name: &str, text: Option<String>| -> Result<u64, String> {
-            text.as_deref().and_then(|text| text.parse().ok()).ok_or(format!("{name} takes a number"))
+            text.as_deref()
+                .and_then(|text| text.parse().ok())
+                .ok_or(format!("{name} takes a number"))
         };
-        let mut orders = Self { rounds: ROUNDS, seed: rand::random::<u32>().into() };
+        let mut orders = Self {
+            rounds: ROUNDS,
+            seed: rand::random::<u32>().into(),
+        };
         if let Ok(text) = std::env::var("ACKLINE_ROUNDS") {
             orders.rounds = parse("ACKLINE_ROUNDS", Some(text))? as u32;
         }
@@ -90,7 +95,10 @@ async fn client(account: Account, ledger: Arc<Ledger>) {
         match step {
             Ok(Ok(database)) => connection = Some(database),
             Ok(Err(error)) => *ledger.last_error.lock() = error.to_string(),
-            Err(_) => *ledger.last_error.lock() = format!("no answer within {} s", ANSWERS_WITHIN.as_secs()),
+            Err(_) => {
+                *ledger.last_error.lock() =
+                    format!("no answer within {} s", ANSWERS_WITHIN.as_secs())
+            }
         }
         if connection.is_none() {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -101,7 +109,9 @@ async fn client(account: Account, ledger: Arc<Ledger>) {
 async fn insert(mut database: Database, ledger: &Ledger) -> Result<Database, mysql_async::Error> {
     let number = ledger.next.fetch_add(1, Ordering::Relaxed) + 1;
     database.try_run("BEGIN").await?;
-    database.try_run(&format!("INSERT INTO {TABLE} VALUES ({number})")).await?;
+    database
+        .try_run(&format!("INSERT INTO {TABLE} VALUES ({number})"))
+        .await?;
     ledger.in_flight.lock().insert(number);
     let answer = database.try_run("COMMIT").await;
     ledger.in_flight.lock().remove(&number);
@@ -120,19 +130,33 @@ struct Harness {
 impl Harness {
     async fn start(seed: u64) -> Self {
         let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
-        sandbox.app().connect().await.run(&format!("CREATE TABLE {TABLE} (n BIGINT PRIMARY KEY) ENGINE=InnoDB")).await;
+        sandbox
+            .app()
+            .connect()
+            .await
+            .run(&format!(
+                "CREATE TABLE {TABLE} (n BIGINT PRIMARY KEY) ENGINE=InnoDB"
+            ))
+            .await;
         let ledger = Arc::<Ledger>::default();
         for _ in 0..CLIENTS {
             tokio::spawn(client(sandbox.app().clone(), ledger.clone()));
         }
-        Self { sandbox, ledger, random: ChaCha8Rng::seed_from_u64(seed) }
+        Self {
+            sandbox,
+            ledger,
+            random: ChaCha8Rng::seed_from_u64(seed),
+        }
     }
 
     async fn round(&mut self) -> Result<String, String> {
         let began = Instant::now();
         self.go_on("before the kill").await?;
         tokio::time::sleep(Duration::from_millis(self.random.random_range(0..1500))).await;
-        let victim = match self.random.random_range(0..3 + self.sandbox.manifest.replicas.len() - 1) {
+        let victim = match self
+            .random
+            .random_range(0..3 + self.sandbox.manifest.replicas.len() - 1)
+        {
             0 => Part::Source,
             1 => Part::Proxy,
             replica => Part::Replica(replica - 2),
@@ -160,9 +184,15 @@ impl Harness {
         let deadline = Instant::now() + RECOVERS_WITHIN;
         while self.ledger.ok.load(Ordering::Acquire) < enough {
             if Instant::now() > deadline {
-                let status = self.sandbox.try_status().await.map_or_else(|error| error, |status| status.to_string());
+                let status = self
+                    .sandbox
+                    .try_status()
+                    .await
+                    .map_or_else(|error| error, |status| status.to_string());
                 let error = self.ledger.last_error.lock().clone();
-                return Err(format!("commits do not go on {when}; the last error of a client: {error}; {status}"));
+                return Err(format!(
+                    "commits do not go on {when}; the last error of a client: {error}; {status}"
+                ));
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -206,18 +236,33 @@ impl Harness {
         let mut source = self.sandbox.source().connect().await;
         let position = source.gtid_position().await;
         let at_source = rows(&mut source).await;
-        let missing = |rows: &BTreeSet<u64>| answered.difference(rows).take(10).copied().collect::<Vec<_>>();
+        let missing = |rows: &BTreeSet<u64>| {
+            answered
+                .difference(rows)
+                .take(10)
+                .copied()
+                .collect::<Vec<_>>()
+        };
         if !answered.is_subset(&at_source) {
-            return Err(format!("answered OK and not on the source: {:?}", missing(&at_source)));
+            return Err(format!(
+                "answered OK and not on the source: {:?}",
+                missing(&at_source)
+            ));
         }
         for (index, replica) in self.sandbox.replicas().into_iter().enumerate() {
             let mut replica = replica.connect().await;
             let name = format!("replica{}", index + 1);
-            replica.applies_until(&position, RECOVERS_WITHIN).await.map_err(|error| format!("{name}: {error}"))?;
+            replica
+                .applies_until(&position, RECOVERS_WITHIN)
+                .await
+                .map_err(|error| format!("{name}: {error}"))?;
             let found = rows(&mut replica).await;
             if found != at_source {
                 let differs: Vec<_> = found.symmetric_difference(&at_source).take(10).collect();
-                return Err(format!("{name} differs from the source in {differs:?}; of those answered OK it lacks {:?}", missing(&found)));
+                return Err(format!(
+                    "{name} differs from the source in {differs:?}; of those answered OK it lacks {:?}",
+                    missing(&found)
+                ));
             }
         }
         self.verify_binlog(&position, &at_source).await?;
@@ -228,7 +273,12 @@ impl Harness {
         wait_until("our binlog has all that the source has", SOON, async || {
             let status = self.sandbox.try_status().await?;
             match status.text("binlog.gtid") {
-                gtid if gtid == position && status.text("binlog.written_position") == status.text("binlog.synced_position") => Ok(()),
+                gtid if gtid == position
+                    && status.text("binlog.written_position")
+                        == status.text("binlog.synced_position") =>
+                {
+                    Ok(())
+                }
                 _ => Err(format!("the source is at {position}: {status}")),
             }
         })
@@ -237,15 +287,25 @@ impl Harness {
         let insert = format!("INSERT INTO {TABLE} VALUES (");
         for printed in print_all(&self.sandbox.manifest.binlog_dir)? {
             for (at, label) in printed.text.match_indices(&insert) {
-                let number = support::number(&printed.text[at + label.len()..]).ok_or(format!("{}: an insert without a number", printed.file))?;
+                let number = support::number(&printed.text[at + label.len()..])
+                    .ok_or(format!("{}: an insert without a number", printed.file))?;
                 *times.entry(number).or_default() += 1;
             }
         }
-        let wrong: Vec<_> = at_source.iter().filter(|number| times.get(number) != Some(&1)).take(10).map(|number| (number, times.get(number))).collect();
+        let wrong: Vec<_> = at_source
+            .iter()
+            .filter(|number| times.get(number) != Some(&1))
+            .take(10)
+            .map(|number| (number, times.get(number)))
+            .collect();
         if !wrong.is_empty() {
             return Err(format!("not exactly once in our binlog: {wrong:?}"));
         }
-        let too_many: Vec<_> = times.keys().filter(|number| !at_source.contains(number)).take(10).collect();
+        let too_many: Vec<_> = times
+            .keys()
+            .filter(|number| !at_source.contains(number))
+            .take(10)
+            .collect();
         if !too_many.is_empty() {
             return Err(format!("in our binlog and not on the source: {too_many:?}"));
         }
@@ -254,7 +314,11 @@ impl Harness {
 }
 
 async fn rows(database: &mut Database) -> BTreeSet<u64> {
-    database.rows(&format!("SELECT n FROM {TABLE}")).await.into_iter().collect()
+    database
+        .rows(&format!("SELECT n FROM {TABLE}"))
+        .await
+        .into_iter()
+        .collect()
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -266,7 +330,10 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    println!("kill_rounds: --rounds {} --seed {}", orders.rounds, orders.seed);
+    println!(
+        "kill_rounds: --rounds {} --seed {}",
+        orders.rounds, orders.seed
+    );
     let mut harness = Harness::start(orders.seed).await;
     let mut passed = 0;
     let mut failure = None;
@@ -283,10 +350,21 @@ async fn main() -> ExitCode {
     harness.ledger.rest.store(false, Ordering::Release);
     let failed = u32::from(failure.is_some());
     if let Some(error) = failure {
-        println!("round {}: FAILED (seed {}): {error}", passed + 1, orders.seed);
+        println!(
+            "round {}: FAILED (seed {}): {error}",
+            passed + 1,
+            orders.seed
+        );
         harness.sandbox.show_logs();
     }
     drop(harness);
-    println!("{passed} passed, {failed} failed, {} skipped", orders.rounds - passed - failed);
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    println!(
+        "{passed} passed, {failed} failed, {} skipped",
+        orders.rounds - passed - failed
+    );
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -32,7 +32,11 @@ impl Commit {
             database.try_run(&text).await?;
             Ok((database, began.elapsed()))
         });
-        Self { statement: statement.to_owned(), task, connection }
+        Self {
+            statement: statement.to_owned(),
+            task,
+            connection,
+        }
     }
 
     pub fn is_answered(&self) -> bool {
@@ -59,7 +63,11 @@ impl Commit {
     pub async fn answer_within(mut self, within: Duration) -> Outcome {
         match tokio::time::timeout(within, &mut self.task).await {
             Ok(outcome) => outcome.unwrap(),
-            Err(_) => panic!("no answer within {} ms: {}", within.as_millis(), self.statement),
+            Err(_) => panic!(
+                "no answer within {} ms: {}",
+                within.as_millis(),
+                self.statement
+            ),
         }
     }
 }

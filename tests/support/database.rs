@@ -35,12 +35,19 @@ impl Account {
     }
 
     pub async fn try_connect(&self) -> Result<Database, mysql_async::Error> {
-        Ok(Database { conn: Conn::new(self.options()).await? })
+        Ok(Database {
+            conn: Conn::new(self.options()).await?,
+        })
     }
 
     /// Waits for a server that is starting.
     pub async fn connect(&self) -> Database {
-        wait_until(&format!("a login at port {}", self.port), super::SOON, async || self.try_connect().await).await
+        wait_until(
+            &format!("a login at port {}", self.port),
+            super::SOON,
+            async || self.try_connect().await,
+        )
+        .await
     }
 
     /// For the command line clients.
@@ -63,7 +70,9 @@ pub struct Database {
 
 impl Database {
     pub async fn run(&mut self, statement: &str) {
-        self.try_run(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        self.try_run(statement)
+            .await
+            .unwrap_or_else(|error| panic!("{statement}: {error}"));
     }
 
     pub async fn try_run(&mut self, statement: &str) -> Result<(), mysql_async::Error> {
@@ -71,12 +80,17 @@ impl Database {
     }
 
     pub async fn rows<T: FromRow + Send + 'static>(&mut self, query: &str) -> Vec<T> {
-        self.conn.query(query).await.unwrap_or_else(|error| panic!("{query}: {error}"))
+        self.conn
+            .query(query)
+            .await
+            .unwrap_or_else(|error| panic!("{query}: {error}"))
     }
 
     /// The one value of the one row.
     pub async fn value(&mut self, query: &str) -> String {
-        self.try_value(query).await.unwrap_or_else(|error| panic!("{query}: {error}"))
+        self.try_value(query)
+            .await
+            .unwrap_or_else(|error| panic!("{query}: {error}"))
     }
 
     pub async fn try_value(&mut self, query: &str) -> Result<String, mysql_async::Error> {
@@ -85,7 +99,10 @@ impl Database {
     }
 
     pub async fn count(&mut self, table: &str) -> u64 {
-        self.value(&format!("SELECT COUNT(*) FROM {table}")).await.parse().unwrap()
+        self.value(&format!("SELECT COUNT(*) FROM {table}"))
+            .await
+            .parse()
+            .unwrap()
     }
 
     /// The last transaction in its binlog.
@@ -100,14 +117,21 @@ impl Database {
 
     /// One line of SHOW SLAVE STATUS.
     pub async fn slave_status(&mut self, field: &str) -> String {
-        let row: Option<mysql_async::Row> = self.conn.query_first("SHOW SLAVE STATUS").await.unwrap();
+        let row: Option<mysql_async::Row> =
+            self.conn.query_first("SHOW SLAVE STATUS").await.unwrap();
         let row = row.expect("it is a replica");
-        row.get::<Option<String>, _>(field).unwrap_or_else(|| panic!("no {field}")).unwrap_or_default()
+        row.get::<Option<String>, _>(field)
+            .unwrap_or_else(|| panic!("no {field}"))
+            .unwrap_or_default()
     }
 
     pub async fn applies_until(&mut self, position: &str, within: Duration) -> Result<(), String> {
         let seconds = within.as_secs();
-        match self.value(&format!("SELECT MASTER_GTID_WAIT('{position}', {seconds})")).await.as_str() {
+        match self
+            .value(&format!("SELECT MASTER_GTID_WAIT('{position}', {seconds})"))
+            .await
+            .as_str()
+        {
             "0" => Ok(()),
             other => Err(format!(
                 "not applied within {seconds} s (answer {other}): it is at {}, wanted {position}; IO: {} {}, SQL: {} {}",
@@ -132,23 +156,35 @@ impl Database {
         if tables.is_empty() {
             return BTreeMap::new();
         }
-        self.rows::<(String, Option<u64>)>(&format!("CHECKSUM TABLE {}", tables.join(", "))).await.into_iter().collect()
+        self.rows::<(String, Option<u64>)>(&format!("CHECKSUM TABLE {}", tables.join(", ")))
+            .await
+            .into_iter()
+            .collect()
     }
 }
 
 /// Waits until the replicas have applied what the source has now; then all hold the same tables with
 /// the same content.
-pub async fn wait_equal(source: &Account, replicas: &[Account], within: Duration) -> Result<(), String> {
+pub async fn wait_equal(
+    source: &Account,
+    replicas: &[Account],
+    within: Duration,
+) -> Result<(), String> {
     let mut database = source.connect().await;
     let position = database.gtid_position().await;
     let expected = database.checksums().await;
     for replica in replicas {
         let mut database = replica.connect().await;
         let name = format!("the replica at port {}", replica.port);
-        database.applies_until(&position, within).await.map_err(|error| format!("{name}: {error}"))?;
+        database
+            .applies_until(&position, within)
+            .await
+            .map_err(|error| format!("{name}: {error}"))?;
         let found = database.checksums().await;
         if found != expected {
-            return Err(format!("{name} differs: it has {found:?}, the source {expected:?}"));
+            return Err(format!(
+                "{name} differs: it has {found:?}, the source {expected:?}"
+            ));
         }
     }
     Ok(())

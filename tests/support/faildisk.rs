@@ -53,22 +53,40 @@ pub struct FailingDisk {
 impl FailingDisk {
     /// Compiles the layer. It acts on the files in `dir`.
     pub fn build(dir: &Path) -> Self {
-        let folder = tempfile::Builder::new().prefix("ackline-e2e-faildisk-").tempdir().unwrap();
+        let folder = tempfile::Builder::new()
+            .prefix("ackline-e2e-faildisk-")
+            .tempdir()
+            .unwrap();
         let compiled = Command::new("cc")
-            .args(["-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC", "-o"])
+            .args([
+                "-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC", "-o",
+            ])
             .arg(folder.path().join("faildisk.so"))
             .arg(SOURCE)
             .output()
             .expect("a C compiler");
-        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-        let disk = Self { folder, dir: fs::canonicalize(dir).unwrap(), sequence: AtomicU64::new(0), before: Mutex::default() };
+        assert!(
+            compiled.status.success(),
+            "{}",
+            String::from_utf8_lossy(&compiled.stderr)
+        );
+        let disk = Self {
+            folder,
+            dir: fs::canonicalize(dir).unwrap(),
+            sequence: AtomicU64::new(0),
+            before: Mutex::default(),
+        };
         disk.set(Mode::Pass);
         disk
     }
 
     /// With what the process is to be started. What the folder holds now counts as safe on disk.
     pub fn environment(&self) -> Vec<(String, String)> {
-        *self.before.lock() = self.files().into_iter().map(|(_, metadata)| (metadata.ino(), metadata.len())).collect();
+        *self.before.lock() = self
+            .files()
+            .into_iter()
+            .map(|(_, metadata)| (metadata.ino(), metadata.len()))
+            .collect();
         let _ = fs::remove_file(self.path("log"));
         let text = |path: &Path| path.to_str().unwrap().to_owned();
         vec![
@@ -107,7 +125,10 @@ impl FailingDisk {
 
     /// Those with this outcome.
     pub fn failed(&self, what: &str, outcome: &str) -> Vec<Call> {
-        self.calls().into_iter().filter(|call| call.what == what && call.outcome == outcome).collect()
+        self.calls()
+            .into_iter()
+            .filter(|call| call.what == what && call.outcome == outcome)
+            .collect()
     }
 
     /// No descriptor is synced again once a sync of its file has failed (until the name begins anew).
@@ -120,9 +141,16 @@ impl FailingDisk {
                 }
                 ("sync", "EIO") => {
                     let earlier = failed.insert(call.inode, call.clone());
-                    assert!(earlier.is_none(), "synced again after {earlier:?}: {call:?}");
+                    assert!(
+                        earlier.is_none(),
+                        "synced again after {earlier:?}: {call:?}"
+                    );
                 }
-                ("sync", _) => assert!(!failed.contains_key(&call.inode), "synced after {:?}: {call:?}", failed[&call.inode]),
+                ("sync", _) => assert!(
+                    !failed.contains_key(&call.inode),
+                    "synced after {:?}: {call:?}",
+                    failed[&call.inode]
+                ),
                 _ => {}
             }
         }
@@ -152,8 +180,16 @@ impl FailingDisk {
                     lost.push(format!("{name}: all of it"));
                 }
                 Some(length) if *length < metadata.len() => {
-                    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(*length).unwrap();
-                    lost.push(format!("{name}: {} bytes from {length} on", metadata.len() - length));
+                    fs::OpenOptions::new()
+                        .write(true)
+                        .open(&path)
+                        .unwrap()
+                        .set_len(*length)
+                        .unwrap();
+                    lost.push(format!(
+                        "{name}: {} bytes from {length} on",
+                        metadata.len() - length
+                    ));
                 }
                 Some(_) => {}
             }
@@ -163,7 +199,10 @@ impl FailingDisk {
 
     fn files(&self) -> Vec<(PathBuf, fs::Metadata)> {
         let entries = fs::read_dir(&self.dir).unwrap().flatten();
-        entries.map(|entry| (entry.path(), entry.metadata().unwrap())).filter(|(_, metadata)| metadata.is_file()).collect()
+        entries
+            .map(|entry| (entry.path(), entry.metadata().unwrap()))
+            .filter(|(_, metadata)| metadata.is_file())
+            .collect()
     }
 }
 

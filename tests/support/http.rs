@@ -15,10 +15,17 @@ pub struct Answer {
 }
 
 /// One request on a connection of its own. `url` is `http://host:port/path`.
-pub async fn request(method: &str, url: &str, token: Option<&str>, body: &str) -> io::Result<Answer> {
+pub async fn request(
+    method: &str,
+    url: &str,
+    token: Option<&str>,
+    body: &str,
+) -> io::Result<Answer> {
     let rest = url.strip_prefix("http://").ok_or(ErrorKind::InvalidInput)?;
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let bearer = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let bearer = token
+        .map(|token| format!("Authorization: Bearer {token}\r\n"))
+        .unwrap_or_default();
     let head = format!(
         "{method} /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{bearer}\r\n",
         body.len()
@@ -31,12 +38,20 @@ pub async fn request(method: &str, url: &str, token: Option<&str>, body: &str) -
         stream.read_to_string(&mut answer).await?;
         parse(&answer).ok_or_else(|| Error::new(ErrorKind::InvalidData, answer))
     };
-    tokio::time::timeout(ANSWERS_WITHIN, exchange).await.map_err(|_| Error::from(ErrorKind::TimedOut))?
+    tokio::time::timeout(ANSWERS_WITHIN, exchange)
+        .await
+        .map_err(|_| Error::from(ErrorKind::TimedOut))?
 }
 
 fn parse(text: &str) -> Option<Answer> {
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    assert!(!head.to_ascii_lowercase().contains("transfer-encoding"), "chunks are not read here: {head}");
-    Some(Answer { status, body: body.to_owned() })
+    assert!(
+        !head.to_ascii_lowercase().contains("transfer-encoding"),
+        "chunks are not read here: {head}"
+    );
+    Some(Answer {
+        status,
+        body: body.to_owned(),
+    })
 }

@@ -38,7 +38,11 @@ pub const SOON: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Polls until there is a value; at the deadline it panics with what the last try said.
-pub async fn wait_until<T, E: Display>(what: &str, within: Duration, mut probe: impl AsyncFnMut() -> Result<T, E>) -> T {
+pub async fn wait_until<T, E: Display>(
+    what: &str,
+    within: Duration,
+    mut probe: impl AsyncFnMut() -> Result<T, E>,
+) -> T {
     let deadline = Instant::now() + within;
     let mut last = "it never answered".to_owned();
     loop {
@@ -48,7 +52,11 @@ pub async fn wait_until<T, E: Display>(what: &str, within: Duration, mut probe: 
             Ok(Err(error)) => last = error.to_string(),
             Err(_) => {}
         }
-        assert!(Instant::now() < deadline, "not within {} s: {what}: {last}", within.as_secs());
+        assert!(
+            Instant::now() < deadline,
+            "not within {} s: {what}: {last}",
+            within.as_secs()
+        );
         tokio::time::sleep(POLL).await;
     }
 }

@@ -20,7 +20,12 @@ impl Ports {
             .step_by(BLOCK.into())
             .find_map(|base| {
                 let taken = free(base + BLOCK - 1)?;
-                (base..base + BLOCK - 1).all(|port| free(port).is_some()).then_some(Self { base, _taken: taken })
+                (base..base + BLOCK - 1)
+                    .all(|port| free(port).is_some())
+                    .then_some(Self {
+                        base,
+                        _taken: taken,
+                    })
             })
             .expect("a block of free ports")
     }

@@ -18,15 +18,27 @@ pub fn find(words: &[&str]) -> Vec<i32> {
 /// Those that name something below `path` in an argument, or `path` itself.
 pub fn below(path: &str) -> Vec<i32> {
     let inside = format!("{path}/");
-    select(|arguments| arguments.iter().any(|argument| argument.ends_with(path) || argument.contains(&inside)))
+    select(|arguments| {
+        arguments
+            .iter()
+            .any(|argument| argument.ends_with(path) || argument.contains(&inside))
+    })
 }
 
 fn select(wanted: impl Fn(&[&str]) -> bool) -> Vec<i32> {
     let own = std::process::id() as i32;
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else { continue };
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<i32>().ok())
+        else {
+            continue;
+        };
+        let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else {
+            continue;
+        };
         let line = String::from_utf8_lossy(&line);
         let arguments: Vec<&str> = line.split_terminator('\0').collect();
         if pid != own && wanted(&arguments) {

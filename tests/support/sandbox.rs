@@ -81,17 +81,41 @@ impl Sandbox {
     pub async fn up(options: &[&str]) -> Self {
         let alone = ALONE.lock().await;
         let ports = Ports::take();
-        let folder = tempfile::Builder::new().prefix("ackline-e2e-").tempdir().unwrap();
+        let folder = tempfile::Builder::new()
+            .prefix("ackline-e2e-")
+            .tempdir()
+            .unwrap();
         let dir = fs::canonicalize(folder.path()).unwrap();
-        let started = Started { dir: dir.clone(), armed: true };
+        let started = Started {
+            dir: dir.clone(),
+            armed: true,
+        };
         let port = ports.base.to_string();
-        let mut arguments = vec!["sandbox", "up", "--dir", dir.to_str().unwrap(), "--port", &port];
+        let mut arguments = vec![
+            "sandbox",
+            "up",
+            "--dir",
+            dir.to_str().unwrap(),
+            "--port",
+            &port,
+        ];
         arguments.extend(options);
         let output = run(&arguments);
-        assert!(output.status.success(), "ackline sandbox up: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "ackline sandbox up: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let manifest = read_manifest(&dir);
         started.disarm();
-        Self { manifest, dir, children: Mutex::default(), folder: Some(folder), _ports: ports, _alone: alone }
+        Self {
+            manifest,
+            dir,
+            children: Mutex::default(),
+            folder: Some(folder),
+            _ports: ports,
+            _alone: alone,
+        }
     }
 
     pub fn config_path(&self) -> String {
@@ -113,26 +137,39 @@ impl Sandbox {
     }
 
     pub fn replicas(&self) -> Vec<Account> {
-        self.manifest.replicas.iter().map(|replica| self.direct(replica)).collect()
+        self.manifest
+            .replicas
+            .iter()
+            .map(|replica| self.direct(replica))
+            .collect()
     }
 
     fn direct(&self, server: &Server) -> Account {
-        Account { database: self.manifest.app.database.clone(), ..server.account.clone() }
+        Account {
+            database: self.manifest.app.database.clone(),
+            ..server.account.clone()
+        }
     }
 
     /// Source and replicas hold the same, once the replicas have caught up.
     pub async fn assert_equal(&self) {
-        if let Err(difference) = database::wait_equal(&self.source(), &self.replicas(), SOON).await {
+        if let Err(difference) = database::wait_equal(&self.source(), &self.replicas(), SOON).await
+        {
             panic!("{difference}");
         }
     }
 
     pub async fn try_status(&self) -> Result<Status, String> {
-        let answer = self.request("GET", "/api/v1/status", "").await.map_err(|error| error.to_string())?;
+        let answer = self
+            .request("GET", "/api/v1/status", "")
+            .await
+            .map_err(|error| error.to_string())?;
         if answer.status != 200 {
             return Err(format!("{}: {}", answer.status, answer.body));
         }
-        serde_json::from_str(&answer.body).map(Status).map_err(|error| error.to_string())
+        serde_json::from_str(&answer.body)
+            .map(Status)
+            .map_err(|error| error.to_string())
     }
 
     pub async fn status(&self) -> Status {
@@ -140,26 +177,51 @@ impl Sandbox {
     }
 
     /// Polls until the document is as wanted.
-    pub async fn status_until(&self, what: &str, within: Duration, wanted: impl Fn(&Status) -> bool) -> Status {
+    pub async fn status_until(
+        &self,
+        what: &str,
+        within: Duration,
+        wanted: impl Fn(&Status) -> bool,
+    ) -> Status {
         wait_until(what, within, async || {
             let status = self.try_status().await?;
-            if wanted(&status) { Ok(status) } else { Err(status.to_string()) }
+            if wanted(&status) {
+                Ok(status)
+            } else {
+                Err(status.to_string())
+            }
         })
         .await
     }
 
     pub async fn serves(&self) {
-        self.status_until("the source is attached", SOON, |status| status.text("source.state") == "attached").await;
+        self.status_until("the source is attached", SOON, |status| {
+            status.text("source.state") == "attached"
+        })
+        .await;
     }
 
     /// A call without the token.
     pub async fn request(&self, method: &str, path: &str, body: &str) -> std::io::Result<Answer> {
-        http::request(method, &format!("{}{path}", self.manifest.admin.url), None, body).await
+        http::request(
+            method,
+            &format!("{}{path}", self.manifest.admin.url),
+            None,
+            body,
+        )
+        .await
     }
 
     pub async fn put_sync(&self, change: serde_json::Value) -> Answer {
         let Admin { url, token } = &self.manifest.admin;
-        http::request("PUT", &format!("{url}/api/v1/sync"), Some(token), &change.to_string()).await.unwrap()
+        http::request(
+            "PUT",
+            &format!("{url}/api/v1/sync"),
+            Some(token),
+            &change.to_string(),
+        )
+        .await
+        .unwrap()
     }
 
     /// Changes `[sync]` and insists on it.
@@ -184,8 +246,13 @@ impl Sandbox {
     /// Changes one line of the file, found by how it begins.
     pub fn edit_config(&self, begins: &str, line: &str) {
         let text = self.config();
-        assert!(text.lines().any(|old| old.starts_with(begins)), "no line begins with {begins}:\n{text}");
-        let edited = text.lines().map(|old| if old.starts_with(begins) { line } else { old });
+        assert!(
+            text.lines().any(|old| old.starts_with(begins)),
+            "no line begins with {begins}:\n{text}"
+        );
+        let edited = text
+            .lines()
+            .map(|old| if old.starts_with(begins) { line } else { old });
         self.save_config(&(edited.collect::<Vec<_>>().join("\n") + "\n"));
     }
 
@@ -204,7 +271,11 @@ impl Sandbox {
 
     pub async fn logged(&self, what: &str) {
         wait_until(&format!("'{what}' in the proxy's log"), SOON, async || {
-            if self.proxy_log().contains(what) { Ok(()) } else { Err("it is not there") }
+            if self.proxy_log().contains(what) {
+                Ok(())
+            } else {
+                Err("it is not there")
+            }
         })
         .await;
     }
@@ -215,12 +286,18 @@ impl Sandbox {
 
     /// Gives the system back the children that have died.
     pub(super) fn bury(&self) {
-        self.children.lock().retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+        self.children
+            .lock()
+            .retain_mut(|child| matches!(child.try_wait(), Ok(None)));
     }
 }
 
 fn run(arguments: &[&str]) -> Output {
-    Command::new(ACKLINE).args(arguments).stdin(Stdio::null()).output().unwrap()
+    Command::new(ACKLINE)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
 }
 
 fn read_manifest(dir: &Path) -> Manifest {
@@ -279,7 +356,12 @@ fn end_all(dir: &Path) {
 }
 
 fn show_logs(dir: &Path) {
-    for log in ["source/server.log", "replica1/server.log", "replica2/server.log", "proxy.log"] {
+    for log in [
+        "source/server.log",
+        "replica1/server.log",
+        "replica2/server.log",
+        "proxy.log",
+    ] {
         let text = fs::read(dir.join(log)).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();

@@ -17,7 +17,10 @@ impl Sandbox {
     }
 
     fn options_argument(&self, part: Part) -> String {
-        format!("--defaults-file={}", self.server_dir(part).join("my.cnf").display())
+        format!(
+            "--defaults-file={}",
+            self.server_dir(part).join("my.cnf").display()
+        )
     }
 
     pub fn server_dir(&self, part: Part) -> PathBuf {
@@ -29,7 +32,9 @@ impl Sandbox {
     }
 
     pub fn signal(&self, part: Part, signal: Signal) {
-        let pid = self.pid(part).unwrap_or_else(|| panic!("{part:?} does not run"));
+        let pid = self
+            .pid(part)
+            .unwrap_or_else(|| panic!("{part:?} does not run"));
         assert!(process::signal(pid, signal), "{part:?} left in this moment");
     }
 
@@ -44,7 +49,9 @@ impl Sandbox {
     }
 
     fn end(&self, part: Part, signal: Signal) {
-        let pid = self.pid(part).unwrap_or_else(|| panic!("{part:?} does not run"));
+        let pid = self
+            .pid(part)
+            .unwrap_or_else(|| panic!("{part:?} does not run"));
         process::signal(pid, signal);
         process::wait_gone(pid);
         self.bury();
@@ -86,7 +93,11 @@ impl Sandbox {
             Part::Proxy => self.dir.join("proxy.log"),
             _ => self.server_dir(part).join("server.log"),
         };
-        let output = OpenOptions::new().create(true).append(true).open(log).unwrap();
+        let output = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(log)
+            .unwrap();
         let errors = output.try_clone().unwrap();
         let child = command
             .stdin(Stdio::null())
@@ -101,11 +112,13 @@ impl Sandbox {
 
     /// SIGSTOP for both replicas, or however many there are.
     pub fn freeze_replicas(&self) {
-        (0..self.manifest.replicas.len()).for_each(|index| self.signal(Part::Replica(index), Signal::STOP));
+        (0..self.manifest.replicas.len())
+            .for_each(|index| self.signal(Part::Replica(index), Signal::STOP));
     }
 
     pub fn thaw_replicas(&self) {
-        (0..self.manifest.replicas.len()).for_each(|index| self.signal(Part::Replica(index), Signal::CONT));
+        (0..self.manifest.replicas.len())
+            .for_each(|index| self.signal(Part::Replica(index), Signal::CONT));
     }
 
     /// A copy of the data directory of a server that does not run.
@@ -143,6 +156,10 @@ impl Sandbox {
 
 fn copy(from: &Path, to: &Path) {
     let _ = fs::remove_dir_all(to);
-    let status = Command::new("cp").args(["-a", "--reflink=auto", "--"]).args([from, to]).status().unwrap();
+    let status = Command::new("cp")
+        .args(["-a", "--reflink=auto", "--"])
+        .args([from, to])
+        .status()
+        .unwrap();
     assert!(status.success(), "cp {} {}", from.display(), to.display());
 }

@@ -182,6 +182,8 @@ impl TestGate {
 }
 
 impl Gate for TestGate {
+    fn source_left(&self) {}
+
     fn is_open(&self) -> bool {
         self.0.borrow().open
     }
@@ -266,7 +268,11 @@ impl Proxy {
             registry: registry.clone(),
         };
         let shutdown = Shutdown::new();
-        let listeners = runtime.block_on(Listeners::bind(&["127.0.0.1:0"])).unwrap();
+        let listeners = std::thread::scope(|scope| {
+            // On a thread of its own: tests may be in a runtime themselves.
+            let bind = || runtime.block_on(Listeners::bind(&["127.0.0.1:0"]));
+            scope.spawn(bind).join().unwrap().unwrap()
+        });
         let port = listeners.addresses()[0].port();
         runtime.spawn(session::serve(listeners, shared, shutdown.clone()));
         Self {

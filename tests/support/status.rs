@@ -16,22 +16,32 @@ impl Status {
     }
 
     pub fn number(&self, path: &str) -> u64 {
-        self.at(path).as_u64().unwrap_or_else(|| panic!("{path} is no number in {self}"))
+        self.at(path)
+            .as_u64()
+            .unwrap_or_else(|| panic!("{path} is no number in {self}"))
     }
 
     pub fn flag(&self, path: &str) -> bool {
-        self.at(path).as_bool().unwrap_or_else(|| panic!("{path} is no boolean in {self}"))
+        self.at(path)
+            .as_bool()
+            .unwrap_or_else(|| panic!("{path} is no boolean in {self}"))
     }
 
     /// The strings of a list.
     pub fn list(&self, path: &str) -> Vec<&str> {
-        self.at(path).as_array().map(|list| list.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
+        self.at(path)
+            .as_array()
+            .map(|list| list.iter().filter_map(Value::as_str).collect())
+            .unwrap_or_default()
     }
 
     /// The row of one replica.
     pub fn replica(&self, name: &str) -> Option<Self> {
         let rows = self.0["replicas"].as_array()?;
-        rows.iter().find(|row| row["name"] == name).cloned().map(Self)
+        rows.iter()
+            .find(|row| row["name"] == name)
+            .cloned()
+            .map(Self)
     }
 }
 
