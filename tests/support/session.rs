@@ -266,7 +266,11 @@ impl Proxy {
             registry: registry.clone(),
         };
         let shutdown = Shutdown::new();
-        let listeners = runtime.block_on(Listeners::bind(&["127.0.0.1:0"])).unwrap();
+        let listeners = std::thread::scope(|scope| {
+            // On a thread of its own: tests may be in a runtime themselves.
+            let bind = || runtime.block_on(Listeners::bind(&["127.0.0.1:0"]));
+            scope.spawn(bind).join().unwrap().unwrap()
+        });
         let port = listeners.addresses()[0].port();
         runtime.spawn(session::serve(listeners, shared, shutdown.clone()));
         Self {
