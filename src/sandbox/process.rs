@@ -10,14 +10,14 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Error, Folder, Report};
 
+const POLL: Duration = Duration::from_millis(10);
 const AFTER_KILL: Duration = Duration::from_secs(10);
 
 /// A running process; the descriptor keeps naming it even when its pid is given to another.
@@ -47,14 +47,17 @@ impl Process {
 
     /// Resolves when it is dead, also where nobody buries it (a container without an init).
     async fn ended(&self) -> Result<(), Error> {
-        let watch = || -> std::io::Result<_> {
-            AsyncFd::with_interest(self.descriptor.try_clone()?, Interest::READABLE)
-        };
-        let watching = Error::io(format!("watching process {}", self.pid()));
-        // A pidfd becomes readable when its process ends (pidfd_open(2)).
-        match watch() {
-            Ok(descriptor) => descriptor.readable().await.map(drop).map_err(watching),
-            Err(error) => Err(watching(error)),
+        loop {
+            // A pidfd becomes readable when its process ends (pidfd_open(2)).
+            let mut watched = [PollFd::new(&self.descriptor, PollFlags::IN)];
+            match poll(&mut watched, Some(&Timespec::default())) {
+                Ok(0) | Err(Errno::INTR) => tokio::time::sleep(POLL).await,
+                Ok(_) => return Ok(()),
+                Err(error) => {
+                    let what = format!("watching process {}", self.pid());
+                    return Err(Error::io(what)(error.into()));
+                }
+            }
         }
     }
 }
