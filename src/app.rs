@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 use crate::ack::Acks;
 use crate::ack::engine::Degraded;
+use crate::admin;
 use crate::capture::{self, Capture, Console, Guard, View};
 use crate::config::{Config, LogFormat};
 use crate::gtid::{Gtid, GtidSet};
@@ -29,7 +30,6 @@ use crate::session;
 use crate::ship::{self, Ship, SourceFacts};
 use crate::shutdown::Shutdown;
 use crate::store::{self, Batch, Marks, Observer, Place, Store};
-use crate::{admin, topology};
 
 const TICK: Duration = Duration::from_millis(10);
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -62,9 +62,8 @@ pub async fn serve(path: &Path) -> anyhow::Result<()> {
     let log_level = start_log(&config);
     raise_descriptor_limit();
     let shutdown = Shutdown::new();
-    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new()
-        .install_recorder()
-        .context("metrics")?;
+    let metrics = admin::metrics::install()?;
+    shutdown.spawn(admin::metrics::upkeep(metrics.clone(), shutdown.clone()));
     let app = start(path, config, log_level, metrics, &shutdown).await?;
     tracing::info!(source = %app.config.load().source().name, binlog = %app.config.load().binlog.dir.display(), "ackline serves");
     reload::run_until_stopped(&app).await?;
@@ -434,7 +433,7 @@ fn raise_descriptor_limit() {
     if limit.current < limit.maximum || limit.maximum.is_none() {
         let before = limit.current;
         limit.current = limit.maximum;
-        match setrlimit(Resource::Nofile, limit.clone()) {
+        match setrlimit(Resource::Nofile, limit) {
             Ok(()) => {
                 tracing::info!(?before, now = ?limit.current, "open files: the soft limit is raised to the hard one")
             }
@@ -465,9 +464,5 @@ impl App {
         }
         *self.config_problem.lock() = None;
         self.config.store(Arc::new(new));
-    }
-
-    pub fn health(&self) -> Vec<topology::Watched> {
-        self.servers.list()
     }
 }

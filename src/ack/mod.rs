@@ -20,7 +20,7 @@ pub mod policy;
 pub mod quorum;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -37,7 +37,9 @@ pub use policy::Sync;
 pub use quorum::{Confirmed, Voter};
 
 /// A commit that waits for longer than this makes a KILL likely; see capture's guard.
-const STALLED: Duration = Duration::from_millis(20);
+const STALLED: Duration = Duration::from_millis(5);
+/// Nothing waits.
+const NOBODY: u64 = u64::MAX;
 
 /// For `status` and metrics.
 #[derive(Clone, Debug)]
@@ -68,7 +70,8 @@ struct Inner {
     started: Instant,
     released: watch::Sender<StorePosition>,
     permits: watch::Sender<Option<AckPermit>>,
-    stalled: AtomicBool,
+    /// Since when the oldest captured transaction waits, in nanoseconds after `started`.
+    oldest: AtomicU64,
     applied_wanted: watch::Sender<bool>,
 }
 
@@ -97,18 +100,16 @@ impl Acks {
             started: Instant::now(),
             released: watch::Sender::new(released),
             permits: watch::Sender::new(Some(AckPermit::new(epoch, released))),
-            stalled: AtomicBool::new(false),
+            oldest: AtomicU64::new(NOBODY),
             applied_wanted: watch::Sender::new(applied_wanted),
         }))
     }
 
     /// A transaction was appended and ends at `position`; to be called before it is published.
     pub fn captured(&self, position: StorePosition, gtid: Gtid) {
-        self.0
-            .state
-            .lock()
-            .engine
-            .captured(position, gtid, self.now());
+        let mut state = self.0.state.lock();
+        state.engine.captured(position, gtid, self.now());
+        self.note_oldest(&state.engine);
     }
 
     pub fn marks(&self, written: StorePosition, synced: StorePosition) {
@@ -117,7 +118,9 @@ impl Acks {
 
     /// A failed fsync took back what lies past `end`.
     pub fn cut(&self, end: StorePosition) {
-        self.0.state.lock().engine.cut(end);
+        let mut state = self.0.state.lock();
+        state.engine.cut(end);
+        self.note_oldest(&state.engine);
     }
 
     pub fn confirm(&self, voter: &ServerName, level: Level, position: StorePosition) {
@@ -150,17 +153,26 @@ impl Acks {
     /// To be called every 10 ms or so: timeouts have no other clock.
     pub fn tick(&self) {
         self.input(|engine, now| engine.tick(now));
-        let mut state = self.0.state.lock();
-        let (_, oldest) = state.engine.waiting();
-        let stalled = oldest.is_some_and(|since| self.now().saturating_sub(since) > STALLED);
-        state.parked.sweep();
-        drop(state);
-        self.0.stalled.store(stalled, Ordering::Release);
+        self.0.state.lock().parked.sweep();
     }
 
-    /// Whether a commit waits for so long that somebody might want to kill it. One load.
+    /// Whether a commit waits for so long that somebody might want to kill it. One load and a look at
+    /// the clock.
     pub fn stalled(&self) -> bool {
-        self.0.stalled.load(Ordering::Acquire)
+        match self.0.oldest.load(Ordering::Acquire) {
+            NOBODY => false,
+            since => self.now().saturating_sub(Duration::from_nanos(since)) > STALLED,
+        }
+    }
+
+    pub fn is_anyone_waiting(&self) -> bool {
+        self.0.oldest.load(Ordering::Acquire) != NOBODY
+    }
+
+    fn note_oldest(&self, engine: &Engine) {
+        let (_, oldest) = engine.waiting();
+        let since = oldest.map_or(NOBODY, |since| since.as_nanos() as u64);
+        self.0.oldest.store(since, Ordering::Release);
     }
 
     /// Whether the policy looks at `applied`.
@@ -247,6 +259,7 @@ impl Acks {
         for gtid in &outcome.released {
             state.parked.release(gtid);
         }
+        self.note_oldest(&state.engine);
         let released = state.engine.released();
         if released > before || !outcome.released.is_empty() {
             // Under the lock, so that watchers never see it go back.

@@ -194,7 +194,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, Error> {
         replication,
         admin_token,
         hold: match file.failover.and_then(|failover| failover.hold) {
-            Some(hold) => place.value(&hold, |text| units::duration(text))?,
+            Some(hold) => place.value(&hold, units::duration)?,
             None => DEFAULT_HOLD,
         },
         log: place.log(file.log)?,

@@ -41,16 +41,6 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("'{text}' is too large"))
 }
 
-/// For what is shown and written back.
-pub(super) fn show(duration: Duration) -> String {
-    let millis = duration.as_millis();
-    if millis % 1_000 == 0 {
-        format!("{}s", millis / 1_000)
-    } else {
-        format!("{millis}ms")
-    }
-}
-
 fn split(text: &str) -> (&str, &str) {
     let text = text.trim();
     let end = text

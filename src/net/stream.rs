@@ -23,16 +23,10 @@ impl Stream {
         }
     }
 
-    /// Ready only where a read would not wait. The runtime's own announcement may be stale, so the
-    /// socket is asked (which clears a stale one).
+    /// The same for use inside a `poll_fn`.
     pub fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Tcp(stream) => {
-                let mut byte = [0; 1];
-                stream
-                    .poll_peek(context, &mut ReadBuf::new(&mut byte))
-                    .map_ok(|_| ())
-            }
+            Self::Tcp(stream) => stream.poll_read_ready(context),
             Self::Unix(stream) => stream.poll_read_ready(context),
         }
     }

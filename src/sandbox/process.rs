@@ -13,12 +13,13 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
 use tokio::time::{Instant, timeout_at};
 
 use super::{Error, Folder, Report};
 
-const POLL: Duration = Duration::from_millis(10);
 const AFTER_KILL: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A running process; the descriptor keeps naming it even when its pid is given to another.
 #[derive(Debug)]
@@ -34,6 +35,14 @@ impl Process {
         self.pid.as_raw_nonzero().get()
     }
 
+    /// Stopped with SIGSTOP: it runs, and answers nobody.
+    pub fn is_stopped(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        // The state follows the name, which may hold blanks and parentheses (proc_pid_stat(5)).
+        let state = stat.rsplit_once(") ").map(|(_, after_name)| after_name);
+        state.is_some_and(|state| state.starts_with('T'))
+    }
+
     /// False where it is gone already.
     fn signal(&self, signal: Signal) -> Result<bool, Error> {
         match pidfd_send_signal(&self.descriptor, signal) {
@@ -47,15 +56,16 @@ impl Process {
 
     /// Resolves when it is dead, also where nobody buries it (a container without an init).
     async fn ended(&self) -> Result<(), Error> {
+        // A pidfd becomes readable when its process ends (pidfd_open(2)).
         loop {
-            // A pidfd becomes readable when its process ends (pidfd_open(2)).
             let mut watched = [PollFd::new(&self.descriptor, PollFlags::IN)];
             match poll(&mut watched, Some(&Timespec::default())) {
-                Ok(0) | Err(Errno::INTR) => tokio::time::sleep(POLL).await,
+                Ok(0) | Err(Errno::INTR) => tokio::time::sleep(LOOK).await,
                 Ok(_) => return Ok(()),
                 Err(error) => {
-                    let what = format!("watching process {}", self.pid());
-                    return Err(Error::io(what)(error.into()));
+                    return Err(Error::io(format!("watching process {}", self.pid()))(
+                        error.into(),
+                    ));
                 }
             }
         }

@@ -1,6 +1,9 @@
 //! A read buffer that is there only while it holds something.
 
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll};
 
 use tokio::io::AsyncReadExt;
 
@@ -49,17 +52,37 @@ impl Inbound {
 
     /// Reads once, behind what is unread; 0 is the end of the stream. Cancel-safe.
     pub async fn fill(&mut self, stream: &mut Stream) -> io::Result<usize> {
+        poll_fn(|context| self.poll_fill(stream, context)).await
+    }
+
+    /// The same without waiting: None when there is nothing to read after all. (That a stream is
+    /// readable is a hint, no promise; who watches two streams must not wait for one of them.)
+    pub async fn try_fill(&mut self, stream: &mut Stream) -> io::Result<Option<usize>> {
+        poll_fn(|context| match self.poll_fill(stream, context) {
+            Poll::Ready(result) => Poll::Ready(result.map(Some)),
+            Poll::Pending => Poll::Ready(Ok(None)),
+        })
+        .await
+    }
+
+    fn poll_fill(
+        &mut self,
+        stream: &mut Stream,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         if self.start > 0 {
             self.bytes.drain(..self.start);
             self.start = 0;
         }
         self.bytes.reserve(self.room);
         let spare = self.bytes.capacity() - self.bytes.len();
-        let count = stream.read_buf(&mut self.bytes).await?;
-        if count == spare {
+        let read = pin!(stream.read_buf(&mut self.bytes)).poll(context);
+        if let Poll::Ready(Ok(count)) = read
+            && count == spare
+        {
             self.room = (self.room * 2).min(LARGEST);
         }
-        Ok(count)
+        read
     }
 
     /// Gives the memory back if nothing is unread: an idle session holds none.

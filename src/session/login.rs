@@ -249,9 +249,9 @@ async fn login_packet(peers: &mut Peers) -> Result<Vec<u8>, End> {
             return Ok(peers.client.take(whole));
         }
         match peers.readable_or(std::future::pending()).await? {
-            Some(Side::Client) => peers.client.fill().await.map_err(End::client)?,
+            Some(Side::Client) => peers.client.try_fill().await.map_err(End::client)?,
             // It says why it leaves; the farewell shows that to the client.
-            _ => return Err(End::SourceLeft(std::io::ErrorKind::UnexpectedEof.into())),
+            _ => peers.source_unasked().await?,
         }
     }
 }

@@ -35,10 +35,18 @@ impl Peer {
         }
     }
 
-    /// Reads once; the end of the stream is an error.
+    /// Waits for bytes; the end of the stream is an error.
     pub async fn fill(&mut self) -> io::Result<()> {
         match self.inbound.fill(&mut self.stream).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the bytes that are there, if any; the end of the stream is an error.
+    pub async fn try_fill(&mut self) -> io::Result<()> {
+        match self.inbound.try_fill(&mut self.stream).await? {
+            Some(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),
         }
     }
@@ -65,7 +73,7 @@ impl Peer {
             .await?;
             match done {
                 Some(value) => return Ok(value),
-                None => self.fill().await?,
+                None => self.try_fill().await?,
             }
         }
     }
@@ -155,15 +163,25 @@ impl Peers {
         .await
     }
 
-    /// Reads from the source; meanwhile a client that leaves ends it, and one that sends its next
+    /// Waits for the source and reads what is there (perhaps nothing); meanwhile a client that leaves ends it, and one that sends its next
     /// command is read ahead.
     pub async fn fill_from_source(&mut self) -> Result<(), End> {
         loop {
             match self.readable_or(std::future::pending()).await? {
-                Some(Side::Client) => self.client.fill().await.map_err(End::client)?,
-                _ => return self.source.fill().await.map_err(End::source),
+                Some(Side::Client) => self.client.try_fill().await.map_err(End::client)?,
+                _ => return self.source.try_fill().await.map_err(End::source),
             }
         }
+    }
+
+    /// The source has something to say while nobody asked: it leaves. (Nothing, if that it can be
+    /// read was a false alarm.)
+    pub async fn source_unasked(&mut self) -> Result<(), End> {
+        self.source.try_fill().await.map_err(End::source)?;
+        if self.source.inbound.is_empty() {
+            return Ok(());
+        }
+        Err(End::source(io::ErrorKind::ConnectionAborted.into()))
     }
 
     /// A source that leaves may have said why: ERR packets are passed on as they are, until its end

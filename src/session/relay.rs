@@ -1,6 +1,5 @@
 //! A session after its login packet: commands to the source, answers to the client, in lockstep.
 
-use std::io;
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
@@ -152,11 +151,9 @@ impl Relay {
             };
             let side = self.peers.readable_or(drained).await?;
             match side {
-                Some(Side::Client) => self.peers.client.fill().await.map_err(End::client)?,
+                Some(Side::Client) => self.peers.client.try_fill().await.map_err(End::client)?,
                 // Nothing was asked: it leaves, and may say why.
-                Some(Side::Source) => {
-                    return Err(End::SourceLeft(io::ErrorKind::UnexpectedEof.into()));
-                }
+                Some(Side::Source) => self.peers.source_unasked().await?,
                 None => {}
             }
         }
@@ -266,9 +263,9 @@ impl Relay {
         let mut missing = Some(missing);
         while let Some(still) = missing {
             match self.peers.readable_or(std::future::pending()).await? {
-                Some(Side::Client) => self.peers.client.fill().await.map_err(End::client)?,
+                Some(Side::Client) => self.peers.client.try_fill().await.map_err(End::client)?,
                 // It answers before it has heard all: the packet is too large for it, and it leaves.
-                _ => return Err(End::SourceLeft(io::ErrorKind::UnexpectedEof.into())),
+                _ => self.peers.source_unasked().await?,
             }
             let (used, rest) = still.pass(self.peers.client.inbound.unread());
             self.scan(&mut running, 0..used);
@@ -430,8 +427,8 @@ impl Relay {
                 return Ok(Phase::Answering(running));
             }
             match self.peers.readable_or(std::future::pending()).await? {
-                Some(Side::Client) => self.peers.client.fill().await.map_err(End::client)?,
-                _ => return Err(End::SourceLeft(io::ErrorKind::UnexpectedEof.into())),
+                Some(Side::Client) => self.peers.client.try_fill().await.map_err(End::client)?,
+                _ => self.peers.source_unasked().await?,
             }
         }
     }
@@ -445,10 +442,12 @@ impl Relay {
                 continue;
             }
             match self.peers.readable_or(std::future::pending()).await? {
-                Some(Side::Client) => self.peers.client.fill().await.map_err(End::client)?,
+                Some(Side::Client) => self.peers.client.try_fill().await.map_err(End::client)?,
                 _ => {
-                    self.peers.source.fill().await.map_err(End::source)?;
-                    return Ok(Phase::Answering(running));
+                    self.peers.source.try_fill().await.map_err(End::source)?;
+                    if !self.peers.source.inbound.is_empty() {
+                        return Ok(Phase::Answering(running));
+                    }
                 }
             }
         }
