@@ -221,7 +221,7 @@ fn waiting(acks: &Snapshot, replicas: &[ReplicaRow]) -> Waiting {
     let missing: Vec<Missing<'_>> = names
         .iter()
         .map(|name| Missing {
-            name,
+            name: name.as_str(),
             state: match replicas.iter().find(|row| row.name == *name) {
                 Some(row) if !row.vote => "without a vote now",
                 Some(row) => &row.state,
@@ -248,6 +248,10 @@ fn waiting(acks: &Snapshot, replicas: &[ReplicaRow]) -> Waiting {
         commits: acks.waiting,
         oldest_seconds: oldest.as_secs_f64(),
         sentence: sentence(acks.waiting, oldest, &mode, &need, &missing),
-        r#for: names,
+        // One without a vote now cannot help it.
+        r#for: names
+            .into_iter()
+            .filter(|name| replicas.iter().any(|row| row.name == *name && row.vote))
+            .collect(),
     }
 }
