@@ -191,13 +191,11 @@ fn gate(server: &Examination) -> Vec<Check> {
         let fits = gate.wait_point.eq_ignore_ascii_case("AFTER_SYNC");
         let name = "rpl_semi_sync_master_wait_point";
         let check = Check::new(&server.name, name, &gate.wait_point, "AFTER_SYNC");
-        let line = option_line(name, "AFTER_SYNC");
+        // No line for the configuration file: the proxy sets it at every attach.
         if fits {
-            keeps(check, server, name, &line)
-        } else {
             check
-                .lines(&[&line])
-                .fails(Fix::Sql(vec![format!("SET GLOBAL {name}=AFTER_SYNC")]))
+        } else {
+            check.fails(Fix::Sql(vec![format!("SET GLOBAL {name}=AFTER_SYNC")]))
         }
     };
     let timeout = match gate.timeout_ms {
@@ -298,9 +296,9 @@ fn boots_closed(server: &Examination) -> Check {
     match (server.origin("read_only"), report.read_only) {
         (Origin::Boot, true) => Check::new(&server.name, name, "yes", wanted),
         // Opened by the proxy, which says nothing of how it boots.
-        (Origin::RunTime, _) => Check::new(&server.name, name, "unknown", wanted)
-            .note("set at run time since; the configuration file should have it")
-            .lines(&["read_only"]),
+        // Opened by the proxy; the server does not tell any more what its file says.
+        (Origin::RunTime, _) => Check::new(&server.name, name, "cannot be seen now", wanted)
+            .note("set at run time since; see that the configuration file has read_only"),
         (Origin::Boot | Origin::Default, _) => Check::new(&server.name, name, "no", wanted)
             .note(
                 "after a restart, writes that bypass the proxy would be let in before it attaches",
