@@ -191,11 +191,14 @@ fn gate(server: &Examination) -> Vec<Check> {
         let fits = gate.wait_point.eq_ignore_ascii_case("AFTER_SYNC");
         let name = "rpl_semi_sync_master_wait_point";
         let check = Check::new(&server.name, name, &gate.wait_point, "AFTER_SYNC");
-        // No line for the configuration file: the proxy sets it at every attach.
-        if fits {
-            check
-        } else {
-            check.fails(Fix::Sql(vec![format!("SET GLOBAL {name}=AFTER_SYNC")]))
+        let line = option_line(name, "AFTER_SYNC");
+        match (fits, attached) {
+            // The proxy sets it at every attach: nothing depends on the file.
+            (true, true) => check,
+            (true, false) => keeps(check, server, name, &line),
+            (false, _) => check
+                .lines(&[&line])
+                .fails(Fix::Sql(vec![format!("SET GLOBAL {name}=AFTER_SYNC")])),
         }
     };
     let timeout = match gate.timeout_ms {
