@@ -227,6 +227,11 @@ impl<W: AsyncWrite + Unpin> PacketWriter<W> {
         Ok(())
     }
 
+    /// Sends packets that the caller framed itself. Not cancel-safe.
+    pub async fn send_raw(&mut self, packets: &[u8]) -> Result<(), Error> {
+        Ok(self.stream.write_all(packets).await?)
+    }
+
     /// Sends one packet. Not cancel-safe.
     pub async fn write(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.put(payload);

@@ -1,0 +1,253 @@
+//! What the admin API shows, gathered from the parts.
+
+use std::sync::Arc;
+
+use super::App;
+use crate::ack::policy::Mode;
+use crate::ack::{Confirmed, Snapshot};
+use crate::admin::sentence::{Missing, Need, sentence};
+use crate::admin::status::{
+    BinlogStatus, DegradedCommits, ReplicaRow, SourceStatus, Status, Waiting,
+};
+use crate::admin::{Backend, Change, Refusal};
+use crate::capture::State;
+use crate::config::{Error, SyncPatch, write_sync};
+use crate::ids::{Flavor, Level, ServerName, StorePosition};
+use crate::ship::{Progress, Reader};
+use crate::topology::health::Member;
+use crate::topology::identity::Identity;
+use crate::topology::report::Thread;
+use crate::topology::{Report, Role};
+
+pub struct AppBackend(pub Arc<App>);
+
+impl Backend for AppBackend {
+    fn status(&self) -> Status {
+        let app = &self.0;
+        let acks = app.acks.snapshot();
+        let config = app.config.load();
+        let state = app.capture.state.borrow().clone();
+        let source = config.source();
+        let replicas = rows(app, &acks, &app.ship.readers.list());
+        let hold = self.not_ready();
+        let files = app.store.files();
+        let mut problems: Vec<String> = app.store.problem().into_iter().collect();
+        problems.extend(app.config_problem.lock().clone());
+        Status {
+            mode: acks.sync.mode.to_string(),
+            require: acks.sync.require.to_string(),
+            degraded: acks.degraded,
+            epoch: app.epoch.0,
+            source: SourceStatus {
+                name: source.name.to_string(),
+                flavor: Flavor::MariaDb.to_string(),
+                address: source.address.clone(),
+                state: state.word().to_owned(),
+                reason: state.holds(&source.name),
+            },
+            binlog: BinlogStatus {
+                dir: config.binlog.dir.display().to_string(),
+                format: config.binlog.format.to_string(),
+                gtid: app.store.end().to_string(),
+                released: acks.released_set.to_string(),
+                files: files.len(),
+                bytes: files.iter().map(|file| file.bytes).sum(),
+                written_position: acks.written.to_string(),
+                synced_position: acks.synced.to_string(),
+                released_position: acks.released.to_string(),
+            },
+            sessions: app.sessions.registry.len(),
+            hold,
+            waiting: waiting(&acks, &replicas),
+            replicas,
+            degraded_commits: DegradedCommits {
+                total: acks.degraded_total,
+                unconfirmed: acks
+                    .degraded_commits
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect(),
+            },
+            problems,
+        }
+    }
+
+    fn not_ready(&self) -> Option<String> {
+        let app = &self.0;
+        let state: State = app.capture.state.borrow().clone();
+        let reason = state.holds(&app.config.load().source().name);
+        match reason {
+            None if app.guard.is_open() => None,
+            None => Some("a commit may have returned un-acknowledged at the source; results are held until everything there is released".into()),
+            some => some,
+        }
+    }
+
+    fn metrics(&self) -> String {
+        let app = &self.0;
+        let acks = app.acks.snapshot();
+        metrics::counter!("ackline_degraded_commits_total").absolute(acks.degraded_total);
+        app.metrics.render()
+    }
+
+    fn sync(&self) -> serde_json::Value {
+        let sync = self.0.acks.sync();
+        serde_json::json!({
+            "mode": sync.mode.to_string(),
+            "require": sync.require.to_string(),
+            "acks": sync.acks,
+            "level": sync.level.map(|level| level.to_string()),
+            "timeout": format!("{}ms", sync.timeout.as_millis()),
+            "on_timeout": sync.on_timeout.to_string(),
+        })
+    }
+
+    fn change_sync(&self, change: Change) -> Result<serde_json::Value, Refusal> {
+        let patch: SyncPatch =
+            serde_json::from_value(change).map_err(|error| Refusal::Invalid(error.to_string()))?;
+        match write_sync(&self.0.path, &patch) {
+            Ok(config) => {
+                self.0.apply(config);
+                Ok(self.sync())
+            }
+            Err(error @ (Error::Parse { .. } | Error::Invalid { .. })) => {
+                Err(Refusal::Invalid(error.to_string()))
+            }
+            Err(error) => Err(Refusal::Failed(error.to_string())),
+        }
+    }
+
+    fn token(&self) -> Option<String> {
+        self.0
+            .config
+            .load()
+            .admin_token
+            .as_ref()
+            .map(|token| token.expose().to_owned())
+    }
+}
+
+fn rows(app: &App, acks: &Snapshot, readers: &[Reader]) -> Vec<ReplicaRow> {
+    let members = app.servers.list();
+    let mut rows: Vec<ReplicaRow> = members
+        .iter()
+        .zip(app.servers.identities())
+        .filter(|(member, _)| member.config.role == Role::Replica)
+        .map(|(member, identity)| row(member, &identity, acks, readers))
+        .collect();
+    for reader in readers.iter().filter(|reader| !reader.identity.listed) {
+        let (state, reason) = progress(reader);
+        rows.push(ReplicaRow {
+            name: reader.identity.name.to_string(),
+            ship: "pull".into(),
+            state: state.into(),
+            reason,
+            received: reader.acked.map(|at| at.to_string()),
+            ..ReplicaRow::default()
+        });
+    }
+    rows
+}
+
+fn row(member: &Member, identity: &Identity, acks: &Snapshot, readers: &[Reader]) -> ReplicaRow {
+    let server = &member.config;
+    let health = member.now();
+    let confirmed = confirmed(acks, &server.name);
+    let reader = readers
+        .iter()
+        .rfind(|reader| reader.identity.name == server.name);
+    let (state, reason) = match (reader, health.report()) {
+        (Some(reader), _) => progress(reader),
+        (None, None) => ("unreachable", health.trouble().map(str::to_owned)),
+        (None, Some(report)) => ("disconnected", Some(why_disconnected(report))),
+    };
+    let text = |level: Level| confirmed.at(level).map(|at: StorePosition| at.to_string());
+    let lag_seconds = match health.report().and_then(|report| report.main_replication()) {
+        // Its own clock counts whole seconds only.
+        Some(_) if confirmed.applied >= Some(acks.written) => Some(0.0),
+        Some(replication) => replication.seconds_behind.map(|seconds| seconds as f64),
+        None => None,
+    };
+    ReplicaRow {
+        name: server.name.to_string(),
+        ship: server.ship.to_string(),
+        state: state.into(),
+        reason,
+        zone: server.zone.as_ref().map(ToString::to_string),
+        vote: identity.votes,
+        objections: identity.reasons.iter().map(ToString::to_string).collect(),
+        received: text(Level::Received),
+        durable: text(Level::Durable),
+        applied: text(Level::Applied),
+        lag_seconds,
+    }
+}
+
+/// It runs and does not follow us: what it says of its own replication threads.
+fn why_disconnected(report: &Report) -> String {
+    let Some(replication) = report.main_replication() else {
+        return "it follows nobody: run CHANGE MASTER TO and START SLAVE on it (ackline doctor prints them)".into();
+    };
+    let errors = replication.io_error.iter().chain(&replication.sql_error);
+    let errors: Vec<&str> = errors.map(String::as_str).collect();
+    match (errors.is_empty(), replication.io) {
+        (false, _) => errors.join("; "),
+        (true, Thread::Stopped) => "its IO thread is stopped: run START SLAVE on it".into(),
+        (true, _) => format!("it follows {}", replication.source_address()),
+    }
+}
+
+fn progress(reader: &Reader) -> (&'static str, Option<String>) {
+    match &reader.progress {
+        Progress::Streaming { .. } => ("streaming", None),
+        Progress::Held { reason } => ("held", Some(reason.clone())),
+        Progress::Refused { reason } => ("refused", Some(reason.clone())),
+    }
+}
+
+fn confirmed(acks: &Snapshot, name: &ServerName) -> Confirmed {
+    acks.confirmed
+        .iter()
+        .find(|(known, _)| known == name)
+        .map(|(_, confirmed)| confirmed.clone())
+        .unwrap_or_default()
+}
+
+fn waiting(acks: &Snapshot, replicas: &[ReplicaRow]) -> Waiting {
+    let Some(oldest) = acks.oldest_wait.filter(|_| acks.waiting > 0) else {
+        return Waiting::default();
+    };
+    let names: Vec<String> = acks.waits_for.iter().map(ToString::to_string).collect();
+    let missing: Vec<Missing<'_>> = names
+        .iter()
+        .map(|name| Missing {
+            name,
+            state: match replicas.iter().find(|row| row.name == *name) {
+                Some(row) if !row.vote => "without a vote now",
+                Some(row) => &row.state,
+                None => "the source",
+            },
+        })
+        .collect();
+    let level = |of_mode: Level| acks.sync.level.unwrap_or(of_mode).to_string();
+    let need = match acks.sync.mode {
+        Mode::SemiSync => Need::Of {
+            count: acks.sync.acks,
+            level: level(Level::Received),
+        },
+        Mode::Quorum => Need::Majority {
+            level: level(Level::Received),
+        },
+        Mode::Sync => Need::All {
+            level: level(Level::Applied),
+        },
+        Mode::Async | Mode::Custom => Need::Text(acks.sync.require.to_string()),
+    };
+    let mode = acks.sync.mode.to_string();
+    Waiting {
+        commits: acks.waiting,
+        oldest_seconds: oldest.as_secs_f64(),
+        sentence: sentence(acks.waiting, oldest, &mode, &need, &missing),
+        r#for: names,
+    }
+}
