@@ -429,7 +429,7 @@ impl Relay {
             }
             match self.peers.readable_or(std::future::pending()).await? {
                 Some(Side::Client) => self.peers.client.try_fill().await.map_err(End::client)?,
-                _ => self.peers.source_unasked().await?,
+                _ => self.peers.source_early().await?,
             }
         }
     }

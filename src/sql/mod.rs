@@ -5,10 +5,10 @@
 //! them keep ASCII bytes for ASCII characters, or put them only into second bytes of characters that
 //! occur inside quotes). Where it cannot be sure, it errs towards "might be".
 //!
-//! - [`lexer`], tokens
-//! - [`kind`], the first keyword, about 10 ns
-//! - [`kill`], who a text would kill
-//! - [`tracking`], whether a text may change what the server tells us about commits
+//! - [`lexer`] makes tokens
+//! - [`kind`]: the first keyword, about 10 ns
+//! - [`kill`]: who a text would kill
+//! - [`tracking`]: whether a text may change what the server tells us about commits
 
 pub mod kill;
 pub mod kind;
