@@ -77,12 +77,15 @@ pub struct Feed {
     tracker: TransactionTracker,
     running: Option<Gtid>,
     phase: Phase,
+    /// Events of transactions so far.
+    events: u64,
 }
 
 impl Feed {
     /// `expected`: none where the store is empty and the dump starts from its base.
     pub fn new(semi_sync: bool, expected: Option<Expected>) -> Self {
         Self {
+            events: 0,
             semi_sync,
             file: "".into(),
             tracker: TransactionTracker::default(),
@@ -100,6 +103,12 @@ impl Feed {
     /// Whether the source is still to be proven by its first transaction.
     pub fn is_comparing(&self) -> bool {
         matches!(self.phase, Phase::Comparing { .. })
+    }
+
+    /// Grows with every event that is part of a transaction; a source that only sends heartbeats makes
+    /// no progress.
+    pub fn events(&self) -> u64 {
+        self.events
     }
 
     pub fn packet<'a>(&mut self, payload: &'a [u8]) -> Result<Action<'a>, Error> {
@@ -130,6 +139,7 @@ impl Feed {
             _ => {}
         }
         let event = checksum::strip(event, Algorithm::Crc32)?;
+        self.events += 1;
         let ends = match self.tracker.feed(event)? {
             Step::Outside => {
                 return Err(Error::Unexpected(format!(

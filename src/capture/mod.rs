@@ -328,12 +328,25 @@ impl Capture {
         // With an expected transaction the source is proven by its coming again; an empty store has
         // nothing to compare.
         if link.feed.is_comparing() {
+            let mut seen = link.feed.events();
+            let mut deadline = tokio::time::Instant::now() + STEP;
             while link.feed.is_comparing() {
                 tokio::select! {
-                    filled = tokio::time::timeout(STEP, link.reader.ready()) => filled.map_err(|_| End::Lost("the dump does not start".into()))??,
+                    ready = tokio::time::timeout_at(deadline, link.reader.ready()) => {
+                        ready.map_err(|_| End::Lost("the dump does not start with what our binlog ends with".into()))??;
+                    }
                     () = self.shutdown.cancelled() => return Err(End::Shutdown),
                 }
                 self.take(link)?;
+                // Heartbeats alone are no progress.
+                if link.feed.events() > seen {
+                    seen = link.feed.events();
+                    deadline = tokio::time::Instant::now() + STEP;
+                } else if tokio::time::Instant::now() >= deadline {
+                    return Err(End::Lost(
+                        "the dump does not start with what our binlog ends with".into(),
+                    ));
+                }
             }
             self.flush(link).await?;
         }
