@@ -7,6 +7,7 @@
 pub mod cursor;
 pub mod ids;
 pub mod shutdown;
+pub mod units;
 // Floor 1
 pub mod gtid;
 // Floor 2
