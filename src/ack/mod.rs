@@ -1,1 +1,419 @@
-//! (being built)
+//! Acknowledgements: from what each voter confirmed to what may return to the application.
+//!
+//! ```text
+//! capture: captured ─┐                                  ┌─► AckPermit ─► capture: ack to the source
+//! store: marks ──────┤                                  ├─► released ──► ship: readers without a vote
+//! ship, topology:    ├─► Engine ──(policy, quorum)──────┤
+//!   confirm, … ──────┤                                  └─► parked ────► session: the OK goes out
+//! app: tick, set_* ──┘
+//! ```
+//!
+//! [`Acks`] is the handle: whoever learns something calls it, synchronously; the lock is held for the
+//! arithmetic and never across an await or IO. [`engine`] decides, [`quorum`] counts, [`policy`] is
+//! the language, [`parked`] wakes. The line "may this ack go out?" is [`permit::permit`].
+//!
+//! Invariants (promises 1, 3, 4 and 7 of DESIGN.md): see [`engine`]. Beyond those:
+//! - A waiter is woken only after its GTID is in the released set; one that is dropped leaves nothing
+//!   behind.
+//! - What [`Acks::durable`] returns is one moment's truth: a transaction is in its released set or,
+//!   after a restart, has to be released again. So a degraded commit is listed or not yet released.
+//!
+//! Metrics: `ackline_released_transactions_total`, `ackline_degraded_commits_total`,
+//! `ackline_unconfirmed_commits_total`, `ackline_ack_timeouts_total`,
+//! `ackline_policy_lowered_total`.
+
+mod degraded;
+pub mod engine;
+mod parked;
+mod permit;
+pub mod policy;
+pub mod quorum;
+mod snapshot;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+use tokio::sync::{oneshot, watch};
+
+use crate::gtid::mariadb::Position;
+use crate::gtid::{Gtid, GtidSet};
+use crate::ids::{Epoch, Level, ServerName, StorePosition};
+use engine::{Engine, Event, Restored};
+use parked::{Parked, Ticket};
+
+pub use degraded::{DegradedCommit, LISTED};
+pub use permit::AckPermit;
+pub use policy::{Sync, SyncPatch};
+pub use quorum::Voter;
+pub use snapshot::{Snapshot, VoterStatus};
+
+/// Longer than any healthy wait for our fsync and a replica nearby.
+const STALLED: Duration = Duration::from_millis(20);
+/// Degraded commits are logged in bundles of this age.
+const REPORT: Duration = Duration::from_secs(1);
+
+/// The release gate. Clones are the same gate.
+#[derive(Clone)]
+pub struct Acks(Arc<Shared>);
+
+struct Shared {
+    gate: Mutex<Gate>,
+    permits: watch::Sender<Option<AckPermit>>,
+    released: watch::Sender<StorePosition>,
+    stalled: AtomicBool,
+    applied_wanted: AtomicBool,
+    started: Instant,
+    /// Unix time at `started`.
+    started_at: Duration,
+}
+
+struct Gate {
+    engine: Engine,
+    parked: Parked,
+    epoch: Epoch,
+    /// Degraded commits that no log line has named yet.
+    unreported: GtidSet,
+    reported_at: Duration,
+}
+
+/// What has to survive a restart, as of one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Durable {
+    pub released: StorePosition,
+    pub released_set: GtidSet,
+    /// Oldest first, at most [`LISTED`].
+    pub degraded: Vec<DegradedCommit>,
+    /// Of all degraded commits, also those that the list has no room for.
+    pub degraded_count: u64,
+}
+
+impl Acks {
+    /// `released` and `released_set` are what the state file says. Nothing is released before the
+    /// first [`Acks::marks`]. What the store holds beyond `released` must be told by
+    /// [`Acks::captured`], like anything else.
+    pub fn new(
+        sync: Sync,
+        voters: Vec<Voter>,
+        released: StorePosition,
+        released_set: GtidSet,
+        epoch: Epoch,
+    ) -> Self {
+        let durable = Durable {
+            released,
+            released_set,
+            degraded: Vec::new(),
+            degraded_count: 0,
+        };
+        Self::restore(sync, voters, durable, epoch)
+    }
+
+    /// The same, with the degraded commits of before the restart.
+    pub fn restore(sync: Sync, voters: Vec<Voter>, durable: Durable, epoch: Epoch) -> Self {
+        let released = durable.released;
+        let restored = Restored {
+            released,
+            degraded: durable.degraded,
+            degraded_count: durable.degraded_count,
+        };
+        let engine = Engine::new(sync, voters, restored);
+        let applied_wanted = engine.applied_wanted();
+        let started_at = SystemTime::now().duration_since(UNIX_EPOCH);
+        let started_at = started_at.unwrap_or_default();
+        Self(Arc::new(Shared {
+            gate: Mutex::new(Gate {
+                engine,
+                parked: Parked::new(durable.released_set),
+                epoch,
+                unreported: GtidSet::new(),
+                reported_at: started_at,
+            }),
+            permits: watch::Sender::new(None),
+            released: watch::Sender::new(released),
+            stalled: AtomicBool::new(false),
+            applied_wanted: AtomicBool::new(applied_wanted),
+            started: Instant::now(),
+            started_at,
+        }))
+    }
+
+    /// A whole transaction, ending at `position` of our binlog. To be called *before* the flush that
+    /// publishes it.
+    pub fn captured(&self, position: StorePosition, gtid: Gtid) {
+        self.change(|gate, now| gate.engine.captured(position, gtid, now));
+    }
+
+    /// Every move of the store's marks, in order, none left out: a fall of `written` is a failed
+    /// fsync (see [`Acks::cut`]), and a new file ends whatever of the old one is not written by then.
+    pub fn marks(&self, written: StorePosition, synced: StorePosition) {
+        self.change(|gate, now| gate.engine.marks(written, synced, now));
+    }
+
+    /// After a failed fsync the store ends at `end`: what was captured behind comes again, and nobody
+    /// has confirmed it.
+    pub fn cut(&self, end: StorePosition) {
+        self.change(|gate, now| gate.engine.cut(end, now));
+    }
+
+    /// `voter` itself said that it has all up to `position`. Per level it only grows; a position
+    /// that is not ours (yet) is ignored and counted.
+    pub fn confirm(&self, voter: &ServerName, level: Level, position: StorePosition) {
+        self.change(|gate, now| gate.engine.confirm(voter, level, position, now));
+    }
+
+    /// `voter` asks for what follows `position`: it has nothing more, whatever it said before.
+    pub fn reconnected(&self, voter: &ServerName, position: StorePosition) {
+        self.change(|gate, now| gate.engine.reconnected(voter, position, now));
+    }
+
+    pub fn connected(&self, voter: &ServerName, yes: bool) {
+        self.change(|gate, now| gate.engine.connected(voter, yes, now));
+    }
+
+    /// Whether `voter` is what a voter must be (read-only, no filters, …). One that is not keeps its
+    /// seat in the roster, so that majorities do not shrink, and what it confirmed does not count.
+    pub fn eligible(&self, voter: &ServerName, yes: bool) {
+        self.change(|gate, now| gate.engine.eligible(voter, yes, now));
+    }
+
+    /// All servers with `vote = true`, in the config's order.
+    pub fn set_voters(&self, voters: Vec<Voter>) {
+        self.change(|gate, now| gate.engine.set_voters(voters, now));
+    }
+
+    /// In force at once, for everything that is not released yet.
+    pub fn set_sync(&self, sync: Sync) {
+        self.change(|gate, now| gate.engine.set_sync(sync, now));
+    }
+
+    pub fn sync(&self) -> Sync {
+        self.0.gate.lock().engine.sync().clone()
+    }
+
+    /// The source moved: permits of the old epoch are worth nothing.
+    pub fn set_epoch(&self, epoch: Epoch) {
+        self.change(|gate, _| gate.epoch = epoch);
+    }
+
+    /// Transactions that count as released though we never captured them: those before the beginning
+    /// of our binlog.
+    pub fn assume_released(&self, set: &GtidSet) {
+        let mut wake = Vec::new();
+        self.0.gate.lock().parked.release_all(set, &mut wake);
+        wake_all(wake);
+    }
+
+    /// Every 10 ms or so: timeouts and `stalled` are noticed here.
+    pub fn tick(&self) {
+        let report = self.change(|gate, now| {
+            gate.engine.tick(now);
+            let due = now.saturating_sub(gate.reported_at) >= REPORT;
+            (due && !gate.unreported.is_empty()).then(|| {
+                gate.reported_at = now;
+                std::mem::take(&mut gate.unreported)
+            })
+        });
+        if let Some(gtids) = report {
+            tracing::warn!(count = gtids.len(), %gtids, "commits returned with fewer acknowledgements than asked for");
+        }
+    }
+
+    /// What may be acknowledged to the source; none before the store has told how far it is.
+    pub fn permits(&self) -> watch::Receiver<Option<AckPermit>> {
+        self.0.permits.subscribe()
+    }
+
+    pub fn released(&self) -> watch::Receiver<StorePosition> {
+        self.0.released.subscribe()
+    }
+
+    /// Gate 2: resolves once `gtid` is released. Cancel-safe: dropped, it leaves nothing behind.
+    pub fn wait_released(
+        &self,
+        gtid: &Gtid,
+    ) -> impl Future<Output = ()> + Send + std::marker::Sync + 'static {
+        let acks = self.clone();
+        let gtid = gtid.clone();
+        async move {
+            let parked = acks.0.gate.lock().parked.park(&gtid);
+            if let Some((ticket, woken)) = parked {
+                let _waiter = Waiter { acks, gtid, ticket };
+                // The sender is in the gate, which `_waiter` holds, until it is used.
+                let _ = woken.await;
+            }
+        }
+    }
+
+    /// Resolves once everything up to `position` is released. Cancel-safe.
+    ///
+    /// Transactions are released in the order of the binlog, so it is enough that the last one of
+    /// each domain is.
+    pub fn wait_position(
+        &self,
+        position: &Position,
+    ) -> impl Future<Output = ()> + Send + std::marker::Sync + 'static {
+        let acks = self.clone();
+        let last: Vec<Gtid> = position.iter().map(Gtid::MariaDb).collect();
+        async move {
+            for gtid in last {
+                acks.wait_released(&gtid).await;
+            }
+        }
+    }
+
+    /// Whether `gtid` is released.
+    pub fn is_released(&self, gtid: &Gtid) -> bool {
+        self.0.gate.lock().parked.released().contains(gtid)
+    }
+
+    /// Whether the oldest unreleased transaction has been waiting for more than 20 ms. Cheap.
+    pub fn stalled(&self) -> bool {
+        self.0.stalled.load(Ordering::Relaxed)
+    }
+
+    /// Whether anything waits for what replicas have applied, so that somebody should ask them. Cheap.
+    pub fn applied_wanted(&self) -> bool {
+        self.0.applied_wanted.load(Ordering::Relaxed)
+    }
+
+    /// What has to be saved so that a restart forgets nothing.
+    pub fn durable(&self) -> Durable {
+        let gate = self.0.gate.lock();
+        Durable {
+            released: gate.engine.released(),
+            released_set: gate.parked.released().clone(),
+            degraded: gate.engine.degraded(),
+            degraded_count: gate.engine.degraded_count(),
+        }
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        let gate = self.0.gate.lock();
+        Snapshot::of(&gate.engine, gate.epoch, gate.parked.len(), self.0.now())
+    }
+
+    /// The only way to the engine: whatever changed, permits, watches and waiters follow before the
+    /// call returns.
+    fn change<R>(&self, change: impl FnOnce(&mut Gate, Duration) -> R) -> R {
+        let now = self.0.now();
+        let mut wake = Vec::new();
+        let mut gate = self.0.gate.lock();
+        let result = change(&mut gate, now);
+        let events = gate.engine.take_events();
+        for event in &events {
+            if let Event::Released { gtid, degraded } = event {
+                gate.parked.release(gtid, &mut wake);
+                if *degraded {
+                    gate.unreported.insert(gtid);
+                }
+            }
+        }
+        self.0.publish(&gate, now);
+        drop(gate);
+        wake_all(wake);
+        report(&events);
+        result
+    }
+}
+
+impl Shared {
+    /// Unix time that only grows.
+    fn now(&self) -> Duration {
+        self.started_at + self.started.elapsed()
+    }
+
+    /// Under the lock, so that watchers see the changes in their order.
+    fn publish(&self, gate: &Gate, now: Duration) {
+        let permit = permit::permit(&gate.engine, gate.epoch);
+        self.permits
+            .send_if_modified(|old| std::mem::replace(old, permit) != permit);
+        let released = gate.engine.released();
+        self.released
+            .send_if_modified(|old| std::mem::replace(old, released) != released);
+        let since = gate.engine.waiting_since();
+        let stalled = since.is_some_and(|since| now.saturating_sub(since) > STALLED);
+        self.stalled.store(stalled, Ordering::Relaxed);
+        let wanted = gate.engine.applied_wanted();
+        self.applied_wanted.store(wanted, Ordering::Relaxed);
+    }
+}
+
+/// Takes its place back when its future is dropped.
+struct Waiter {
+    acks: Acks,
+    gtid: Gtid,
+    ticket: Ticket,
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        let left = self
+            .acks
+            .0
+            .gate
+            .lock()
+            .parked
+            .leave(&self.gtid, self.ticket);
+        drop(left);
+    }
+}
+
+fn wake_all(wake: Vec<oneshot::Sender<()>>) {
+    for waiter in wake {
+        // One that has left meanwhile needs no waking.
+        let _ = waiter.send(());
+    }
+}
+
+/// Metrics and log lines, outside of the lock. Degraded commits are logged by [`Acks::tick`].
+fn report(events: &[Event]) {
+    let (mut released, mut degraded) = (0, 0);
+    for event in events {
+        match event {
+            Event::Released { degraded: less, .. } => {
+                released += 1;
+                degraded += u64::from(*less);
+            }
+            Event::Overdue {
+                gtid,
+                waited,
+                waits_for,
+            } => {
+                metrics::counter!("ackline_ack_timeouts_total").increment(1);
+                let waited = waited.as_millis();
+                tracing::warn!(%gtid, waited_ms = waited, waits_for = %waits_for.words, "commits wait for acknowledgements");
+            }
+            Event::Lowered { waits_for } => {
+                metrics::counter!("ackline_ack_timeouts_total").increment(1);
+                metrics::counter!("ackline_policy_lowered_total").increment(1);
+                tracing::warn!(waits_for = %waits_for.words, "voters are missing: commits return with LOCAL durable until they have caught up");
+            }
+            Event::Raised => {
+                tracing::info!("the voters have caught up: the policy is in force again")
+            }
+            Event::Unconfirmed { gtids } => {
+                let set: GtidSet = gtids.iter().map(|gtid| Gtid::clone(gtid)).collect();
+                metrics::counter!("ackline_unconfirmed_commits_total").increment(set.len());
+                tracing::warn!(count = set.len(), gtids = %set, "a replica took back what it had confirmed: released commits count as degraded until they are confirmed again");
+            }
+            Event::CaughtUp { count } => tracing::info!(count, "degraded commits have caught up"),
+            Event::TakenBack { count } => {
+                tracing::warn!(
+                    count,
+                    "captured transactions were lost with a failed fsync; they come again from the source"
+                );
+            }
+        }
+    }
+    if released > 0 {
+        metrics::counter!("ackline_released_transactions_total").increment(released);
+    }
+    if degraded > 0 {
+        metrics::counter!("ackline_degraded_commits_total").increment(degraded);
+    }
+}
+
+#[cfg(test)]
+mod tests;
