@@ -1,1 +1,364 @@
-//! (being built)
+//! `config.toml`: what it may say, what is assumed where it is silent, and what is wrong with it.
+//!
+//! Every key is read by [`section`], which knows where it stands; so an error names file, line and
+//! column and says what to write. Relative paths start at the file's folder. What a running proxy can
+//! take over is [`Config::reloadable_diff`]; `[sync]` is written back by [`write_sync`].
+//!
+//! The committed `config.toml` is the complete example; a test holds that it says the defaults.
+
+mod changes;
+mod edit;
+mod read;
+mod secret;
+mod section;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::ack::policy::{Sync, SyncPatch};
+use crate::ack::quorum::Voter;
+use crate::ids::{ServerId, ServerName, Zone};
+use crate::units;
+
+pub use changes::{Changes, NeedsRestart};
+pub use edit::{WriteError, write_sync};
+pub use secret::Secret;
+pub use section::{Error, Errors};
+
+/// The id under which Ackline registers at the source, and which replicas see as their source's. High,
+/// so that it is nobody's by accident; a second Ackline at the same source needs another one.
+pub const DEFAULT_SERVER_ID: ServerId = ServerId(4_294_900_001);
+
+pub const DEFAULT_MYSQL_PORT: u16 = 3307;
+pub const DEFAULT_REPLICATION_PORT: u16 = 3308;
+pub const DEFAULT_ADMIN_PORT: u16 = 3309;
+const DEFAULT_FILE_SIZE: u64 = 128 << 20;
+/// The smallest useful file holds some transactions; the largest is what 32-bit offsets can name.
+const FILE_SIZES: std::ops::RangeInclusive<u64> = (64 << 10)..=(2 << 30);
+const DEFAULT_KEEP: Keep = Keep::For(Duration::from_secs(7 * 86_400));
+
+/// A host, by name or number, and a port. Names are resolved at each connect.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Address {
+    pub host: String,
+    pub port: u16,
+}
+
+impl Address {
+    pub fn new(host: &str, port: u16) -> Self {
+        Self {
+            host: host.to_owned(),
+            port,
+        }
+    }
+
+    fn parse(text: &str, default_port: u16) -> Result<Self, String> {
+        let advice = || {
+            format!(
+                "'{text}' is no address: write \"host:port\", \"192.0.2.1:{default_port}\" or \"[2001:db8::1]:{default_port}\""
+            )
+        };
+        let (host, port) = match text.strip_prefix('[') {
+            Some(rest) => {
+                let (host, rest) = rest.split_once(']').ok_or_else(advice)?;
+                host.parse::<std::net::Ipv6Addr>().map_err(|_| advice())?;
+                match rest.strip_prefix(':') {
+                    Some(port) => (host, Some(port)),
+                    None if rest.is_empty() => (host, None),
+                    None => return Err(advice()),
+                }
+            }
+            // A bare IPv6 address leaves open what is its port.
+            None if text.matches(':').count() > 1 => return Err(advice()),
+            None => match text.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (text, None),
+            },
+        };
+        let is_host = |c: char| c.is_alphanumeric() || "-._:%".contains(c);
+        if host.is_empty() || !host.chars().all(is_host) {
+            return Err(advice());
+        }
+        let port = match port {
+            Some(port) => port.parse().map_err(|_| advice())?,
+            None => default_port,
+        };
+        Ok(Self::new(host, port))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Source,
+    Replica,
+    Witness,
+}
+
+/// How a server gets our binlog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Pull,
+    Push,
+    Witness,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Source => "source",
+            Self::Replica => "replica",
+            Self::Witness => "witness",
+        })
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Pull => "pull",
+            Self::Push => "push",
+            Self::Witness => "witness",
+        })
+    }
+}
+
+/// `[listen]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Applications.
+    pub mysql: Vec<Address>,
+    /// The same, by unix socket.
+    pub socket: Vec<PathBuf>,
+    /// Replicas that pull, and dump tools.
+    pub replication: Vec<Address>,
+    pub admin: Vec<Address>,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            mysql: vec![Address::new("0.0.0.0", DEFAULT_MYSQL_PORT)],
+            socket: Vec::new(),
+            replication: vec![Address::new("0.0.0.0", DEFAULT_REPLICATION_PORT)],
+            admin: vec![Address::new("127.0.0.1", DEFAULT_ADMIN_PORT)],
+        }
+    }
+}
+
+/// `[[server]]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    pub name: ServerName,
+    pub address: Address,
+    pub role: Role,
+    pub ship: Way,
+    pub zone: Option<Zone>,
+    pub vote: bool,
+    pub promotable: bool,
+    /// Ackline's account there.
+    pub user: String,
+    pub password: Secret,
+}
+
+/// `[binlog]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binlog {
+    pub dir: PathBuf,
+    pub format: BinlogFormat,
+    /// A file that has grown to this many bytes is followed by a new one.
+    pub file_size: u64,
+    pub keep: Keep,
+}
+
+/// What the source is asked to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BinlogFormat {
+    Mixed,
+    Row,
+}
+
+impl fmt::Display for BinlogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Mixed => "mixed",
+            Self::Row => "row",
+        })
+    }
+}
+
+/// Which binlog files stay that nobody needs any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    For(Duration),
+    Size(u64),
+    Everything,
+}
+
+impl FromStr for Keep {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "all" {
+            return Ok(Self::Everything);
+        }
+        units::parse_duration(text)
+            .map(Self::For)
+            .or_else(|_| units::parse_size(text).map(Self::Size))
+            .map_err(|_| {
+                format!(
+                    "'{text}' cannot be read: write a time (\"7d\"), a size (\"100GiB\") or \"all\""
+                )
+            })
+    }
+}
+
+impl fmt::Display for Keep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::For(time) => f.write_str(&units::show_duration(*time)),
+            Self::Size(bytes) => f.write_str(&units::show_size(*bytes)),
+            Self::Everything => f.write_str("all"),
+        }
+    }
+}
+
+/// `[replication]`: who may dump from us, and who we are to replicas and to the source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replication {
+    pub user: String,
+    /// None: nobody may.
+    pub password: Option<Secret>,
+    pub server_id: ServerId,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admin {
+    /// None: calls that change something are off.
+    pub token: Option<Secret>,
+}
+
+/// `[log]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    pub level: LogLevel,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        })
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// `[[user]]`: an application account whose login teaches us nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    pub name: String,
+    pub password: Secret,
+}
+
+/// A whole, valid file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    pub path: PathBuf,
+    pub listen: Listen,
+    /// In the file's order; exactly one is the source.
+    pub servers: Vec<Server>,
+    pub sync: Sync,
+    /// `[sync]` as it is written.
+    pub sync_keys: SyncPatch,
+    pub binlog: Binlog,
+    pub replication: Replication,
+    pub admin: Admin,
+    pub log: Log,
+    pub users: Vec<User>,
+}
+
+impl Config {
+    pub fn load(path: &Path) -> Result<Self, Errors> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(path, &text),
+            Err(error) => Err(Errors(vec![Error {
+                path: path.to_owned(),
+                line: 1,
+                column: 1,
+                message: format!("cannot be read: {error}"),
+            }])),
+        }
+    }
+
+    /// `path` is where the text comes from: for messages, and for relative paths in it.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, Errors> {
+        read::config(path, text)
+    }
+
+    /// The server with `role = "source"`: where a proxy without a history begins.
+    pub fn source(&self) -> &Server {
+        let source = self.servers.iter().find(|s| s.role == Role::Source);
+        // `read` lets no file through without one.
+        source.unwrap_or(&self.servers[0])
+    }
+
+    pub fn server(&self, name: &ServerName) -> Option<&Server> {
+        self.servers.iter().find(|server| server.name == *name)
+    }
+
+    /// All servers with `vote = true`, in the file's order, while `source` is the source.
+    pub fn voters(&self, source: &ServerName) -> Vec<Voter> {
+        voters(&self.servers, source)
+    }
+
+    /// What a running proxy has to do to go from this file to `new`.
+    pub fn reloadable_diff(&self, new: &Self) -> Result<Changes, NeedsRestart> {
+        changes::between(self, new)
+    }
+}
+
+fn voters(servers: &[Server], source: &ServerName) -> Vec<Voter> {
+    servers
+        .iter()
+        .filter(|server| server.vote)
+        .map(|server| Voter {
+            name: server.name.clone(),
+            zone: server.zone.clone(),
+            role_source: server.name == *source,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;
