@@ -306,4 +306,4 @@ impl fmt::Display for List<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
