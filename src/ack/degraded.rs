@@ -59,6 +59,9 @@ impl Owed {
 
 /// The list. Each commit stays until *its own* requirement holds for it, whatever the policy has
 /// become meanwhile: a change to `async` does not make the replicas have it.
+///
+/// Whatever is in it was fsynced here when it was added (`async` owes nothing), so no failed fsync
+/// takes a position in it back.
 #[derive(Debug, Default)]
 pub(super) struct DegradedList {
     /// Few: one for each policy that was in force lately.
@@ -162,18 +165,6 @@ impl DegradedList {
         settled
     }
 
-    /// The transaction came again, at another position, since a failed fsync took the first back.
-    pub(super) fn moved(&mut self, gtid: &Gtid, to: StorePosition) {
-        for owed in &mut self.owed {
-            let found = owed.commits.iter().find(|(_, entry)| entry.gtid == *gtid);
-            if let Some(position) = found.map(|(position, _)| *position)
-                && let Some(entry) = owed.commits.remove(&position)
-            {
-                owed.commits.insert(to, entry);
-            }
-        }
-    }
-
     pub(super) fn uses(&self, level: Level) -> bool {
         self.owed.iter().any(|owed| owed.requirement.uses(level))
     }
@@ -229,6 +220,11 @@ impl Recent {
         self.0
             .range(first..)
             .take_while(move |(end, _)| *end <= up_to)
+    }
+
+    /// Where the newest of them ends.
+    pub(super) fn last(&self) -> Option<StorePosition> {
+        self.0.back().map(|(end, _)| *end)
     }
 
     pub(super) fn cut(&mut self, end: StorePosition) {

@@ -67,7 +67,7 @@ struct Pending {
 #[derive(Clone, Copy, Debug)]
 struct Lowered {
     since: Duration,
-    /// `written` a short time ago, and when that was.
+    /// Where the last transaction written ended a short time ago, and when that was.
     sample: (Duration, StorePosition),
 }
 
@@ -80,6 +80,8 @@ pub struct Engine {
     votes: Votes,
     /// The store has told how far it is. Before that, nothing can be released.
     started: bool,
+    /// Where the last transaction up to `written` ends; a file's head may follow.
+    last_end: StorePosition,
     /// Oldest first, by position.
     pending: VecDeque<Pending>,
     released: StorePosition,
@@ -118,6 +120,7 @@ impl Engine {
                 ..Votes::default()
             },
             started: false,
+            last_end: StorePosition::ZERO,
             pending: VecDeque::new(),
             released: restored.released,
             overdue: false,
@@ -135,14 +138,14 @@ impl Engine {
             (self.pending.back()).is_none_or(|last| last.position < position),
             "captured {position} out of order"
         );
-        if !self.degraded.is_empty() {
-            self.degraded.moved(&gtid, position);
-        }
         self.pending.push_back(Pending {
             position,
             gtid: Arc::new(gtid),
             since: now,
         });
+        if position <= self.votes.written {
+            self.last_end = self.last_end.max(position);
+        }
         // After a restart, where the policy asks for no more than our own store.
         if position <= self.released {
             let asked = satisfied(&self.requirement, &self.votes);
@@ -171,6 +174,10 @@ impl Engine {
             self.pending.retain(|pending| !lost(pending));
             self.note_taken_back(count);
         }
+        let mut newest = self.pending.iter().rev();
+        if let Some(last) = newest.find(|pending| pending.position <= written) {
+            self.last_end = self.last_end.max(last.position);
+        }
         self.votes.written = written;
         self.votes.synced = synced;
         self.look(now);
@@ -191,6 +198,11 @@ impl Engine {
         let count = self.pending.len() - kept;
         self.pending.truncate(kept);
         self.recent.cut(end);
+        let waiting = self.pending.back().map(|pending| pending.position);
+        self.last_end = waiting.or(self.recent.last()).unwrap_or_default();
+        if let Some(lowered) = &mut self.lowered {
+            lowered.sample.1 = lowered.sample.1.min(self.last_end);
+        }
         for vote in &mut self.votes.voters {
             let confirmed = &mut vote.confirmed;
             for level in [Level::Received, Level::Durable, Level::Applied] {
@@ -317,7 +329,7 @@ impl Engine {
         if let Some(lowered) = &mut self.lowered
             && now.saturating_sub(lowered.sample.0) >= CAUGHT_UP
         {
-            lowered.sample = (now, self.votes.written);
+            lowered.sample = (now, self.last_end);
         }
         self.look(now);
         let timeout = self.sync.timeout();
@@ -330,7 +342,7 @@ impl Engine {
         let (position, gtid) = (oldest.position, Arc::clone(&oldest.gtid));
         let waits_for = self.missing(position);
         if self.may_lower(position) {
-            let sample = (now, self.votes.written);
+            let sample = (now, self.last_end);
             self.lowered = Some(Lowered { since: now, sample });
             self.events.push(Event::Lowered { waits_for });
             self.look(now);
@@ -518,5 +530,7 @@ impl Engine {
     }
 }
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;
