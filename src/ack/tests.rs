@@ -1,1 +1,198 @@
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
+use super::*;
+
+fn at(offset: u64) -> StorePosition {
+    StorePosition::new(1, offset)
+}
+
+fn gtid(text: &str) -> Gtid {
+    text.parse().unwrap()
+}
+
+fn acks() -> Acks {
+    let voters = ["db1", "db2"].map(|name| Voter {
+        name: ServerName::new(name),
+        zone: None,
+        role_source: name == "db1",
+    });
+    let set = "0-1-1..4".parse().unwrap();
+    let acks = Acks::new(Sync::default(), voters.into(), at(40), set, Epoch(3));
+    acks.marks(at(40), at(40));
+    acks
+}
+
+fn store(acks: &Acks, n: u64) {
+    acks.captured(at(10 * n), gtid(&format!("0-1-{n}")));
+    acks.marks(at(10 * n), at(10 * n));
+}
+
+fn confirm(acks: &Acks, n: u64) {
+    acks.confirm(&ServerName::new("db2"), Level::Received, at(10 * n));
+}
+
+fn is_ready(future: impl Future<Output = ()>) -> bool {
+    let mut context = Context::from_waker(Waker::noop());
+    pin!(future).poll(&mut context) == Poll::Ready(())
+}
+
+#[tokio::test]
+async fn a_commit_waits_until_its_gtid_is_released() {
+    let acks = acks();
+    acks.wait_released(&gtid("0-1-4")).await;
+    store(&acks, 5);
+    let waiting = tokio::spawn(acks.wait_released(&gtid("0-1-5")));
+    let other = tokio::spawn(acks.wait_position(&"0-1-6".parse().unwrap()));
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    assert_eq!(acks.snapshot().parked, 2);
+    confirm(&acks, 5);
+    waiting.await.unwrap();
+    assert!(!other.is_finished());
+    store(&acks, 6);
+    confirm(&acks, 6);
+    other.await.unwrap();
+    assert_eq!(acks.snapshot().parked, 0);
+    assert!(acks.is_released(&gtid("0-1-6")));
+}
+
+#[tokio::test]
+async fn a_dropped_waiter_leaves_nothing_behind() {
+    let acks = acks();
+    for _ in 0..3 {
+        let mut waiting = Box::pin(acks.wait_released(&gtid("0-1-9")));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        assert_eq!(acks.snapshot().parked, 1);
+        drop(waiting);
+        assert_eq!(acks.snapshot().parked, 0);
+    }
+    // Never polled, never parked.
+    drop(acks.wait_released(&gtid("0-1-9")));
+    assert_eq!(acks.snapshot().parked, 0);
+}
+
+#[test]
+fn a_position_is_reached_when_each_domain_is() {
+    let acks = acks();
+    let wait = |text: &str| is_ready(acks.wait_position(&text.parse().unwrap()));
+    assert!(wait("") && wait("0-1-4"));
+    assert!(!wait("0-1-4,7-2-9"));
+    acks.assume_released(&"7-2-1..9".parse().unwrap());
+    assert!(wait("0-1-4,7-2-9"));
+    assert!(
+        !wait("0-2-4"),
+        "another server's transaction is another one"
+    );
+}
+
+#[test]
+fn permits_follow_what_is_released_and_synced_in_this_epoch() {
+    let set = GtidSet::new();
+    let fresh = Acks::new(Sync::default(), Vec::new(), at(40), set, Epoch(3));
+    assert_eq!(*fresh.permits().borrow(), None, "the store has not spoken");
+
+    let acks = acks();
+    let mut permits = acks.permits();
+    let seen = |permits: &mut watch::Receiver<Option<AckPermit>>| {
+        let permit = permits.borrow_and_update().unwrap();
+        (permit.epoch(), permit.position())
+    };
+    assert_eq!(seen(&mut permits), (Epoch(3), at(40)));
+    store(&acks, 5);
+    assert!(!permits.has_changed().unwrap());
+    confirm(&acks, 5);
+    assert!(permits.has_changed().unwrap());
+    assert_eq!(seen(&mut permits), (Epoch(3), at(50)));
+    assert_eq!(*acks.released().borrow(), at(50));
+    acks.set_epoch(Epoch(4));
+    assert_eq!(seen(&mut permits), (Epoch(4), at(50)));
+}
+
+#[test]
+fn a_stalled_commit_is_noticed_and_named() {
+    let acks = acks();
+    store(&acks, 5);
+    acks.tick();
+    assert!(!acks.stalled());
+    std::thread::sleep(Duration::from_millis(25));
+    acks.tick();
+    assert!(acks.stalled());
+    let snapshot = acks.snapshot();
+    assert_eq!(snapshot.waiting_for, [ServerName::new("db2")]);
+    let sentence = snapshot.sentence.unwrap();
+    assert!(
+        sentence.starts_with("1 commit waits, the oldest (0-1-5) for "),
+        "{sentence}"
+    );
+    assert!(
+        sentence.ends_with(", for db2 to confirm received."),
+        "{sentence}"
+    );
+    confirm(&acks, 5);
+    assert!(!acks.stalled());
+    assert_eq!(acks.snapshot().sentence, None);
+    assert!(!acks.applied_wanted());
+    acks.set_sync(Sync::mode_only(policy::Mode::Sync));
+    assert!(acks.applied_wanted());
+}
+
+#[test]
+fn a_restart_forgets_nothing() {
+    let keys = SyncPatch {
+        timeout: Some("1ms".into()),
+        on_timeout: Some("degrade".into()),
+        ..SyncPatch::default()
+    };
+    let acks = acks();
+    acks.set_sync(Sync::from_keys(&keys).unwrap());
+    store(&acks, 5);
+    std::thread::sleep(Duration::from_millis(5));
+    acks.tick();
+    store(&acks, 6);
+    let durable = acks.durable();
+    assert_eq!(durable.released, at(60));
+    assert_eq!(durable.released_set.to_string(), "0-1-1..6");
+    assert_eq!((durable.degraded.len(), durable.degraded_count), (2, 2));
+    assert!(acks.snapshot().degraded);
+    assert_eq!(acks.snapshot().in_force, "LOCAL durable");
+
+    let voters = vec![Voter {
+        name: ServerName::new("db2"),
+        zone: None,
+        role_source: false,
+    }];
+    let again = Acks::restore(Sync::default(), voters, durable.clone(), Epoch(3));
+    again.marks(at(60), at(60));
+    assert_eq!(again.durable(), durable);
+    assert!(is_ready(again.wait_released(&gtid("0-1-6"))));
+    again.reconnected(&ServerName::new("db2"), at(60));
+    assert_eq!(again.durable().degraded_count, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_forgotten_under_load() {
+    let acks = acks();
+    let last = 2_000;
+    let waiters: Vec<_> = (5..=last)
+        .map(|n| {
+            let acks = acks.clone();
+            tokio::spawn(async move { acks.wait_released(&gtid(&format!("0-1-{n}"))).await })
+        })
+        .collect();
+    let driver = acks.clone();
+    let thread = std::thread::spawn(move || {
+        for n in 5..=last {
+            store(&driver, n);
+            confirm(&driver, n);
+        }
+    });
+    for waiter in waiters {
+        waiter.await.unwrap();
+    }
+    thread.join().unwrap();
+    assert_eq!(acks.snapshot().parked, 0);
+    assert_eq!(acks.snapshot().waiting, 0);
+}
