@@ -71,7 +71,10 @@ fn show(value: u64, units: &[(u64, &str)], smallest: &str, zero: &str) -> String
     if value == 0 {
         return zero.to_owned();
     }
-    match units.iter().find(|(factor, _)| value % factor == 0) {
+    match units
+        .iter()
+        .find(|(factor, _)| value.is_multiple_of(*factor))
+    {
         Some((factor, unit)) => format!("{}{unit}", value / factor),
         None => format!("{value}{smallest}"),
     }

@@ -428,7 +428,7 @@ impl World {
         let lowered = self.engine.lowered_since().is_some();
         let asked = self.sync.effective();
         let in_force = self.engine.in_force().clone();
-        assert_eq!(in_force == asked || lowered, true);
+        assert!(in_force == asked || lowered);
 
         // Lowered only by waiting too long, with the voters missing and not our disk.
         if lowered && !was_lowered {
