@@ -1,1 +1,472 @@
-//! (being built)
+//! Wires the parts together, runs them, and lets them leave in order.
+//!
+//! ```text
+//! store ─► acks ─► guard ─► capture (own thread) ─► ship, sessions, admin ─► wait for a signal ─► drain
+//! ```
+
+mod backend;
+mod gate;
+mod keeper;
+mod reload;
+mod roster;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::ack::{self, Acks};
+use crate::capture::{self, Capture, Console, Guard, View};
+use crate::config::{Config, LogFormat};
+use crate::gtid::{Gtid, GtidSet};
+use crate::ids::{Epoch, StorePosition};
+use crate::net::listener::Listeners;
+use crate::session;
+use crate::ship::{self, Ship, SourceFacts};
+use crate::shutdown::Shutdown;
+use crate::store::{self, Batch, Marks, Observer, Place, Store};
+use crate::{admin, topology};
+
+const TICK: Duration = Duration::from_millis(10);
+const HEARTBEAT: Duration = Duration::from_secs(2);
+const GUARD_POLL: Duration = Duration::from_millis(250);
+const DRAIN: Duration = Duration::from_secs(10);
+/// What readers are told before the source was ever reached.
+const UNKNOWN_VERSION: &str = "5.5.5-10.11.0-MariaDB-ackline";
+
+/// What the running parts share.
+pub struct App {
+    pub path: PathBuf,
+    pub config: arc_swap::ArcSwap<Config>,
+    pub acks: Acks,
+    pub store: Store,
+    pub capture: View,
+    pub guard: Arc<Guard>,
+    pub ship: Arc<Ship>,
+    pub servers: Arc<roster::Servers>,
+    pub sessions: session::Shared,
+    pub metrics: metrics_exporter_prometheus::PrometheusHandle,
+    pub log_level: Box<dyn Fn(&str) + Send + Sync>,
+    pub epoch: Epoch,
+    /// Why the file on disk is not what runs.
+    pub config_problem: parking_lot::Mutex<Option<String>>,
+}
+
+/// `ackline serve`: until SIGTERM or SIGINT.
+pub async fn serve(path: &Path) -> anyhow::Result<()> {
+    let config = Config::load(path)?;
+    let log_level = start_log(&config);
+    raise_descriptor_limit();
+    let shutdown = Shutdown::new();
+    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new()
+        .install_recorder()
+        .context("metrics")?;
+    let app = start(path, config, log_level, metrics, &shutdown).await?;
+    tracing::info!(source = %app.config.load().source().name, binlog = %app.config.load().binlog.dir.display(), "ackline serves");
+    reload::run_until_stopped(&app).await?;
+    tracing::info!("draining");
+    keeper::keep(&app);
+    if !shutdown.drain(DRAIN).await {
+        tracing::warn!("some connections did not end within 10 s and are cut");
+    }
+    keeper::keep(&app);
+    Ok(())
+}
+
+async fn start(
+    path: &Path,
+    config: Config,
+    log_level: Box<dyn Fn(&str) + Send + Sync>,
+    metrics: metrics_exporter_prometheus::PrometheusHandle,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Arc<App>> {
+    // Everything that can be refused by the system comes first, so that a second proxy fails before
+    // it touches anything.
+    let mut mysql = Listeners::bind(&config.listen.mysql).await?;
+    if let Some(socket) = &config.listen.socket {
+        mysql.bind_unix(socket)?;
+    }
+    let replication = Listeners::bind(&config.listen.replication).await?;
+    let mut admin_listeners = Vec::new();
+    for address in &config.listen.admin {
+        admin_listeners.push(
+            TcpListener::bind(address)
+                .await
+                .with_context(|| format!("cannot listen on {address}"))?,
+        );
+    }
+
+    let observer = Arc::new(Told::default());
+    let options = store::Options {
+        dir: config.binlog.dir.clone(),
+        file_size: config.binlog.file_size,
+    };
+    let (store, writer, recovery) =
+        Store::open(options, observer.clone()).context("the binlog store")?;
+    tracing::info!(?recovery, end = %store.end(), "binlog opened");
+    let durable = store.durable();
+    let epoch = durable.epoch.max(Epoch(1));
+    let acks = begin_acks(&config, &store, &durable, epoch)?;
+    observer.tell(acks.clone(), *store.marks().borrow());
+
+    let guard = Arc::new(Guard::default());
+    let source = config.source().clone();
+    let console = Console::start(roster::account(&source), shutdown);
+    let capture_config = capture::Config {
+        name: source.name.clone(),
+        account: roster::account(&source),
+        server_id: config.replication.server_id,
+        epoch,
+        heartbeat: HEARTBEAT,
+    };
+    let (capture, view) = Capture::new(
+        capture_config,
+        store.clone(),
+        writer,
+        acks.clone(),
+        guard.clone(),
+        shutdown.clone(),
+    );
+    let servers = roster::Servers::new(
+        acks.clone(),
+        store.clone(),
+        follow_end(&store, &acks, shutdown),
+        shutdown.clone(),
+    );
+    servers.configure(&config);
+    let ship_config = ship::Config {
+        user: config.replication.user.clone(),
+        password: config.replication.password.expose().to_owned(),
+        server_id: config.replication.server_id,
+    };
+    let ship = Ship::new(
+        ship_config,
+        store.clone(),
+        acks.clone(),
+        servers.roster(),
+        source_facts(&view, shutdown),
+        shutdown.clone(),
+    );
+
+    let gate = Arc::new(gate::AppGate {
+        name: source.name.clone(),
+        address: source.address.clone(),
+        epoch,
+        acks: acks.clone(),
+        guard: guard.clone(),
+        console: console.clone(),
+        capture: view.clone(),
+    });
+    let session_config = session::Config {
+        login_hold: config.hold,
+        ..session::Config::default()
+    };
+    let sessions = session::Shared {
+        gate,
+        config: Arc::new(session_config),
+        metrics: session::Metrics::default(),
+        registry: session::Registry::new(),
+    };
+    let app = Arc::new(App {
+        path: path.to_owned(),
+        config: arc_swap::ArcSwap::from_pointee(config),
+        acks: acks.clone(),
+        store,
+        capture: view,
+        guard: guard.clone(),
+        ship: ship.clone(),
+        servers,
+        sessions: sessions.clone(),
+        metrics,
+        log_level,
+        epoch,
+        config_problem: parking_lot::Mutex::new(None),
+    });
+
+    capture_thread(capture, shutdown)?;
+    shutdown.spawn(ship.listen(replication));
+    shutdown.spawn(session::serve(mysql, sessions, shutdown.clone()));
+    for listener in admin_listeners {
+        let backend: Arc<dyn admin::Backend> = Arc::new(backend::AppBackend(app.clone()));
+        let ending = shutdown.clone();
+        shutdown.spawn(async move {
+            if let Err(error) = admin::serve(listener, backend, ending).await {
+                tracing::error!(%error, "the admin listener ended");
+            }
+        });
+    }
+    let ending = shutdown.clone();
+    shutdown.spawn(async move { guard.poll(&console, GUARD_POLL, &ending).await });
+    let ending = shutdown.clone();
+    shutdown.spawn(async move {
+        let mut tick = tokio::time::interval(TICK);
+        while !ending.is_cancelled() {
+            tick.tick().await;
+            acks.tick();
+        }
+    });
+    keeper::start(&app, shutdown);
+    Ok(app)
+}
+
+/// Capture appends on its own thread, so that a slow disk stalls no session.
+fn capture_thread(capture: Capture, shutdown: &Shutdown) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (done, ended) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new()
+        .name("capture".into())
+        .spawn(move || {
+            runtime.block_on(capture.run());
+            let _ = done.send(());
+        })?;
+    let ending = shutdown.clone();
+    shutdown.spawn(async move {
+        // The drain waits for it, because it closes the binlog.
+        let _ = ended.await;
+        if !ending.is_cancelled() {
+            tracing::error!("capture ended by itself; commits wait until ackline is started again");
+        }
+    });
+    Ok(())
+}
+
+/// Positions of transactions that earlier runs captured and did not release.
+fn begin_acks(
+    config: &Config,
+    store: &Store,
+    durable: &store::state::DurableState,
+    epoch: Epoch,
+) -> anyhow::Result<Acks> {
+    let end = store.marks().borrow().written;
+    // In mode async a power cut may take what was released.
+    let released = durable.released.min(end);
+    let pending = transactions(store, released, end)?;
+    let mut unreleased = GtidSet::new();
+    pending.iter().for_each(|(_, gtid)| unreleased.insert(gtid));
+    let released_set = store
+        .executed()
+        .difference(&unreleased)
+        .union(&durable.released_set);
+    let degraded = durable
+        .degraded
+        .iter()
+        .map(|commit| ack::DegradedCommit {
+            gtid: commit.gtid.clone(),
+            at: Duration::from_millis(commit.at),
+        })
+        .collect();
+    let acks = Acks::new(
+        config.sync.clone(),
+        roster::voters(config),
+        ack::Durable {
+            released,
+            released_set,
+            degraded,
+        },
+        epoch,
+    );
+    for (end, gtid) in pending {
+        acks.captured(end, gtid);
+    }
+    Ok(acks)
+}
+
+fn transactions(
+    store: &Store,
+    from: StorePosition,
+    to: StorePosition,
+) -> anyhow::Result<Vec<(StorePosition, Gtid)>> {
+    let mut found = Vec::new();
+    if from >= to {
+        return Ok(found);
+    }
+    let mut reader = store.reader(from)?;
+    let mut batch = Batch::new();
+    loop {
+        reader.next_batch(to, 1 << 20, &mut batch)?;
+        if batch.is_empty() {
+            return Ok(found);
+        }
+        for (event, _) in batch.iter() {
+            if let Place::End(gtid) = &event.place {
+                found.push((event.end, gtid.clone()));
+            }
+        }
+    }
+}
+
+/// Hands the store's marks to `acks`, which exists only after the store.
+#[derive(Default)]
+struct Told {
+    acks: OnceLock<Acks>,
+    generation: std::sync::atomic::AtomicU64,
+}
+
+impl Told {
+    fn tell(&self, acks: Acks, marks: Marks) {
+        acks.marks(marks.written, marks.synced);
+        let _ = self.acks.set(acks);
+    }
+}
+
+impl Observer for Told {
+    fn marks(&self, marks: Marks) {
+        let Some(acks) = self.acks.get() else {
+            return;
+        };
+        if self
+            .generation
+            .swap(marks.generation, std::sync::atomic::Ordering::AcqRel)
+            < marks.generation
+        {
+            acks.cut(marks.written);
+        }
+        acks.marks(marks.written, marks.synced);
+    }
+
+    fn failed(&self, what: &store::Error) {
+        tracing::error!(error = %what, "our binlog cannot be made durable; nothing more is acknowledged until it can");
+        metrics::counter!("ackline_fsync_failures_total").increment(1);
+    }
+}
+
+/// The GTID position at the store's end, kept up to date only while somebody asks replicas for it.
+fn follow_end(
+    store: &Store,
+    acks: &Acks,
+    shutdown: &Shutdown,
+) -> watch::Receiver<crate::gtid::mariadb::Position> {
+    let (sender, receiver) = watch::channel(store.end());
+    let (store, mut needed, ending) = (store.clone(), acks.applied_wanted(), shutdown.clone());
+    shutdown.spawn(async move {
+        let mut marks = store.marks();
+        let follow = async {
+            while needed.wait_for(|needed| *needed).await.is_ok() {
+                sender.send_replace(store.end());
+                if marks.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = follow => {}
+            () = ending.cancelled() => {}
+        }
+    });
+    receiver
+}
+
+/// Kept while the source is dead: its replicas go on asking us.
+fn source_facts(view: &View, shutdown: &Shutdown) -> watch::Receiver<SourceFacts> {
+    let (sender, receiver) = watch::channel(SourceFacts {
+        version: UNKNOWN_VERSION.into(),
+        gtid_domain_id: 0,
+    });
+    let (mut source, ending) = (view.source.clone(), shutdown.clone());
+    shutdown.spawn(async move {
+        let follow = async {
+            loop {
+                if let Some(source) = &*source.borrow_and_update() {
+                    sender.send_replace(SourceFacts {
+                        version: format!("5.5.5-{}", source.version),
+                        gtid_domain_id: source.domain,
+                    });
+                }
+                if source.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = follow => {}
+            () = ending.cancelled() => {}
+        }
+    });
+    receiver
+}
+
+fn start_log(config: &Config) -> Box<dyn Fn(&str) + Send + Sync> {
+    use tracing_subscriber::fmt::time::UtcTime;
+    use tracing_subscriber::prelude::*;
+    use tracing_subscriber::{EnvFilter, fmt, reload};
+    // The client library logs each of its connections; its errors reach us as errors.
+    let filter = |level: &str| EnvFilter::new(format!("{level},mysql_async=warn"));
+    let (filtered, handle) = reload::Layer::new(filter(&config.log.level));
+    let registry = tracing_subscriber::registry().with(filtered);
+    let started = match config.log.format {
+        LogFormat::Text => registry
+            .with(
+                fmt::layer()
+                    .with_writer(std::io::stderr)
+                    .with_ansi(false)
+                    .with_timer(UtcTime::rfc_3339()),
+            )
+            .try_init(),
+        LogFormat::Json => registry
+            .with(
+                fmt::layer()
+                    .json()
+                    .with_writer(std::io::stderr)
+                    .with_timer(UtcTime::rfc_3339()),
+            )
+            .try_init(),
+    };
+    if let Err(error) = started {
+        eprintln!("ackline: the log was not started: {error}");
+    }
+    Box::new(move |level| {
+        if let Err(error) = handle.reload(filter(level)) {
+            tracing::warn!(%error, "the log level was not changed");
+        }
+    })
+}
+
+/// Each session takes two descriptors; the soft limit is often 1024.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum || limit.maximum.is_none() {
+        let before = limit.current;
+        limit.current = limit.maximum;
+        match setrlimit(Resource::Nofile, limit) {
+            Ok(()) => {
+                tracing::info!(?before, now = ?limit.current, "open files: the soft limit is raised to the hard one")
+            }
+            Err(error) => tracing::warn!(%error, "open files: the soft limit was not raised"),
+        }
+    }
+}
+
+impl App {
+    /// Everything a changed configuration may change in a running proxy.
+    pub fn apply(&self, new: Config) {
+        let old = self.config.load_full();
+        let restart = old.needs_restart(&new);
+        if !restart.is_empty() {
+            tracing::warn!(
+                sections = restart.join(", "),
+                "changed in the file, takes effect at the next start"
+            );
+        }
+        if old.sync != new.sync {
+            self.acks.set_sync(new.sync.clone());
+        }
+        if old.log.level != new.log.level {
+            (self.log_level)(&new.log.level);
+        }
+        if old.servers != new.servers {
+            self.servers.configure(&new);
+        }
+        *self.config_problem.lock() = None;
+        self.config.store(Arc::new(new));
+    }
+
+    pub fn health(&self) -> Vec<topology::Watched> {
+        self.servers.list()
+    }
+}

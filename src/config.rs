@@ -6,6 +6,7 @@
 //!
 //! The committed `config.toml` is the complete example; a test holds that it says the defaults.
 
+mod address;
 mod changes;
 mod edit;
 mod read;
@@ -17,11 +18,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::ack::policy::{Sync, SyncPatch};
+use crate::ack::policy::Sync;
 use crate::ack::quorum::Voter;
 use crate::ids::{ServerId, ServerName, Zone};
 use crate::units;
 
+pub use crate::ack::policy::SyncPatch;
 pub use changes::{Changes, NeedsRestart};
 pub use edit::{WriteError, write_sync};
 pub use secret::Secret;
@@ -37,122 +39,35 @@ pub const DEFAULT_ADMIN_PORT: u16 = 3309;
 const DEFAULT_FILE_SIZE: u64 = 128 << 20;
 /// The smallest useful file holds some transactions; the largest is what 32-bit offsets can name.
 const FILE_SIZES: std::ops::RangeInclusive<u64> = (64 << 10)..=(2 << 30);
+/// How long a login waits while nobody may be served, by default.
+const DEFAULT_HOLD: Duration = Duration::from_secs(10);
 const DEFAULT_KEEP: Keep = Keep::For(Duration::from_secs(7 * 86_400));
-
-/// A host, by name or number, and a port. Names are resolved at each connect.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Address {
-    pub host: String,
-    pub port: u16,
-}
-
-impl Address {
-    pub fn new(host: &str, port: u16) -> Self {
-        Self {
-            host: host.to_owned(),
-            port,
-        }
-    }
-
-    fn parse(text: &str, default_port: u16) -> Result<Self, String> {
-        let advice = || {
-            format!(
-                "'{text}' is no address: write \"host:port\", \"192.0.2.1:{default_port}\" or \"[2001:db8::1]:{default_port}\""
-            )
-        };
-        let (host, port) = match text.strip_prefix('[') {
-            Some(rest) => {
-                let (host, rest) = rest.split_once(']').ok_or_else(advice)?;
-                host.parse::<std::net::Ipv6Addr>().map_err(|_| advice())?;
-                match rest.strip_prefix(':') {
-                    Some(port) => (host, Some(port)),
-                    None if rest.is_empty() => (host, None),
-                    None => return Err(advice()),
-                }
-            }
-            // A bare IPv6 address leaves open what is its port.
-            None if text.matches(':').count() > 1 => return Err(advice()),
-            None => match text.split_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (text, None),
-            },
-        };
-        let is_host = |c: char| c.is_alphanumeric() || "-._:%".contains(c);
-        if host.is_empty() || !host.chars().all(is_host) {
-            return Err(advice());
-        }
-        let port = match port {
-            Some(port) => port.parse().map_err(|_| advice())?,
-            None => default_port,
-        };
-        Ok(Self::new(host, port))
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Source,
     Replica,
-    Witness,
-}
-
-/// How a server gets our binlog.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    Pull,
-    Push,
-    Witness,
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Source => "source",
-            Self::Replica => "replica",
-            Self::Witness => "witness",
-        })
-    }
-}
-
-impl fmt::Display for Way {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Pull => "pull",
-            Self::Push => "push",
-            Self::Witness => "witness",
-        })
-    }
 }
 
 /// `[listen]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
     /// Applications.
-    pub mysql: Vec<Address>,
+    pub mysql: Vec<String>,
     /// The same, by unix socket.
-    pub socket: Vec<PathBuf>,
+    pub socket: Option<PathBuf>,
     /// Replicas that pull, and dump tools.
-    pub replication: Vec<Address>,
-    pub admin: Vec<Address>,
+    pub replication: Vec<String>,
+    pub admin: Vec<String>,
 }
 
 impl Default for Listen {
     fn default() -> Self {
         Self {
-            mysql: vec![Address::new("0.0.0.0", DEFAULT_MYSQL_PORT)],
-            socket: Vec::new(),
-            replication: vec![Address::new("0.0.0.0", DEFAULT_REPLICATION_PORT)],
-            admin: vec![Address::new("127.0.0.1", DEFAULT_ADMIN_PORT)],
+            mysql: vec![format!("0.0.0.0:{DEFAULT_MYSQL_PORT}")],
+            socket: None,
+            replication: vec![format!("0.0.0.0:{DEFAULT_REPLICATION_PORT}")],
+            admin: vec![format!("127.0.0.1:{DEFAULT_ADMIN_PORT}")],
         }
     }
 }
@@ -161,9 +76,9 @@ impl Default for Listen {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     pub name: ServerName,
-    pub address: Address,
+    /// `host:port`; a name is resolved at each connect.
+    pub address: String,
     pub role: Role,
-    pub ship: Way,
     pub zone: Option<Zone>,
     pub vote: bool,
     pub promotable: bool,
@@ -187,6 +102,7 @@ pub struct Binlog {
 pub enum BinlogFormat {
     Mixed,
     Row,
+    Statement,
 }
 
 impl fmt::Display for BinlogFormat {
@@ -194,6 +110,7 @@ impl fmt::Display for BinlogFormat {
         f.pad(match self {
             Self::Mixed => "mixed",
             Self::Row => "row",
+            Self::Statement => "statement",
         })
     }
 }
@@ -238,44 +155,17 @@ impl fmt::Display for Keep {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replication {
     pub user: String,
-    /// None: nobody may.
-    pub password: Option<Secret>,
+    /// Empty only where `[listen] replication` is.
+    pub password: Secret,
     pub server_id: ServerId,
 }
 
-/// `[admin]`
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Admin {
-    /// None: calls that change something are off.
-    pub token: Option<Secret>,
-}
-
 /// `[log]`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
-    pub level: LogLevel,
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: String,
     pub format: LogFormat,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-}
-
-impl fmt::Display for LogLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        })
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -303,7 +193,10 @@ pub struct Config {
     pub sync_keys: SyncPatch,
     pub binlog: Binlog,
     pub replication: Replication,
-    pub admin: Admin,
+    /// `[admin] token`. None: calls that change something are off.
+    pub admin_token: Option<Secret>,
+    /// `[failover] hold`: how long a login waits while nobody may be served.
+    pub hold: Duration,
     pub log: Log,
     pub users: Vec<User>,
 }
@@ -342,6 +235,11 @@ impl Config {
         voters(&self.servers, source)
     }
 
+    /// What of `new` takes effect only at the next start.
+    pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
+        changes::needs_restart(self, new)
+    }
+
     /// What a running proxy has to do to go from this file to `new`.
     pub fn reloadable_diff(&self, new: &Self) -> Result<Changes, NeedsRestart> {
         changes::between(self, new)
@@ -355,7 +253,7 @@ fn voters(servers: &[Server], source: &ServerName) -> Vec<Voter> {
         .map(|server| Voter {
             name: server.name.clone(),
             zone: server.zone.clone(),
-            role_source: server.name == *source,
+            is_source: server.name == *source,
         })
         .collect()
 }

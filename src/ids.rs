@@ -106,7 +106,7 @@ impl fmt::Display for StorePosition {
 /// A place in the **source's** binlog, as the source itself named it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SourcePosition {
-    pub file: String,
+    pub file: Arc<str>,
     pub offset: u64,
 }
 

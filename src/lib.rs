@@ -3,6 +3,9 @@
 //!
 //! The tour follows the way of a commit (being built).
 
+// Bad input must become an error that says what to do, not a panic; tests may unwrap (clippy.toml).
+#![warn(clippy::unwrap_used)]
+
 // Floor 0: shared nouns.
 pub mod cursor;
 pub mod ids;

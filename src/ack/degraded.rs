@@ -70,21 +70,17 @@ pub(super) struct DegradedList {
     restored: VecDeque<DegradedCommit>,
     restored_unlisted: u64,
     restored_up_to: StorePosition,
+    total: u64,
 }
 
 impl DegradedList {
-    pub(super) fn restore(
-        &mut self,
-        commits: Vec<DegradedCommit>,
-        count: u64,
-        up_to: StorePosition,
-    ) {
-        let count = count.max(commits.len() as u64);
+    pub(super) fn restore(&mut self, commits: Vec<DegradedCommit>, up_to: StorePosition) {
+        self.total = commits.len() as u64;
         self.restored = commits.into();
         while self.restored.len() > LISTED {
             self.restored.pop_front();
+            self.restored_unlisted += 1;
         }
-        self.restored_unlisted = count - self.restored.len() as u64;
         self.restored_up_to = up_to;
     }
 
@@ -100,6 +96,7 @@ impl DegradedList {
         if self.owed.iter().any(listed) {
             return false;
         }
+        self.total += 1;
         let entry = Entry {
             gtid: gtid.clone(),
             at,
@@ -180,6 +177,11 @@ impl DegradedList {
             .map(|owed| owed.commits.len() as u64 + owed.unlisted)
             .sum();
         owed + self.restored.len() as u64 + self.restored_unlisted
+    }
+
+    /// All that ever were on it.
+    pub(super) fn total(&self) -> u64 {
+        self.total
     }
 
     /// Oldest first.

@@ -99,18 +99,12 @@ pub struct Restored {
     pub released: StorePosition,
     /// Oldest first.
     pub degraded: Vec<DegradedCommit>,
-    /// Of all degraded commits, also those that the list has no room for.
-    pub degraded_count: u64,
 }
 
 impl Engine {
     pub fn new(sync: Sync, voters: Vec<Voter>, restored: Restored) -> Self {
         let mut degraded = DegradedList::default();
-        degraded.restore(
-            restored.degraded,
-            restored.degraded_count,
-            restored.released,
-        );
+        degraded.restore(restored.degraded, restored.released);
         Self {
             requirement: sync.effective(),
             sync,
@@ -289,7 +283,7 @@ impl Engine {
         let mut old = std::mem::take(&mut self.votes.voters);
         let stays = |vote: &Vote| {
             let same = |voter: &Voter| {
-                voter.name == vote.voter.name && voter.role_source == vote.voter.role_source
+                voter.name == vote.voter.name && voter.is_source == vote.voter.is_source
             };
             voters.iter().any(same)
         };
@@ -332,7 +326,7 @@ impl Engine {
             lowered.sample = (now, self.last_end);
         }
         self.look(now);
-        let timeout = self.sync.timeout();
+        let timeout = self.sync.timeout;
         let late = |oldest: &&Pending| now.saturating_sub(oldest.since) >= timeout;
         let Some(oldest) = self.pending.front().filter(late) else {
             self.overdue = false;
@@ -358,8 +352,8 @@ impl Engine {
 
     /// Lowering is for missing voters; it does not help where our own disk is what is missing.
     fn may_lower(&self, position: StorePosition) -> bool {
-        self.sync.on_timeout() == OnTimeout::Degrade
-            && self.sync.mode() != Mode::Async
+        self.sync.on_timeout == OnTimeout::Degrade
+            && self.sync.mode != Mode::Async
             && self.lowered.is_none()
             && satisfied(&Requirement::LOCAL_DURABLE, &self.votes) >= Some(position)
     }
@@ -391,7 +385,7 @@ impl Engine {
         if up_to <= self.released {
             return;
         }
-        debug_assert!(self.sync.mode() == Mode::Async || up_to <= self.votes.synced);
+        debug_assert!(self.sync.mode == Mode::Async || up_to <= self.votes.synced);
         self.released = up_to;
         self.release_pending(asked, now);
     }
@@ -462,7 +456,7 @@ impl Engine {
     /// Up to where the source may be told that a replica has it: released, and on our disk unless
     /// nobody asked for that. None before the store has told how far it is.
     pub fn acknowledgeable(&self) -> Option<StorePosition> {
-        let stored = match self.sync.mode() {
+        let stored = match self.sync.mode {
             Mode::Async => self.votes.written,
             _ => self.votes.synced,
         };
@@ -522,6 +516,11 @@ impl Engine {
     /// Listed or not.
     pub fn degraded_count(&self) -> u64 {
         self.degraded.count()
+    }
+
+    /// All that ever were, since the list that was restored.
+    pub fn degraded_total(&self) -> u64 {
+        self.degraded.total()
     }
 
     /// Confirmations that named a position beyond ours, or came from who is no voter.

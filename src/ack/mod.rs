@@ -47,8 +47,8 @@ use parked::{Parked, Ticket};
 pub use degraded::{DegradedCommit, LISTED};
 pub use permit::AckPermit;
 pub use policy::{Sync, SyncPatch};
-pub use quorum::Voter;
-pub use snapshot::{Snapshot, VoterStatus};
+pub use quorum::{Confirmed, Vote, Voter};
+pub use snapshot::Snapshot;
 
 /// Longer than any healthy wait for our fsync and a replica nearby.
 const STALLED: Duration = Duration::from_millis(20);
@@ -64,7 +64,7 @@ struct Shared {
     permits: watch::Sender<Option<AckPermit>>,
     released: watch::Sender<StorePosition>,
     stalled: AtomicBool,
-    applied_wanted: AtomicBool,
+    applied_wanted: watch::Sender<bool>,
     started: Instant,
     /// Unix time at `started`.
     started_at: Duration,
@@ -80,43 +80,22 @@ struct Gate {
 }
 
 /// What has to survive a restart, as of one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Durable {
     pub released: StorePosition,
     pub released_set: GtidSet,
     /// Oldest first, at most [`LISTED`].
     pub degraded: Vec<DegradedCommit>,
-    /// Of all degraded commits, also those that the list has no room for.
-    pub degraded_count: u64,
 }
 
 impl Acks {
-    /// `released` and `released_set` are what the state file says. Nothing is released before the
-    /// first [`Acks::marks`]. What the store holds beyond `released` must be told by
-    /// [`Acks::captured`], like anything else.
-    pub fn new(
-        sync: Sync,
-        voters: Vec<Voter>,
-        released: StorePosition,
-        released_set: GtidSet,
-        epoch: Epoch,
-    ) -> Self {
-        let durable = Durable {
-            released,
-            released_set,
-            degraded: Vec::new(),
-            degraded_count: 0,
-        };
-        Self::restore(sync, voters, durable, epoch)
-    }
-
-    /// The same, with the degraded commits of before the restart.
-    pub fn restore(sync: Sync, voters: Vec<Voter>, durable: Durable, epoch: Epoch) -> Self {
+    /// `durable` is what the state file says. Nothing is released before the first [`Acks::marks`].
+    /// What the store holds beyond `released` must be told by [`Acks::captured`], like anything else.
+    pub fn new(sync: Sync, voters: Vec<Voter>, durable: Durable, epoch: Epoch) -> Self {
         let released = durable.released;
         let restored = Restored {
             released,
             degraded: durable.degraded,
-            degraded_count: durable.degraded_count,
         };
         let engine = Engine::new(sync, voters, restored);
         let applied_wanted = engine.applied_wanted();
@@ -133,7 +112,7 @@ impl Acks {
             permits: watch::Sender::new(None),
             released: watch::Sender::new(released),
             stalled: AtomicBool::new(false),
-            applied_wanted: AtomicBool::new(applied_wanted),
+            applied_wanted: watch::Sender::new(applied_wanted),
             started: Instant::now(),
             started_at,
         }))
@@ -273,9 +252,9 @@ impl Acks {
         self.0.stalled.load(Ordering::Relaxed)
     }
 
-    /// Whether anything waits for what replicas have applied, so that somebody should ask them. Cheap.
-    pub fn applied_wanted(&self) -> bool {
-        self.0.applied_wanted.load(Ordering::Relaxed)
+    /// Whether anything waits for what replicas have applied, so that somebody should ask them.
+    pub fn applied_wanted(&self) -> watch::Receiver<bool> {
+        self.0.applied_wanted.subscribe()
     }
 
     /// What has to be saved so that a restart forgets nothing.
@@ -285,13 +264,12 @@ impl Acks {
             released: gate.engine.released(),
             released_set: gate.parked.released().clone(),
             degraded: gate.engine.degraded(),
-            degraded_count: gate.engine.degraded_count(),
         }
     }
 
     pub fn snapshot(&self) -> Snapshot {
         let gate = self.0.gate.lock();
-        Snapshot::of(&gate.engine, gate.epoch, gate.parked.len(), self.0.now())
+        Snapshot::of(&gate.engine, &gate.parked, gate.epoch, self.0.now())
     }
 
     /// The only way to the engine: whatever changed, permits, watches and waiters follow before the
@@ -336,7 +314,8 @@ impl Shared {
         let stalled = since.is_some_and(|since| now.saturating_sub(since) > STALLED);
         self.stalled.store(stalled, Ordering::Relaxed);
         let wanted = gate.engine.applied_wanted();
-        self.applied_wanted.store(wanted, Ordering::Relaxed);
+        self.applied_wanted
+            .send_if_modified(|old| std::mem::replace(old, wanted) != wanted);
     }
 }
 

@@ -223,7 +223,7 @@ fn enough(
     }
     let found = voters
         .iter()
-        .filter(|voter| !voter.role_source)
+        .filter(|voter| !voter.is_source)
         .filter(|voter| {
             let zone = voter.zone.as_ref();
             among.iter().any(|who| who.matches(&voter.name, zone))

@@ -20,7 +20,7 @@ pub struct Voter {
     pub name: ServerName,
     pub zone: Option<Zone>,
     /// The present source: it takes part in majorities only.
-    pub role_source: bool,
+    pub is_source: bool,
 }
 
 /// What one server itself said it has, per level.
@@ -80,7 +80,7 @@ impl Vote {
 
     fn is_among(&self, among: &[Who]) -> bool {
         let (name, zone) = (&self.voter.name, self.voter.zone.as_ref());
-        !self.voter.role_source && among.iter().any(|who| who.matches(name, zone))
+        !self.voter.is_source && among.iter().any(|who| who.matches(name, zone))
     }
 }
 
@@ -121,7 +121,7 @@ impl Votes {
     }
 
     fn source_or_voter(&self, vote: &Vote, level: Level) -> Option<StorePosition> {
-        if vote.voter.role_source {
+        if vote.voter.is_source {
             Some(self.written)
         } else {
             vote.at(level)

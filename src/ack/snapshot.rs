@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use super::degraded::DegradedCommit;
 use super::engine::Engine;
+use super::parked::Parked;
 use super::policy::Sync;
-use crate::ids::{Epoch, ServerName, StorePosition, Zone};
+use super::quorum::Vote;
+use crate::gtid::GtidSet;
+use crate::ids::{Epoch, ServerName, StorePosition};
 use crate::units;
 
 #[derive(Clone, Debug)]
@@ -22,6 +25,7 @@ pub struct Snapshot {
     pub written: StorePosition,
     pub synced: StorePosition,
     pub released: StorePosition,
+    pub released_set: GtidSet,
     /// Captured transactions that are not released.
     pub waiting: usize,
     /// Sessions that wait at gate 2.
@@ -30,31 +34,22 @@ pub struct Snapshot {
     /// That wait is longer than `timeout`.
     pub overdue: bool,
     /// Whose confirmation the oldest one lacks.
-    pub waiting_for: Vec<ServerName>,
+    pub waits_for: Vec<ServerName>,
     /// A sentence, where commits wait.
     pub sentence: Option<String>,
-    pub voters: Vec<VoterStatus>,
+    /// Who votes, and what each of them confirmed.
+    pub votes: Vec<Vote>,
     /// Oldest first, bounded.
     pub degraded_commits: Vec<DegradedCommit>,
     /// All of them, also those that the list has no room for.
     pub degraded_count: u64,
+    /// All that ever were, since the list that was restored.
+    pub degraded_total: u64,
     pub ignored_confirmations: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VoterStatus {
-    pub name: ServerName,
-    pub zone: Option<Zone>,
-    pub source: bool,
-    pub connected: bool,
-    pub eligible: bool,
-    pub received: Option<StorePosition>,
-    pub durable: Option<StorePosition>,
-    pub applied: Option<StorePosition>,
-}
-
 impl Snapshot {
-    pub(super) fn of(engine: &Engine, epoch: Epoch, parked: usize, now: Duration) -> Self {
+    pub(super) fn of(engine: &Engine, parked: &Parked, epoch: Epoch, now: Duration) -> Self {
         let votes = engine.votes();
         let oldest = engine.oldest();
         let waiting = engine.waiting();
@@ -77,32 +72,21 @@ impl Snapshot {
             written: votes.written,
             synced: votes.synced,
             released: engine.released(),
+            released_set: parked.released().clone(),
             waiting,
-            parked,
+            parked: parked.len(),
             oldest_wait: oldest
                 .as_ref()
                 .map(|(_, since, _)| now.saturating_sub(*since)),
             overdue: engine.is_overdue(),
-            waiting_for: oldest
+            waits_for: oldest
                 .map(|(_, _, missing)| missing.servers)
                 .unwrap_or_default(),
             sentence,
-            voters: votes
-                .voters
-                .iter()
-                .map(|vote| VoterStatus {
-                    name: vote.voter.name.clone(),
-                    zone: vote.voter.zone.clone(),
-                    source: vote.voter.role_source,
-                    connected: vote.connected,
-                    eligible: vote.eligible,
-                    received: vote.confirmed.received,
-                    durable: vote.confirmed.durable,
-                    applied: vote.confirmed.applied,
-                })
-                .collect(),
+            votes: votes.voters.clone(),
             degraded_commits: engine.degraded(),
             degraded_count: engine.degraded_count(),
+            degraded_total: engine.degraded_total(),
             ignored_confirmations: engine.ignored(),
         }
     }

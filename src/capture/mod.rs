@@ -1,1 +1,597 @@
-//! (being built)
+//! Our side of the source's dump: receive, append, ack.
+//!
+//! ```text
+//! source ── packets ──► feed ── events ──► store::Writer ── flush ──► (fsync thread)
+//!    ▲                   │                     │                          │
+//!    │                   └── ledger ◄──────────┴── acks.captured ──► acks.marks
+//!    └──── ack ◄────────── due ◄────────────────────────── AckPermit ◄────┘
+//! ```
+//!
+//! Capture is one task on a thread of its own: it owns the writer, so appending is a plain call, and a
+//! slow disk stalls nobody but the source, which is the point of back pressure here.
+//!
+//! Invariants:
+//! - An ack leaves only in [`Link::acknowledge`], for a position that the ledger of *this* connection
+//!   holds and that an [`AckPermit`] of *this* epoch covers.
+//! - `acks.captured` comes before the flush that publishes a transaction, so nothing is released that
+//!   the engine has not heard of.
+//! - Sessions are held from the begin of an attach until everything that the source had in its binlog
+//!   then is released; the source is opened for writing after that and not before.
+//! - A transaction that was cut off in the middle never reaches a reader: `written` moves at ends only.
+
+mod attach;
+mod console;
+mod feed;
+mod guard;
+mod ledger;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::ack::Acks;
+use crate::gtid::mariadb::Position;
+use crate::ids::{Epoch, ServerId, ServerName, SourcePosition};
+use crate::net::admin::{Account, Admin};
+use crate::net::{self, PacketReader, PacketWriter};
+use crate::protocol::binlog_dump::BinlogDump;
+use crate::protocol::err::ErrPacket;
+use crate::protocol::register_slave::RegisterSlave;
+use crate::protocol::semi_sync::Ack;
+use crate::shutdown::Shutdown;
+use crate::store::{self, Store, Writer};
+
+pub use attach::{Refusal, Source};
+pub use console::{Console, Victim};
+use feed::{Action, Expected, Feed};
+use guard::Attempt;
+pub use guard::Guard;
+use ledger::Ledger;
+
+/// What capture needs from the configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub name: ServerName,
+    pub account: Account,
+    /// `[replication] server_id`: what we register as at the source.
+    pub server_id: ServerId,
+    pub epoch: Epoch,
+    /// The source proves that it lives at least this often.
+    pub heartbeat: Duration,
+}
+
+/// Where capture is, for `status` and for the holds of the sessions.
+#[derive(Clone, Debug, PartialEq)]
+pub enum State {
+    /// Not attached: the source cannot be reached, or left.
+    Connecting { reason: String },
+    /// The source answered and must not be served.
+    Refused(Refusal),
+    /// Attached; what the source had is being captured and released.
+    CatchingUp { until: Position },
+    /// Everything is proven; the source takes writes.
+    Attached,
+    /// Our own disk: nothing can be stored, so nothing is acknowledged.
+    Stalled { reason: String },
+}
+
+impl State {
+    /// One word for tables.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Connecting { .. } => "connecting",
+            Self::Refused(_) => "refused",
+            Self::CatchingUp { .. } => "catching-up",
+            Self::Attached => "attached",
+            Self::Stalled { .. } => "stalled",
+        }
+    }
+
+    /// Why sessions are held, if they are.
+    pub fn holds(&self, source: &ServerName) -> Option<String> {
+        match self {
+            Self::Attached => None,
+            Self::Connecting { reason } => Some(format!("{source} is not attached: {reason}")),
+            Self::Refused(refusal) => Some(format!("{source} is refused: {refusal}")),
+            Self::CatchingUp { until } => Some(format!(
+                "everything up to {until} in the binlog of {source} must be captured and released first"
+            )),
+            Self::Stalled { reason } => Some(format!("our binlog cannot be written: {reason}")),
+        }
+    }
+}
+
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(2);
+const DISK_RETRY: Duration = Duration::from_millis(500);
+const STEP: Duration = Duration::from_secs(10);
+/// Buffered events are written at the latest after this much; a transaction may be larger.
+const FLUSH_AT: usize = 1 << 20;
+
+/// Why one attach ended.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("shutting down")]
+    Shutdown,
+    #[error("{0}")]
+    Lost(String),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("the binlog store: {0}")]
+    Store(#[from] store::Error),
+}
+
+impl From<attach::Error> for End {
+    fn from(error: attach::Error) -> Self {
+        match error {
+            attach::Error::Refused(refusal) => Self::Refused(refusal),
+            attach::Error::Admin(error) => Self::Lost(error.to_string()),
+        }
+    }
+}
+
+impl From<net::Error> for End {
+    fn from(error: net::Error) -> Self {
+        Self::Lost(error.to_string())
+    }
+}
+
+pub struct Capture {
+    config: Config,
+    store: Store,
+    writer: Writer,
+    acks: Acks,
+    guard: Arc<Guard>,
+    state: watch::Sender<State>,
+    source: watch::Sender<Option<Source>>,
+    shutdown: Shutdown,
+}
+
+/// What others see of capture.
+#[derive(Clone)]
+pub struct View {
+    pub state: watch::Receiver<State>,
+    pub source: watch::Receiver<Option<Source>>,
+}
+
+impl Capture {
+    pub fn new(
+        config: Config,
+        store: Store,
+        writer: Writer,
+        acks: Acks,
+        guard: Arc<Guard>,
+        shutdown: Shutdown,
+    ) -> (Self, View) {
+        let (state, state_view) = watch::channel(State::Connecting {
+            reason: "starting".into(),
+        });
+        let (source, source_view) = watch::channel(None);
+        let capture = Self {
+            config,
+            store,
+            writer,
+            acks,
+            guard,
+            state,
+            source,
+            shutdown,
+        };
+        (
+            capture,
+            View {
+                state: state_view,
+                source: source_view,
+            },
+        )
+    }
+
+    /// Runs until shutdown; every attach that ends is followed by another.
+    pub async fn run(mut self) {
+        let mut retry = FIRST_RETRY;
+        loop {
+            let end = match self.attach_and_follow().await {
+                Ok(never) => match never {},
+                Err(end) => end,
+            };
+            self.guard.begin();
+            let state = match end {
+                End::Shutdown => break,
+                End::Lost(reason) => {
+                    if *self.state.borrow() == State::Attached {
+                        retry = FIRST_RETRY;
+                    }
+                    tracing::warn!(source = %self.config.name, %reason, "not attached to the source");
+                    State::Connecting { reason }
+                }
+                End::Refused(refusal) => {
+                    if *self.state.borrow() != State::Refused(refusal.clone()) {
+                        tracing::error!(source = %self.config.name, reason = %refusal, "the source is refused: nobody is served from it");
+                    }
+                    State::Refused(refusal)
+                }
+                End::Store(error) => {
+                    tracing::error!(%error, "the binlog store failed; nothing is acknowledged until it works again");
+                    let state = State::Stalled {
+                        reason: error.to_string(),
+                    };
+                    self.state.send_replace(state);
+                    if self.reopen_store().await.is_err() {
+                        break;
+                    }
+                    State::Connecting {
+                        reason: "the binlog store was reopened".into(),
+                    }
+                }
+            };
+            self.state.send_replace(state);
+            if let Err(error) = self.writer.abandon() {
+                tracing::error!(%error, "the torn end of our binlog cannot be cut");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(retry) => {}
+                () = self.shutdown.cancelled() => break,
+            }
+            retry = (retry * 2).min(LAST_RETRY);
+        }
+        if let Err(error) = self.writer.close() {
+            tracing::error!(%error, "our binlog was not closed cleanly; recovery will see to it");
+        }
+    }
+
+    /// After a failed fsync: a new file, as soon as the disk takes one (promise 9).
+    async fn reopen_store(&mut self) -> Result<(), End> {
+        loop {
+            match self.writer.reopen() {
+                Ok(end) => {
+                    self.acks.cut(end);
+                    tracing::warn!(%end, "our binlog goes on in a new file; what was not synced comes again from the source");
+                    return Ok(());
+                }
+                Err(error) => {
+                    self.state.send_replace(State::Stalled {
+                        reason: error.to_string(),
+                    });
+                    tokio::select! {
+                        () = tokio::time::sleep(DISK_RETRY) => {}
+                        () = self.shutdown.cancelled() => return Err(End::Shutdown),
+                    }
+                }
+            }
+        }
+    }
+
+    async fn attach_and_follow(&mut self) -> Result<std::convert::Infallible, End> {
+        let shutdown = self.shutdown.clone();
+        let attempt = self.guard.begin();
+        let (mut link, mut admin) = tokio::select! {
+            attached = self.attach() => attached?,
+            () = shutdown.cancelled() => return Err(End::Shutdown),
+        };
+        self.follow(&mut link, &mut admin, attempt).await
+    }
+
+    /// Everything up to the dump's first bytes.
+    async fn attach(&mut self) -> Result<(Link, Admin), End> {
+        if *self.state.borrow() == State::Attached {
+            self.state.send_replace(State::Connecting {
+                reason: "attaching again".into(),
+            });
+        }
+        let mut admin = Admin::connect(&self.config.account, STEP)
+            .await
+            .map_err(|error| End::Lost(error.to_string()))?;
+        let source = attach::read(&mut admin).await?;
+        if source.server_id == self.config.server_id {
+            return Err(Refusal::OwnServerId(source.server_id).into());
+        }
+        attach::contains(&self.store.executed(), &source.state)?;
+        attach::end_old_dumps(&mut admin).await?;
+        attach::raise_gate(&mut admin).await?;
+
+        let last = self.store.before_last();
+        let from = match &last {
+            Some(last) => last.position_before.clone(),
+            None if self.store.executed().is_empty() => self.choose_base(&source)?,
+            None => self.store.end(),
+        };
+        let expected = match last {
+            Some(last) => Some(Expected {
+                digest: self.store.digest(&last)?,
+                gtid: last.gtid,
+            }),
+            None => None,
+        };
+        let link = Link::dump(&self.config, &from, expected, self.acks.permits()).await?;
+        tracing::info!(source = %self.config.name, version = %source.version, %from, "attached to the source's dump");
+        self.source.send_replace(Some(source));
+        Ok((link, admin))
+    }
+
+    /// An empty store begins at the source's present position: what is before it, replicas have to
+    /// bring along. A source that never wrote is followed from its beginning.
+    fn choose_base(&mut self, source: &Source) -> Result<Position, End> {
+        self.writer.begin_base(&source.state)?;
+        Ok(source.state.position())
+    }
+
+    async fn follow(
+        &mut self,
+        link: &mut Link,
+        admin: &mut Admin,
+        attempt: Attempt,
+    ) -> Result<std::convert::Infallible, End> {
+        // With an expected transaction the source is proven by its coming again; an empty store has
+        // nothing to compare.
+        if link.feed.is_comparing() {
+            while link.feed.is_comparing() {
+                tokio::select! {
+                    filled = tokio::time::timeout(STEP, link.reader.ready()) => filled.map_err(|_| End::Lost("the dump does not start".into()))??,
+                    () = self.shutdown.cancelled() => return Err(End::Shutdown),
+                }
+                self.take(link)?;
+            }
+            self.flush(link).await?;
+        }
+        let counters = attach::baseline(admin).await?;
+        // Read after our dump is attached: whatever is newer waits for our ack.
+        let until = console::read_position(admin)
+            .await
+            .map_err(|error| End::Lost(error.to_string()))?;
+        self.guard.baseline(counters);
+        self.state.send_replace(State::CatchingUp {
+            until: until.clone(),
+        });
+
+        let acks = self.acks.clone();
+        let opening = async {
+            acks.wait_position(&until).await;
+            attach::open_for_writing(admin).await
+        };
+        tokio::pin!(opening);
+        let mut open = false;
+        let mut suspicion = self.guard.changes();
+        let mut disk = tokio::time::interval(DISK_RETRY);
+        let mut silence = tokio::time::interval(self.config.heartbeat);
+        silence.reset();
+        let mut heard = true;
+        loop {
+            link.acknowledge(self.config.epoch).await?;
+            // Every arm is cancel-safe: `fill` keeps what it read, the others are watches and timers.
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return Err(End::Shutdown),
+                // A failed fsync shows at the next flush; with nothing to write it has to be asked for.
+                _ = disk.tick() => self.flush(link).await?,
+                Ok(()) = suspicion.changed() => {
+                    if self.guard.is_suspected_since(attempt) {
+                        return Err(End::Lost("attaching again, since a commit may have returned un-acknowledged at the source".into()));
+                    }
+                }
+                Ok(()) = link.permits.changed() => {}
+                filled = link.reader.ready() => {
+                    filled?;
+                    heard = true;
+                    self.take(link)?;
+                    self.flush(link).await?;
+                }
+                opened = &mut opening, if !open => {
+                    opened?;
+                    open = true;
+                    tracing::info!(source = %self.config.name, "the source takes writes");
+                    self.state.send_replace(State::Attached);
+                    self.guard.open(attempt);
+                }
+                _ = silence.tick() => {
+                    if !std::mem::take(&mut heard) {
+                        return Err(End::Lost("the source sends neither events nor heartbeats".into()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Everything that has arrived whole.
+    fn take(&mut self, link: &mut Link) -> Result<(), End> {
+        let mut bytes = 0;
+        while let Some(packet) = link.reader.try_next()? {
+            let payload = packet.payload;
+            bytes += payload.len();
+            if let Some(end) = end_of_dump(payload) {
+                return Err(end);
+            }
+            match link.feed.packet(payload).map_err(broken)? {
+                Action::Nothing => {}
+                Action::Format(event) => self.writer.source_format(event)?,
+                Action::Append(event) => self.writer.append(event)?,
+                Action::Commit {
+                    event,
+                    gtid,
+                    position,
+                    ack_wanted,
+                } => {
+                    self.writer.append(event)?;
+                    let ours = self.writer.commit(gtid.clone())?;
+                    self.acks.captured(ours, gtid);
+                    if ack_wanted {
+                        link.ledger.wanted(ours, position);
+                    }
+                }
+                Action::Verified {
+                    position,
+                    ack_wanted,
+                } => {
+                    if ack_wanted {
+                        link.ledger
+                            .wanted(self.store.marks().borrow().written, position);
+                    }
+                }
+            }
+            if bytes > FLUSH_AT {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is buffered; a full disk is waited out here, so the source feels it and nobody else.
+    async fn flush(&mut self, link: &mut Link) -> Result<(), End> {
+        let mut stalled = false;
+        loop {
+            match self.writer.flush() {
+                Ok(_) => {
+                    if stalled {
+                        tracing::info!("our binlog can be written again");
+                        self.state.send_replace(State::Connecting {
+                            reason: "the disk had no room".into(),
+                        });
+                        // A new attach settles what the sessions may see.
+                        return Err(End::Lost(
+                            "attaching again after the disk had no room".into(),
+                        ));
+                    }
+                    return Ok(());
+                }
+                Err(error @ store::Error::DiskFull { .. }) => {
+                    if !std::mem::replace(&mut stalled, true) {
+                        tracing::error!(%error, "our binlog cannot be written; commits wait");
+                        self.state.send_replace(State::Stalled {
+                            reason: error.to_string(),
+                        });
+                    }
+                    link.acknowledge(self.config.epoch).await?;
+                    tokio::select! {
+                        () = tokio::time::sleep(DISK_RETRY) => {}
+                        () = self.shutdown.cancelled() => return Err(End::Shutdown),
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+fn broken(error: feed::Error) -> End {
+    match error {
+        feed::Error::Different { gtid } | feed::Error::Elsewhere { expected: gtid, .. } => {
+            End::Refused(Refusal::Different { gtid })
+        }
+        other => End::Lost(other.to_string()),
+    }
+}
+
+/// The source ends a dump with an ERR (1236: it lacks what we ask for) or, shutting down, with EOF.
+fn end_of_dump(payload: &[u8]) -> Option<End> {
+    const ER_MASTER_FATAL: u16 = 1236;
+    match payload.first() {
+        Some(&ErrPacket::FIRST) => Some(match ErrPacket::parse(payload) {
+            Ok(error) if error.code == ER_MASTER_FATAL => {
+                End::Refused(Refusal::Cannot(error.message))
+            }
+            Ok(error) => End::Lost(format!("the source ended the dump: {error}")),
+            Err(error) => End::Lost(error.to_string()),
+        }),
+        Some(0xfe) if payload.len() < 9 => Some(End::Lost("the source ended the dump".into())),
+        _ => None,
+    }
+}
+
+/// One dump connection.
+struct Link {
+    reader: PacketReader,
+    writer: PacketWriter,
+    feed: Feed,
+    ledger: Ledger,
+    permits: watch::Receiver<Option<crate::ack::AckPermit>>,
+}
+
+impl Link {
+    /// Logs in, says what a MariaDB replica says, and asks for everything after `from`.
+    async fn dump(
+        config: &Config,
+        from: &Position,
+        expected: Option<Expected>,
+        permits: watch::Receiver<Option<crate::ack::AckPermit>>,
+    ) -> Result<Self, End> {
+        let Account {
+            address,
+            user,
+            password,
+        } = &config.account;
+        let login = async {
+            let (mut stream, _) =
+                net::login::connect_and_login(address, user, password, STEP).await?;
+            for statement in [
+                // Twice as often as silence is taken for death.
+                format!(
+                    "SET @master_heartbeat_period={}",
+                    config.heartbeat.as_nanos() / 2
+                ),
+                "SET @master_binlog_checksum=@@global.binlog_checksum".to_owned(),
+                "SET @mariadb_slave_capability=4".to_owned(),
+                format!("SET @slave_connect_state='{from}'"),
+                "SET @slave_gtid_strict_mode=1".to_owned(),
+                "SET @rpl_semi_sync_slave=1".to_owned(),
+            ] {
+                stream.execute(&statement).await?;
+            }
+            let mut command = Vec::new();
+            RegisterSlave::new(config.server_id).write(&mut command);
+            stream.command(&command).await?;
+            stream.expect_ok().await?;
+            command.clear();
+            // By GTID: no file, the first position.
+            BinlogDump {
+                position: 4,
+                flags: BinlogDump::SEND_ANNOTATE_ROWS,
+                server_id: config.server_id,
+                file: Vec::new(),
+            }
+            .write(&mut command);
+            stream.command(&command).await?;
+            Ok::<_, net::Error>(stream.into_halves())
+        };
+        let (reader, writer) = tokio::time::timeout(STEP, login)
+            .await
+            .map_err(|_| End::Lost("the source does not answer the dump's login".into()))??;
+        Ok(Self {
+            reader,
+            writer,
+            feed: Feed::new(true, expected),
+            ledger: Ledger::default(),
+            permits,
+        })
+    }
+
+    /// **May this ack go out?** Here, and nowhere else, acks leave for the source.
+    async fn acknowledge(&mut self, epoch: Epoch) -> Result<(), End> {
+        let Some(permit) = *self.permits.borrow_and_update() else {
+            return Ok(());
+        };
+        if permit.epoch() != epoch {
+            return Ok(());
+        }
+        if let Some(position) = self.ledger.due(permit.position()) {
+            self.send(&position).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, position: &SourcePosition) -> Result<(), End> {
+        let mut ack = Vec::with_capacity(64);
+        Ack {
+            position: position.offset,
+            file: position.file.as_bytes(),
+        }
+        .write(&mut ack);
+        // Another sequence number than 0 and the source ignores it.
+        self.writer.set_sequence(0);
+        match tokio::time::timeout(STEP, self.writer.write(&ack)).await {
+            Ok(sent) => Ok(sent?),
+            Err(_) => Err(End::Lost(
+                "the source does not take our acknowledgement".into(),
+            )),
+        }
+    }
+}

@@ -33,13 +33,13 @@ impl Changes {
 /// Nothing is taken over: these need a restart.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("a running proxy cannot take over {}: restart it, or undo the change", .0.join(", "))]
-pub struct NeedsRestart(pub Vec<String>);
+pub struct NeedsRestart(pub Vec<&'static str>);
 
-pub(super) fn between(old: &Config, new: &Config) -> Result<Changes, NeedsRestart> {
+pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let mut restart = Vec::new();
-    let mut needs = |changed: bool, what: &str| {
+    let mut needs = |changed: bool, what: &'static str| {
         if changed {
-            restart.push(what.to_owned());
+            restart.push(what);
         }
     };
     needs(old.listen != new.listen, "[listen]");
@@ -50,10 +50,10 @@ pub(super) fn between(old: &Config, new: &Config) -> Result<Changes, NeedsRestar
         "[binlog] file_size",
     );
     needs(old.replication != new.replication, "[replication]");
-    needs(old.admin != new.admin, "[admin]");
+    needs(old.admin_token != new.admin_token, "[admin]");
+    needs(old.hold != new.hold, "[failover]");
     needs(old.users != new.users, "[[user]]");
     needs(old.log.format != new.log.format, "[log] format");
-
     let (old_source, new_source) = (old.source(), new.source());
     let roster_only = Server {
         vote: new_source.vote,
@@ -62,15 +62,20 @@ pub(super) fn between(old: &Config, new: &Config) -> Result<Changes, NeedsRestar
         ..old_source.clone()
     };
     needs(roster_only != *new_source, "the source's [[server]]");
+    restart
+}
+
+pub(super) fn between(old: &Config, new: &Config) -> Result<Changes, NeedsRestart> {
+    let restart = needs_restart(old, new);
     if !restart.is_empty() {
         return Err(NeedsRestart(restart));
     }
-
+    let (old_source, new_source) = (old.source(), new.source());
     let mut changes = Changes {
         source: (old_source != new_source).then(|| new_source.clone()),
         sync: (old.sync != new.sync).then(|| new.sync.clone()),
         keep: (old.binlog.keep != new.binlog.keep).then_some(new.binlog.keep),
-        log: (old.log != new.log).then_some(new.log),
+        log: (old.log != new.log).then(|| new.log.clone()),
         ..Changes::default()
     };
     for server in &old.servers {

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use toml_edit::{Document, Item, TableLike};
 
 use super::section::{Errors, Found, Section, Span, Text, unknown};
 use super::{
-    Address, Admin, Binlog, BinlogFormat, Config, DEFAULT_ADMIN_PORT, DEFAULT_FILE_SIZE,
+    Binlog, BinlogFormat, Config, DEFAULT_ADMIN_PORT, DEFAULT_FILE_SIZE, DEFAULT_HOLD,
     DEFAULT_KEEP, DEFAULT_MYSQL_PORT, DEFAULT_REPLICATION_PORT, DEFAULT_SERVER_ID, FILE_SIZES,
-    Listen, Log, LogFormat, LogLevel, Replication, Role, Secret, Server, User, Way, voters,
+    Listen, Log, LogFormat, Replication, Role, Secret, Server, User, address, voters,
 };
 use crate::ack::policy::{Sync, SyncError, SyncPatch};
 use crate::ids::{ServerId, ServerName};
@@ -57,17 +58,15 @@ fn document_of(path: &Path, text: &Text<'_>, document: &Document<&str>) -> Optio
     let one = |name: &'static str| section(text, root, name);
     let listen = one("listen").map(listen).unwrap_or_default();
     let binlog = binlog(one("binlog"), text);
-    let admin = one("admin").map(admin).unwrap_or_default();
+    let admin_token = one("admin").and_then(admin_token);
     let log = log(one("log"));
-    if let Some(section) = one("failover") {
-        section.finish();
-    }
+    let hold = one("failover").and_then(hold).unwrap_or(DEFAULT_HOLD);
     if let Some(section) = one("tls") {
         tls(section);
     }
     let servers = servers(text, root);
     let (sync, sync_keys) = sync(one("sync"), &servers, text);
-    let replication = replication(one("replication"), &servers, text);
+    let replication = replication(one("replication"), &listen, text);
     let users = many(text, root, "user")
         .into_iter()
         .filter_map(user)
@@ -80,7 +79,8 @@ fn document_of(path: &Path, text: &Text<'_>, document: &Document<&str>) -> Optio
         sync_keys,
         binlog,
         replication,
-        admin,
+        admin_token,
+        hold,
         log,
         users,
     })
@@ -124,10 +124,10 @@ fn span_of(root: &dyn TableLike, name: &str, item: &Item) -> Span {
     item.span().or(key).unwrap_or_default()
 }
 
-fn addresses(section: &Section<'_>, key: &'static str, port: u16) -> Option<Vec<Address>> {
+fn addresses(section: &Section<'_>, key: &'static str, port: u16) -> Option<Vec<String>> {
     let found = section.strings(key)?;
     let read = |found: Found<String>| {
-        let read = section.understood(key, found, |text| Address::parse(text, port));
+        let read = section.understood(key, found, |text| address::read(text, port));
         read.map(|found| found.value)
     };
     Some(found.into_iter().filter_map(read).collect())
@@ -140,7 +140,7 @@ fn listen(section: Section<'_>) -> Listen {
     let replication =
         addresses("replication", DEFAULT_REPLICATION_PORT).unwrap_or(default.replication);
     let admin = addresses("admin", DEFAULT_ADMIN_PORT).unwrap_or(default.admin);
-    let socket = section.paths("socket");
+    let socket = section.path("socket").map(|found| found.value);
     section.finish();
     Listen {
         mysql,
@@ -163,7 +163,11 @@ fn binlog(section: Option<Section<'_>>, text: &Text<'_>) -> Binlog {
     if let Some(dir) = section.path("dir") {
         binlog.dir = dir.value;
     }
-    let formats = [("mixed", BinlogFormat::Mixed), ("row", BinlogFormat::Row)];
+    let formats = [
+        ("mixed", BinlogFormat::Mixed),
+        ("row", BinlogFormat::Row),
+        ("statement", BinlogFormat::Statement),
+    ];
     if let Some(format) = section.word("format", &formats) {
         binlog.format = format.value;
     }
@@ -184,11 +188,11 @@ fn binlog(section: Option<Section<'_>>, text: &Text<'_>) -> Binlog {
     binlog
 }
 
-fn admin(section: Section<'_>) -> Admin {
+fn admin_token(section: Section<'_>) -> Option<Secret> {
     let token = section.secret("token", "token_file");
     if token
         .as_ref()
-        .is_some_and(|token| token.reveal().is_empty())
+        .is_some_and(|token| token.expose().is_empty())
     {
         let span = section.span_of("token");
         section.error(
@@ -197,26 +201,26 @@ fn admin(section: Section<'_>) -> Admin {
         );
     }
     section.finish();
-    Admin { token }
+    token
+}
+
+fn hold(section: Section<'_>) -> Option<Duration> {
+    let hold = section.read("hold", units::parse_duration);
+    section.finish();
+    hold.map(|hold| hold.value)
 }
 
 fn log(section: Option<Section<'_>>) -> Log {
     let mut log = Log {
-        level: LogLevel::Info,
+        level: "info".to_owned(),
         format: LogFormat::Text,
     };
     let Some(section) = section else {
         return log;
     };
-    let levels = [
-        ("error", LogLevel::Error),
-        ("warn", LogLevel::Warn),
-        ("info", LogLevel::Info),
-        ("debug", LogLevel::Debug),
-        ("trace", LogLevel::Trace),
-    ];
+    let levels = ["error", "warn", "info", "debug", "trace"].map(|level| (level, level));
     if let Some(level) = section.word("level", &levels) {
-        log.level = level.value;
+        log.level = level.value.to_owned();
     }
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
     if let Some(format) = section.word("format", &formats) {
@@ -295,11 +299,22 @@ fn servers(text: &Text<'_>, root: &dyn TableLike) -> Vec<Server> {
         let role = section.word(
             "role",
             &[
-                ("source", Role::Source),
-                ("replica", Role::Replica),
-                ("witness", Role::Witness),
+                ("source", Some(Role::Source)),
+                ("replica", Some(Role::Replica)),
+                ("witness", None),
             ],
         );
+        let role = role.and_then(|role| match role.value {
+            Some(value) => Some(Found {
+                value,
+                span: role.span,
+            }),
+            None => {
+                let message = "role = \"witness\" is not supported yet: remove this [[server]]";
+                section.error(&role.span, message);
+                None
+            }
+        });
         if !section.has("role") {
             section.error(&header, "[[server]] lacks role: write role = \"replica\"");
         }
@@ -366,13 +381,12 @@ fn server(section: Section<'_>, role: Option<Role>) -> Option<Server> {
     let name = required(&section, "name", "name = \"db1\"")
         .and_then(|found| section.understood("name", found, server_name));
     let address = required(&section, "address", "address = \"db1.example.org:3306\"")
-        .and_then(|found| section.understood("address", found, |text| Address::parse(text, 3306)));
-    let ways = [
-        ("pull", Way::Pull),
-        ("push", Way::Push),
-        ("witness", Way::Witness),
-    ];
-    let ship = section.word("ship", &ways);
+        .and_then(|found| section.understood("address", found, |text| address::read(text, 3306)));
+    let ways = [("pull", true), ("push", false), ("witness", false)];
+    if let Some(way) = section.word("ship", &ways).filter(|way| !way.value) {
+        let message = "only ship = \"pull\" is supported yet: write that or remove it";
+        section.error(&way.span, message);
+    }
     let zone = section.read("zone", |text| {
         server_name(text).map(|name| name.as_str().into())
     });
@@ -383,40 +397,17 @@ fn server(section: Section<'_>, role: Option<Role>) -> Option<Server> {
         let span = section.span_of("send_proxy_protocol");
         section.error(&span, "send_proxy_protocol is not supported yet: remove it");
     }
-    let witness = role == Some(Role::Witness);
-    let (user, password) = if witness {
-        let user = section.string("user").map(|user| user.value);
-        let password = section.secret("password", "password_file");
-        (
-            Some(user.unwrap_or_default()),
-            Some(password.unwrap_or_default()),
-        )
-    } else {
-        let user = required(&section, "user", "user = \"ackline\"").map(|user| user.value);
-        (user, required_secret(&section))
-    };
-    if let Some(ship) = &ship
-        && role.is_some()
-        && (ship.value == Way::Witness) != witness
-    {
-        let message = "ship = \"witness\" and role = \"witness\" belong together";
-        section.error(&ship.span, message);
-    }
-    if witness && promotable == Some(true) {
-        let span = section.span_of("promotable");
-        section.error(&span, "a witness holds no data: write promotable = false");
-    }
+    let user = required(&section, "user", "user = \"ackline\"");
+    let password = required_secret(&section);
     section.finish();
-    let own_way = if witness { Way::Witness } else { Way::Pull };
     Some(Server {
         name: name?.value,
         address: address?.value,
         role: role?,
-        ship: ship.map_or(own_way, |ship| ship.value),
         zone: zone.map(|zone| zone.value),
-        vote: vote.unwrap_or(!witness),
-        promotable: promotable.unwrap_or(!witness),
-        user: user?,
+        vote: vote.unwrap_or(true),
+        promotable: promotable.unwrap_or(true),
+        user: user?.value,
         password: password?,
     })
 }
@@ -474,10 +465,10 @@ fn at_fault(error: &SyncError, keys: &SyncPatch) -> &'static str {
     }
 }
 
-fn replication(section: Option<Section<'_>>, servers: &[Server], text: &Text<'_>) -> Replication {
+fn replication(section: Option<Section<'_>>, listen: &Listen, text: &Text<'_>) -> Replication {
     let mut replication = Replication {
         user: "repl".to_owned(),
-        password: None,
+        password: Secret::default(),
         server_id: DEFAULT_SERVER_ID,
     };
     let mut span = 0..0;
@@ -488,7 +479,7 @@ fn replication(section: Option<Section<'_>>, servers: &[Server], text: &Text<'_>
         {
             replication.user = user.value;
         }
-        replication.password = section.secret("password", "password_file");
+        let password = section.secret("password", "password_file");
         if let Some(id) = section.number::<u32>("server_id") {
             if id.value == 0 {
                 section.error(&id.span, "server_id = 0 gets no events: write another one");
@@ -496,17 +487,20 @@ fn replication(section: Option<Section<'_>>, servers: &[Server], text: &Text<'_>
             replication.server_id = ServerId(id.value);
         }
         let given = section.has("password") || section.has("password_file");
+        if let Some(password) = &password
+            && password.expose().is_empty()
+        {
+            let span = section.span_of("password");
+            section.error(&span, "the password is empty: our binlog holds all data");
+        }
         section.finish();
         if given {
+            replication.password = password.unwrap_or_default();
             return replication;
         }
     }
-    let pulls = servers
-        .iter()
-        .any(|server| server.role == Role::Replica && server.ship == Way::Pull);
-    if pulls {
-        let message =
-            "replicas that pull log in here: write [replication] with password or password_file";
+    if !listen.replication.is_empty() {
+        let message = "replicas log in with it: write [replication] with password or password_file";
         text.error(&span, message);
     }
     replication

@@ -11,7 +11,7 @@ impl Secret {
     }
 
     /// The only way to the text: for handing it to whoever checks or sends it.
-    pub fn reveal(&self) -> &str {
+    pub fn expose(&self) -> &str {
         &self.0
     }
 }

@@ -269,15 +269,6 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// One path, or a list of them.
-    pub(super) fn paths(&self, key: &'static str) -> Vec<PathBuf> {
-        let found = self.strings(key).unwrap_or_default();
-        found
-            .into_iter()
-            .map(|found| self.text.folder().join(found.value))
-            .collect()
-    }
-
     /// `key`, or the content of the file that `file_key` names, without its last newline.
     pub(super) fn secret(&self, key: &'static str, file_key: &'static str) -> Option<Secret> {
         let inline = self.string(key);

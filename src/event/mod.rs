@@ -79,6 +79,6 @@ fn body(event: &[u8], expected: EventType) -> Result<crate::cursor::Cursor<'_>, 
 }
 
 #[cfg(test)]
-mod golden;
+pub(crate) mod golden;
 #[cfg(test)]
 mod tests;

@@ -1,1 +1,55 @@
-//! (being built)
+//! The client/server protocol of MySQL and MariaDB: bytes in, bytes out.
+//!
+//! Nothing in here does IO or knows a clock. One message a file: its constants, how it is parsed, how
+//! it is written, its tests. Bytes from a peer never panic; they become an [`Error`].
+//!
+//! - [`packet`]: the 4-byte header and what happens at 2^24-1 bytes
+//! - [`capabilities`]: what both ends agreed on, MariaDB's upper half included
+//! - [`handshake`], [`handshake_response`], [`auth`]: the login
+//! - [`command`]: what a client may send
+//! - [`response`]: the state machine that says what each packet of an answer is
+//! - [`ok`], [`err`], [`session_state`]: the ends of answers
+//! - [`result_set`]: writing small text results (the replication port answers with these)
+//! - [`register_slave`], [`binlog_dump`], [`semi_sync`]: replication
+//!
+//! Layouts: "Client/Server Protocol" of MySQL's source documentation, "MariaDB Protocol" of MariaDB's
+//! knowledge base, and what the servers really sent (see the golden bytes in the tests).
+
+pub mod auth;
+pub mod binlog_dump;
+pub mod capabilities;
+pub mod command;
+pub mod err;
+pub mod fields;
+pub mod handshake;
+pub mod handshake_response;
+pub mod ok;
+pub mod packet;
+pub mod register_slave;
+pub mod response;
+pub mod result_set;
+pub mod semi_sync;
+pub mod session_state;
+
+pub use capabilities::Capabilities;
+pub use command::Command;
+pub use err::ErrPacket;
+pub use handshake::Handshake;
+pub use handshake_response::HandshakeResponse;
+pub use ok::OkPacket;
+
+/// A peer's bytes are not what the protocol says; the connection they came on is of no more use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error("{what} ends too early")]
+    Truncated { what: &'static str },
+    #[error("{what} is malformed: {why}")]
+    Malformed {
+        what: &'static str,
+        why: &'static str,
+    },
+    #[error("a peer of protocol version {0} is too old")]
+    Version(u8),
+    #[error("packet {got} came where packet {expected} belongs")]
+    Sequence { expected: u8, got: u8 },
+}

@@ -1,1 +1,142 @@
-//! (being built)
+//! A source, its replicas and the proxy on loopback, out of the locally installed server.
+//!
+//! ```text
+//! DIR/plan.json        what was decided once: ports, passwords, options (0600)
+//! DIR/config.toml      the proxy's configuration
+//! DIR/sandbox.json     for scripts: addresses, passwords, pids of the last `up` (0600)
+//! DIR/binlog/          the proxy's store and state
+//! DIR/proxy.log
+//! DIR/source/          data/ my.cnf server.log server.pid sock
+//! DIR/replica1/ …      the same
+//! ```
+//!
+//! Invariants:
+//! - The plan is on disk before the first process starts, and every data directory appears by a
+//!   rename when it is complete: after a kill at any moment both `up` and `down` go on from there.
+//! - A process is ours because its *command line names our folder*, never because a file names its
+//!   pid: pids are used again, and a server writes its pid file late. Signals go through a pidfd.
+//! - One command at a time works on a folder (`DIR/.lock`). A forked child holds the lock until its
+//!   exec has given it the command line by which it is found.
+//! - Nothing is overwritten that a user may have edited (`my.cnf`, `config.toml`).
+
+mod accounts;
+mod data_dir;
+mod error;
+mod folder;
+mod lock;
+mod manifest;
+mod option_file;
+mod plan;
+mod process;
+mod proxy;
+mod replication;
+mod server;
+
+use std::path::Path;
+use std::time::Duration;
+
+pub use error::Error;
+pub use manifest::Manifest;
+pub use plan::Request;
+
+use folder::Folder;
+use lock::Lock;
+use plan::Plan;
+use process::Process;
+use server::Server;
+
+/// How long a part may take to leave before it is killed.
+const PROXY_LEAVES: Duration = Duration::from_secs(20);
+const SERVERS_LEAVE: Duration = Duration::from_secs(60);
+
+/// Takes one line of progress at a time.
+pub type Report<'a> = &'a dyn Fn(&str);
+
+/// Starts whatever is not running, and returns once a commit through the proxy worked.
+pub async fn up(request: &Request, report: Report<'_>) -> Result<Manifest, Error> {
+    let folder = Folder::create(&request.dir)?;
+    let _lock = Lock::acquire(&folder).await?;
+    let plan = Plan::load_or_decide(&folder, request)?;
+    let servers = Server::all(&folder, &plan);
+
+    let dead: Vec<&Server> = servers
+        .iter()
+        .filter(|server| server.process().is_none())
+        .collect();
+    let proxy = proxy::running(&folder);
+    for server in &dead {
+        plan.ports.check(server.port, &server.name)?;
+    }
+    if proxy.is_none() {
+        plan.ports.check_proxy()?;
+    }
+
+    data_dir::provide(&folder, &plan, &servers, report)?;
+    let mut started = Vec::new();
+    for server in dead {
+        started.push(server.start(&plan)?);
+    }
+    for start in started {
+        let name = start.server.name.clone();
+        let (port, process) = (start.server.port, start.ready(&plan).await?);
+        report(&format!(
+            "{name} runs on 127.0.0.1:{port} (pid {})",
+            process.pid()
+        ));
+    }
+    for replica in servers.iter().filter(|server| !server.is_source()) {
+        replication::attach(replica, &plan, report).await?;
+    }
+
+    proxy::write_config(&folder, &plan)?;
+    let process = proxy::start(&folder, &plan, proxy, report).await?;
+    let manifest = Manifest::of(&folder, &plan, &servers, &process)?;
+    manifest.save()?;
+    Ok(manifest)
+}
+
+/// Stops the proxy, then the servers; the data stays.
+pub async fn down(dir: &Path, report: Report<'_>) -> Result<(), Error> {
+    let folder = Folder::open(dir)?;
+    let _lock = Lock::acquire(&folder).await?;
+    // The proxy first: it drains, and no commit is cut off by a source that leaves before it.
+    let proxies = process::proxies_of(&folder);
+    let mut stopped = process::stop(proxies, PROXY_LEAVES, report).await?;
+    // Whatever is started in this very moment (an installation whose `up` was killed) is met by the
+    // next look.
+    loop {
+        let rest = process::all_of(&folder);
+        if rest.is_empty() {
+            break;
+        }
+        stopped += process::stop(rest, SERVERS_LEAVE, report).await?;
+    }
+    if stopped == 0 {
+        report(&format!("nothing was running in {}", folder.root.display()));
+    }
+    Ok(())
+}
+
+/// One part of a sandbox as `status` shows it.
+pub struct Part {
+    pub name: String,
+    pub port: u16,
+    pub pid: Option<i32>,
+}
+
+pub fn status(dir: &Path) -> Result<Vec<Part>, Error> {
+    let folder = Folder::open(dir)?;
+    let plan = Plan::load(&folder)?.ok_or_else(|| Error::NoSandbox(folder.root.clone()))?;
+    let pid = |process: Option<Process>| process.map(|process| process.pid());
+    let mut parts = vec![Part {
+        name: "proxy".into(),
+        port: plan.ports.proxy(),
+        pid: pid(proxy::running(&folder)),
+    }];
+    parts.extend(Server::all(&folder, &plan).iter().map(|server| Part {
+        name: server.name.clone(),
+        port: server.port,
+        pid: pid(server.process()),
+    }));
+    Ok(parts)
+}

@@ -1,1 +1,140 @@
-//! (being built)
+//! One application connection: login, relay, tracked state, commit gate, hold.
+//!
+//! ```text
+//! login      the source's greeting and the client's answer are relayed; capabilities are patched
+//! request    what a command is, and whether it may pass            (pure)
+//! relay      the states of a session: idle, sending, answering, …
+//! answer     what the client sees of the source's answer           (pure)
+//! tracking   last_gtid behind the client's back
+//! gate       what a session asks of the rest: holds, releases, KILL
+//! registry   who is connected
+//! ```
+//!
+//! Invariants:
+//! - An OK that names a GTID, and everything behind it, is passed on only after `gate.released`.
+//!   Where an answer may have committed and named nothing, only after `gate.everything_now`.
+//! - Nothing of a result is passed on while a hold is in force, or while a commit is suspected to
+//!   have slipped past the source's own gate (`gate.may_show`), or when the source has moved.
+//! - One command at a time is at the source; what a client sends ahead stays in order, bounded.
+//! - Either end's leaving ends the other at once, whatever is under way.
+//! - An idle session holds no buffer.
+
+pub mod answer;
+mod buffer;
+mod config;
+pub mod gate;
+mod login;
+mod metrics;
+mod peers;
+mod refusal;
+pub mod registry;
+mod relay;
+pub mod request;
+mod tracking;
+
+use std::io;
+use std::sync::Arc;
+
+pub use config::Config;
+pub use gate::{BoxFuture, Gate, Source};
+pub use metrics::Metrics;
+pub use registry::{Activity, Registry, SessionInfo};
+
+use crate::net::listener::{Listeners, Peer as Address};
+use crate::net::stream::Stream;
+use crate::protocol;
+use crate::shutdown::Shutdown;
+use peers::Peer;
+use relay::Relay;
+
+/// What all sessions share.
+#[derive(Clone)]
+pub struct Shared {
+    pub gate: Arc<dyn Gate>,
+    pub config: Arc<Config>,
+    pub metrics: Metrics,
+    pub registry: Registry,
+}
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+pub enum End {
+    #[error("the client said goodbye")]
+    Quit,
+    #[error("the client left: {0}")]
+    ClientLeft(io::Error),
+    #[error("the source left: {0}")]
+    SourceLeft(io::Error),
+    #[error("the client does not speak the protocol: {0}")]
+    ClientProtocol(protocol::Error),
+    #[error("the source does not speak the protocol: {0}")]
+    SourceProtocol(protocol::Error),
+    #[error("refused with error {0}")]
+    Refused(u16),
+    #[error("refused by the source")]
+    RefusedBySource,
+    /// The server it was on is no longer the source.
+    #[error("the source has moved")]
+    Moved { between_commands: bool },
+    #[error("shutting down")]
+    Drained,
+}
+
+impl End {
+    fn client(error: io::Error) -> Self {
+        Self::ClientLeft(error)
+    }
+
+    fn source(error: io::Error) -> Self {
+        Self::SourceLeft(error)
+    }
+
+    fn client_protocol(error: protocol::Error) -> Self {
+        Self::ClientProtocol(error)
+    }
+
+    fn source_protocol(error: protocol::Error) -> Self {
+        Self::SourceProtocol(error)
+    }
+
+    fn is_clients(&self) -> bool {
+        matches!(self, Self::ClientLeft(_) | Self::ClientProtocol(_))
+    }
+}
+
+/// Accepts and serves until shutdown; then sessions end at their next command boundary. Returns when
+/// no more are accepted; `shutdown` waits for the sessions themselves.
+pub async fn serve(listeners: Listeners, shared: Shared, shutdown: Shutdown) {
+    loop {
+        let (stream, peer) = tokio::select! {
+            // Cancel-safe: a connection that was not accepted stays in the kernel's queue.
+            accepted = listeners.accept() => accepted,
+            () = shutdown.cancelled() => break,
+        };
+        let shared = shared.clone();
+        shutdown.spawn(run(stream, peer, shared));
+    }
+    drop(listeners);
+    shared.registry.drain();
+}
+
+/// One session from its first byte to its last.
+async fn run(stream: Stream, peer: Address, shared: Shared) {
+    let limit = shared.config.max_sessions;
+    let entry = shared.registry.enter(peer.to_string());
+    shared.metrics.session();
+    if limit > 0 && shared.registry.len() > limit {
+        let error = refusal::too_many(limit);
+        let _ = login::refuse_unmet::<()>(&mut Peer::new(stream), &error, &shared).await;
+        return;
+    }
+    let id = entry.id();
+    let end = match login::begin(stream, &shared, &entry).await {
+        Ok((peers, agreed)) => Relay::new(peers, agreed, shared, entry).run().await,
+        Err(end) => end,
+    };
+    match end {
+        End::SourceProtocol(_) => tracing::warn!(session = id, %peer, "session ended: {end}"),
+        _ => tracing::debug!(session = id, %peer, "session ended: {end}"),
+    }
+}

@@ -1,1 +1,150 @@
-//! (being built)
+//! Our binlog for those who pull it: the replication port.
+//!
+//! ```text
+//! replica ── login ── questions ── COM_BINLOG_DUMP ──► dump ◄── store::Reader (limit: see below)
+//!    └────────────── acks ──► ack_receiver ──► Acks::confirm
+//! ```
+//!
+//! One task a reader, and nothing shared between them but the store's files: a slow reader holds back
+//! its own socket only, and costs one bounded batch of memory.
+//!
+//! Invariants:
+//! - A voter is sent what is written, since its answer is what releases it. Everybody else is sent
+//!   only what is released and synced, so nobody without a vote is ever ahead of the truth.
+//! - Who votes is said by the roster that is handed in, by the registered server id; it may change
+//!   while a dump runs.
+//! - An acknowledgement counts only up to what was sent on the same connection.
+//! - A replica that has what our store lacks is held with heartbeats, never sent error 1236: on it a
+//!   MariaDB replica would stop for good.
+
+mod ack_receiver;
+mod connection;
+mod dump;
+mod framer;
+mod outbox;
+mod progress;
+mod questions;
+mod start;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::ack::Acks;
+use crate::ids::ServerId;
+use crate::net::listener::{Listeners, Peer};
+use crate::net::stream::Stream;
+use crate::shutdown::Shutdown;
+use crate::store::Store;
+
+pub use progress::{Identity, Progress, Reader, Readers};
+
+/// Who is who among those who pull: server id → identity.
+pub type Roster = HashMap<ServerId, Identity>;
+
+pub struct Config {
+    pub user: String,
+    pub password: String,
+    pub server_id: ServerId,
+}
+
+/// What the source last said of itself; kept while it is dead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceFacts {
+    pub version: String,
+    pub gtid_domain_id: u32,
+}
+
+/// What every connection of the replication port works with.
+pub struct Ship {
+    config: Config,
+    store: Store,
+    acks: Acks,
+    roster: watch::Receiver<Arc<Roster>>,
+    source: watch::Receiver<SourceFacts>,
+    pub readers: Readers,
+    shutdown: Shutdown,
+    next_connection: AtomicU32,
+    /// For `KILL`: STOP SLAVE ends its dump from a second connection.
+    connections: Mutex<HashMap<u32, CancellationToken>>,
+}
+
+impl Ship {
+    pub fn new(
+        config: Config,
+        store: Store,
+        acks: Acks,
+        roster: watch::Receiver<Arc<Roster>>,
+        source: watch::Receiver<SourceFacts>,
+        shutdown: Shutdown,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            config,
+            store,
+            acks,
+            roster,
+            source,
+            readers: Readers::default(),
+            shutdown,
+            next_connection: AtomicU32::new(1),
+            connections: Mutex::default(),
+        })
+    }
+
+    /// Accepts until shutdown.
+    pub async fn listen(self: Arc<Self>, listeners: Listeners) {
+        loop {
+            let (stream, peer) = tokio::select! {
+                // Cancel-safe.
+                accepted = listeners.accept() => accepted,
+                () = self.shutdown.cancelled() => return,
+            };
+            if let (Stream::Tcp(stream), Peer::Tcp(peer)) = (stream, peer) {
+                self.clone().serve(stream, peer);
+            }
+        }
+    }
+
+    fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let id = self.next_connection.fetch_add(1, Ordering::Relaxed);
+        let killed = CancellationToken::new();
+        self.connections.lock().insert(id, killed.clone());
+        let shutdown = self.shutdown.clone();
+        shutdown.clone().spawn(async move {
+            let served = tokio::select! {
+                served = connection::serve(&self, id, stream, peer) => served,
+                () = killed.cancelled() => Ok(()),
+                () = shutdown.cancelled() => Ok(()),
+            };
+            self.connections.lock().remove(&id);
+            if let Err(error) = served {
+                tracing::info!(connection = id, %peer, %error, "a connection of the replication port ended");
+            }
+        });
+    }
+
+    /// Whether there was such a connection.
+    fn kill(&self, id: u32) -> bool {
+        match self.connections.lock().get(&id) {
+            Some(token) => {
+                token.cancel();
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn identify(&self, id: ServerId) -> Identity {
+        self.roster
+            .borrow()
+            .get(&id)
+            .cloned()
+            .unwrap_or_else(|| Identity::unlisted(id))
+    }
+}

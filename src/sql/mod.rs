@@ -1,1 +1,19 @@
-//! (being built)
+//! What a statement is, told from its bytes.
+//!
+//! A lexer of our own is the authority on the hot path: it knows comments, executable comments,
+//! quoting and several statements in one text, in any character set that a client may speak (all of
+//! them keep ASCII bytes for ASCII characters, or put them only into second bytes of characters that
+//! occur inside quotes). Where it cannot be sure, it errs towards "might be".
+//!
+//! - [`lexer`] makes tokens
+//! - [`kind`]: the first keyword, about 10 ns
+//! - [`kill`]: who a text would kill
+//! - [`tracking`]: whether a text may change what the server tells us about commits
+
+pub mod kill;
+pub mod kind;
+pub mod lexer;
+pub mod tracking;
+
+pub use kill::KillTarget;
+pub use kind::Kind;

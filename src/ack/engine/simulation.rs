@@ -155,7 +155,7 @@ fn voters(seats: &[Seat]) -> Vec<Voter> {
     let voters = seats.iter().map(|seat| Voter {
         name: ServerName::new(NAMES[seat.who]),
         zone: Some(zone(seat.who).into()),
-        role_source: seat.source,
+        is_source: seat.source,
     });
     voters.collect()
 }
@@ -432,8 +432,8 @@ impl World {
 
         // Lowered only by waiting too long, with the voters missing and not our disk.
         if lowered && !was_lowered {
-            assert!(ticked && self.sync.on_timeout() == OnTimeout::Degrade);
-            assert!(self.sync.mode() != Mode::Async);
+            assert!(ticked && self.sync.on_timeout == OnTimeout::Degrade);
+            assert!(self.sync.mode != Mode::Async);
         }
 
         // Promises 1 and 4: what came out is what the policy in force lets out, in order.
@@ -447,9 +447,9 @@ impl World {
             }
             let degraded = !holds(&asked, transaction, &self.seats, false);
             assert!(!degraded || lowered);
-            assert!(self.sync.mode() == Mode::Async || transaction.synced);
+            assert!(self.sync.mode == Mode::Async || transaction.synced);
             if degraded {
-                let late = self.now.saturating_sub(transaction.since) >= self.sync.timeout();
+                let late = self.now.saturating_sub(transaction.since) >= self.sync.timeout;
                 assert!(was_lowered || late || !expected.is_empty());
                 transaction.owed = Some(asked.clone());
             }
@@ -491,7 +491,7 @@ impl World {
         // Promise 3: no permit beyond what is stored and released.
         let permit = self.engine.acknowledgeable().unwrap();
         assert!(permit <= self.engine.released() && permit <= self.written);
-        assert!(self.sync.mode() == Mode::Async || permit <= self.synced);
+        assert!(self.sync.mode == Mode::Async || permit <= self.synced);
 
         // Whoever waits, waits for somebody.
         if let Some((gtid, _, missing)) = self.engine.oldest() {

@@ -21,7 +21,7 @@ fn voters(names: &[&str]) -> Vec<Voter> {
     let voters = names.iter().enumerate().map(|(index, own)| Voter {
         name: name(own),
         zone: None,
-        role_source: index == 0,
+        is_source: index == 0,
     });
     voters.collect()
 }
@@ -462,7 +462,6 @@ fn after_a_restart_what_the_store_holds_has_yet_to_be_released() {
             gtid: gtid(1),
             at: ms(5),
         }],
-        degraded_count: 3,
     };
     let engine = Engine::new(mode("semi-sync"), voters(&["db1", "db2"]), restored.clone());
     let mut bench = Bench { engine, now: ms(0) };
@@ -477,7 +476,7 @@ fn after_a_restart_what_the_store_holds_has_yet_to_be_released() {
     assert_eq!(bench.released(), 1);
     assert_eq!(
         (bench.degraded().len(), bench.engine.degraded_count()),
-        (1, 3)
+        (1, 1)
     );
     bench.engine.reconnected(&name("db2"), at(20), bench.now);
     assert_eq!((bench.released(), bench.engine.degraded_count()), (2, 0));

@@ -178,15 +178,18 @@ impl SyncPatch {
     }
 }
 
-/// A whole, valid `[sync]`.
+/// A whole, valid `[sync]`; made by [`Sync::from_keys`], read by everyone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sync {
-    mode: Mode,
-    acks: NonZeroUsize,
-    level: Option<Level>,
-    require: Requirement,
-    timeout: Duration,
-    on_timeout: OnTimeout,
+    pub mode: Mode,
+    /// Of mode `semi-sync`.
+    pub acks: usize,
+    /// As written; none where the mode's own applies.
+    pub level: Option<Level>,
+    /// As DESIGN's table has it, or as written; [`Sync::effective`] is what is evaluated.
+    pub require: Requirement,
+    pub timeout: Duration,
+    pub on_timeout: OnTimeout,
 }
 
 impl Default for Sync {
@@ -223,7 +226,7 @@ impl Sync {
         };
         Self {
             mode,
-            acks,
+            acks: acks.get(),
             level,
             require,
             timeout: DEFAULT_TIMEOUT,
@@ -291,39 +294,12 @@ impl Sync {
         self
     }
 
-    pub fn mode(&self) -> Mode {
-        self.mode
-    }
-
-    /// `acks` of mode `semi-sync`.
-    pub fn acks(&self) -> usize {
-        self.acks.get()
-    }
-
-    /// The level as written; none where the mode's own applies.
-    pub fn level(&self) -> Option<Level> {
-        self.level
-    }
-
-    /// As DESIGN's table has it, or as written.
-    pub fn require(&self) -> &Requirement {
-        &self.require
-    }
-
     /// What is really evaluated: with `LOCAL durable`, except in `async`.
     pub fn effective(&self) -> Requirement {
         match self.mode {
             Mode::Async => self.require.clone(),
             _ => self.require.with_local_durable(),
         }
-    }
-
-    pub fn timeout(&self) -> Duration {
-        self.timeout
-    }
-
-    pub fn on_timeout(&self) -> OnTimeout {
-        self.on_timeout
     }
 
     /// Whether these voters can ever meet it.

@@ -167,7 +167,7 @@ fn modes_mean_what_the_table_says() {
         ),
     ] {
         let sync = Sync::from_keys(&written).unwrap();
-        assert_eq!(sync.require().to_string(), require);
+        assert_eq!(sync.require.to_string(), require);
         assert_eq!(sync.effective().to_string(), effective);
     }
 }

@@ -12,7 +12,7 @@ fn position(text: &str) -> Option<StorePosition> {
 }
 
 fn voter(text: &str) -> Voter {
-    let (text, role_source) = match text.strip_suffix("=source") {
+    let (text, is_source) = match text.strip_suffix("=source") {
         Some(text) => (text, true),
         None => (text, false),
     };
@@ -23,7 +23,7 @@ fn voter(text: &str) -> Voter {
     Voter {
         name: ServerName::new(name),
         zone,
-        role_source,
+        is_source,
     }
 }
 
@@ -244,7 +244,7 @@ fn any_votes() -> impl Strategy<Value = Votes> {
                 let voter = Voter {
                     name: ServerName::new(&format!("s{index}")),
                     zone: Some(["x", "y"][zone].into()),
-                    role_source: index == source,
+                    is_source: index == source,
                 };
                 Vote {
                     voter,
@@ -290,7 +290,7 @@ fn holds(requirement: &Requirement, votes: &Votes, at: StorePosition) -> bool {
         vote.eligible && said.iter().flatten().any(|position| *position >= at)
     };
     let is_meant = |vote: &Vote, who: &Who| {
-        !vote.voter.role_source
+        !vote.voter.is_source
             && match who {
                 Who::Everyone => true,
                 Who::Zone(zone) => vote.voter.zone.as_ref() == Some(zone),
@@ -339,7 +339,7 @@ fn holds(requirement: &Requirement, votes: &Votes, at: StorePosition) -> bool {
             let have = votes
                 .voters
                 .iter()
-                .filter(|vote| match vote.voter.role_source {
+                .filter(|vote| match vote.voter.is_source {
                     true => votes.written >= at,
                     false => has(vote, *level),
                 });

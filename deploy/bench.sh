@@ -1,0 +1,287 @@
+#!/usr/bin/env bash
+# Ackline against what it replaces, on this machine: sysbench through
+#
+#   a  the source directly, with two native semi-sync replicas
+#   b  the same through HAProxy in TCP mode
+#   c  native semi-sync with two truly durable replicas (sync_relay_log=1)
+#   d  Ackline with two replicas in semi-sync (own binlog fsynced, and one replica)
+#
+# in interleaved rounds; one table of medians in Markdown. All servers run on loopback with the same
+# options: each set is a sandbox, and for a, b and c its proxy is taken away and the replicas pull from
+# the source instead. Everything is removed at the end.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+
+usage() {
+    cat <<END
+usage: deploy/bench.sh [options]
+  --rounds N       measured rounds (default 3)
+  --seconds N      length of one measurement (default 20)
+  --threads N      connections of sysbench (default 8)
+  --tables N       (default 4)
+  --table-size N   rows in each (default 20000)
+  --only LIST      of ways (a,b,c,d) and workloads (point_select,write_only,read_write)
+  --port P         first of 80 ports (default 13400)
+  --seed S         of sysbench and of the order (default: random, printed)
+  --dir DIR        where the data lies meanwhile (default: in TMPDIR)
+  --short          one round of 2 s on small tables, to see that it works
+The binary is built with cargo, unless ACKLINE names one.
+END
+}
+
+rounds=3 seconds=20 threads=8 tables=4 table_size=20000 port=13400 seed=$RANDOM only="" dir=""
+while [ $# -gt 0 ]; do
+    case "$1" in
+    --short)
+        rounds=1 seconds=2 threads=4 tables=1 table_size=1000
+        shift
+        continue
+        ;;
+    -h | --help)
+        usage
+        exit 0
+        ;;
+    --rounds | --seconds | --threads | --tables | --table-size | --only | --port | --seed | --dir) ;;
+    *)
+        usage >&2
+        exit 2
+        ;;
+    esac
+    [ $# -ge 2 ] || {
+        usage >&2
+        exit 2
+    }
+    name=${1#--}
+    printf -v "${name//-/_}" %s "$2"
+    shift 2
+done
+
+ways=() workloads=()
+for item in ${only//,/ }; do
+    case "$item" in
+    a | b | c | d) ways+=("$item") ;;
+    point_select | write_only | read_write) workloads+=("$item") ;;
+    *)
+        echo "bench: --only takes a, b, c, d, point_select, write_only and read_write, not '$item'" >&2
+        exit 2
+        ;;
+    esac
+done
+[ ${#ways[@]} -gt 0 ] || ways=(a b c d)
+[ ${#workloads[@]} -gt 0 ] || workloads=(point_select write_only read_write)
+declare -A title=(
+    [a]="(a) native semi-sync, direct" [b]="(b) the same through HAProxy"
+    [c]="(c) native semi-sync, sync_relay_log=1" [d]="(d) Ackline, semi-sync"
+)
+# Which servers a way uses.
+declare -A set_of=([a]=native [b]=native [c]=durable [d]=ackline)
+declare -A port_of_set=([native]=$port [durable]=$((port + 20)) [ackline]=$((port + 40)))
+haproxy_port=$((port + 60))
+has_way() { [[ " ${ways[*]} " == *" $1 "* ]]; }
+
+deploy/install.sh build servers bench
+if [ -n "${ACKLINE:-}" ]; then
+    ackline=$(realpath "$ACKLINE")
+else
+    cargo build --release
+    ackline=$PWD/target/release/ackline
+fi
+
+data=$(mktemp -d "${dir:-${TMPDIR:-/tmp}}/ackline-bench.XXXXXX")
+results=$data/results.tsv
+haproxy_pid=""
+cleanup() {
+    status=$?
+    trap - EXIT INT TERM
+    [ -z "$haproxy_pid" ] || kill "$haproxy_pid" 2>/dev/null || true
+    for set in native durable ackline; do
+        [ ! -d "$data/$set" ] || "$ackline" sandbox down --dir "$data/$set" 2>>"$data/log" || status=1
+    done
+    [ "$status" = 0 ] || tail -n 30 "$data/log" >&2 || true
+    rm -rf "$data"
+    exit "$status"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+of() { jq -r "$2" "$data/$1/sandbox.json"; }
+# Statements at a server of a set: sql SET my.cnf-folder STATEMENT
+sql() { mariadb --defaults-file="$data/$1/$2/my.cnf" -NBe "$3"; }
+
+# Takes the proxy of a set away, and lets the replicas pull from the source with native semi-sync.
+make_native() {
+    local set=$1 replica source_port
+    source_port=$(of "$set" .source.port)
+    # The settings of gate 1, so that both sides promise the same.
+    sql "$set" source "
+        SET GLOBAL rpl_semi_sync_master_wait_point = AFTER_SYNC;
+        SET GLOBAL rpl_semi_sync_master_timeout = 18446744073709551615;
+        SET GLOBAL rpl_semi_sync_master_enabled = ON;
+        SET GLOBAL read_only = OFF;"
+    kill "$(of "$set" .proxy.pid)"
+    while [ -n "$(sql "$set" source "SELECT 1 FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%' LIMIT 1")" ]; do
+        sleep 0.1
+    done
+    for replica in replica1 replica2; do
+        sql "$set" "$replica" "
+            STOP SLAVE;
+            CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=$source_port,
+                MASTER_USER='$(of "$set" .source.user)', MASTER_PASSWORD='$(of "$set" .source.password)',
+                MASTER_USE_GTID=slave_pos;
+            START SLAVE;"
+    done
+    for _ in $(seq 100); do
+        [ "$(sql "$set" source "SHOW STATUS LIKE 'Rpl_semi_sync_master_clients'" | cut -f2)" != 2 ] || return 0
+        sleep 0.1
+    done
+    echo "bench: the native replicas of $set do not attach" >&2
+    return 1
+}
+
+# Until both replicas have applied everything, so that no way pays for the one before it.
+settle() {
+    local set=$1 position replica
+    position=$(sql "$set" source "SELECT @@global.gtid_binlog_pos")
+    for replica in replica1 replica2; do
+        [ "$(sql "$set" "$replica" "SELECT MASTER_GTID_WAIT('$position', 600)")" = 0 ] || {
+            echo "bench: $replica of $set does not catch up" >&2
+            return 1
+        }
+    done
+}
+
+cpu() { # seconds of CPU that a process has used
+    [ -n "$1" ] || {
+        echo 0
+        return
+    }
+    # After the name in parentheses, which may hold blanks: user time is the 12th field, system the 13th.
+    sed 's/.*) //' "/proc/$1/stat" | awk -v hz="$(getconf CLK_TCK)" '{ printf "%.2f\n", ($12 + $13) / hz }'
+}
+
+port_of() {
+    case "$1" in
+    b) echo "$haproxy_port" ;;
+    d) of ackline .app.port ;;
+    *) of "${set_of[$1]}" .source.port ;;
+    esac
+}
+
+proxy_pid_of() {
+    case "$1" in
+    b) echo "$haproxy_pid" ;;
+    d) of ackline .proxy.pid ;;
+    esac
+}
+
+# run_sysbench WAY WORKLOAD COMMAND [OPTION…]
+run_sysbench() {
+    local way=$1 workload=$2 set=${set_of[$1]}
+    shift 2
+    sysbench "oltp_$workload" --db-driver=mysql --mysql-host=127.0.0.1 --mysql-port="$(port_of "$way")" \
+        --mysql-user="$(of "$set" .app.user)" --mysql-password="$(of "$set" .app.password)" \
+        --mysql-db="$(of "$set" .app.database)" --tables="$tables" --table-size="$table_size" \
+        --threads="$threads" --percentile=95 "$@"
+}
+
+measure() { # WAY WORKLOAD ROUND
+    local way=$1 workload=$2 round=$3 set=${set_of[$1]} proxy source out
+    proxy=$(proxy_pid_of "$way")
+    source=$(of "$set" .source.pid)
+    local proxy_before source_before proxy_used source_used
+    proxy_before=$(cpu "$proxy") source_before=$(cpu "$source")
+    out=$data/sysbench.out
+    run_sysbench "$way" "$workload" --time="$seconds" --rand-seed=$((seed + round)) run >"$out" 2>&1 || {
+        cat "$out" >&2
+        return 1
+    }
+    proxy_used=$(awk -v a="$proxy_before" -v b="$(cpu "$proxy")" 'BEGIN { printf "%.2f", b - a }')
+    source_used=$(awk -v a="$source_before" -v b="$(cpu "$source")" 'BEGIN { printf "%.2f", b - a }')
+    local tps p95 errors
+    tps=$(sed -n 's/.*transactions: .*(\([0-9.]*\) per sec.*/\1/p' "$out")
+    p95=$(sed -n 's/.*95th percentile: *//p' "$out")
+    errors=$(sed -n 's/.*ignored errors: *\([0-9]*\).*/\1/p' "$out")
+    printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$workload" "$way" "$tps" "$p95" "$proxy_used" "$source_used" >>"$results"
+    printf 'round %s  %-12s %-40s %9s tps  p95 %7s ms  CPU s: proxy %6s source %6s%s\n' "$round" "$workload" \
+        "${title[$way]}" "$tps" "$p95" "$proxy_used" "$source_used" \
+        "$([ "${errors:-0}" = 0 ] || echo "  ($errors deadlocks or other errors, retried)")"
+    settle "$set"
+}
+
+median() { # WORKLOAD WAY COLUMN
+    awk -F'\t' -v workload="$1" -v way="$2" -v column="$3" \
+        '$1 == workload && $2 == way { print $column }' "$results" | sort -n |
+        awk '{ v[NR] = $1 } END { if (NR) print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
+}
+
+echo "machine: $(nproc) cores ($(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)), \
+$(awk '/^MemTotal/ { printf "%.0f", $2 / 1048576 }' /proc/meminfo) GiB memory, Linux $(uname -r)"
+echo "versions: $("$ackline" --version), MariaDB $(mariadbd --version | sed 's/.*Ver \([^ ]*\).*/\1/'), \
+$(haproxy -v | head -n 1 | cut -d' ' -f1-3), $(sysbench --version)"
+echo "seed $seed, $rounds rounds of $seconds s, $threads threads, $tables tables of $table_size rows"
+
+declare -A prepared=()
+for way in "${ways[@]}"; do
+    set=${set_of[$way]}
+    [ -z "${prepared[$set]:-}" ] || continue
+    prepared[$set]=yes
+    options=()
+    [ "$set" != durable ] || options=(--server-option sync_relay_log=1)
+    echo "starting the servers of $set"
+    "$ackline" sandbox up --dir "$data/$set" --port "${port_of_set[$set]}" --replicas 2 \
+        --mode semi-sync "${options[@]}" >/dev/null 2>>"$data/log"
+    [ "$set" = ackline ] || make_native "$set"
+    # Straight or through Ackline, as the way goes; HAProxy adds nothing to the tables.
+    run_sysbench "${way/b/a}" read_write prepare >>"$data/log" 2>&1
+    settle "$set"
+done
+if has_way b; then
+    cat >"$data/haproxy.cfg" <<END
+global
+    maxconn 4000
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+listen source
+    bind 127.0.0.1:$haproxy_port
+    server source 127.0.0.1:$(of native .source.port)
+END
+    haproxy -db -f "$data/haproxy.cfg" >>"$data/log" 2>&1 &
+    haproxy_pid=$!
+fi
+
+# Caches and plans are warm before anything counts.
+for way in "${ways[@]}"; do
+    run_sysbench "$way" point_select --time=1 run >>"$data/log" 2>&1
+done
+RANDOM=$((seed % 32768))
+for round in $(seq "$rounds"); do
+    for workload in "${workloads[@]}"; do
+        # Another one begins each round.
+        order=()
+        start=$((RANDOM % ${#ways[@]}))
+        for i in "${!ways[@]}"; do
+            order+=("${ways[(start + i) % ${#ways[@]}]}")
+        done
+        for way in "${order[@]}"; do
+            measure "$way" "$workload" "$round"
+        done
+    done
+done
+
+echo
+echo "| workload | way | tps | p95 ms | ratio to (a) | CPU s of the proxy | CPU s of the source |"
+echo "|---|---|---:|---:|---:|---:|---:|"
+for workload in "${workloads[@]}"; do
+    base=$(has_way a && median "$workload" a 3 || true)
+    for way in "${ways[@]}"; do
+        tps=$(median "$workload" "$way" 3)
+        ratio=$([ -z "$base" ] && echo "–" || awk -v a="$base" -v b="$tps" 'BEGIN { printf "%.2f", b / a }')
+        proxy_cpu=$([ -n "$(proxy_pid_of "$way")" ] && median "$workload" "$way" 5 || echo "–")
+        printf '| %s | %s | %.0f | %s | %s | %s | %s |\n' "$workload" "${title[$way]}" "$tps" \
+            "$(median "$workload" "$way" 4)" "$ratio" "$proxy_cpu" "$(median "$workload" "$way" 6)"
+    done
+done

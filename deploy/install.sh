@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Installs with apt what is missing, and nothing else: deploy/install.sh [build] [servers] [bench]
+#
+#   build     a C compiler and make, for the crates that compile C
+#   servers   MariaDB's server and client programs, jq
+#   bench     sysbench and HAProxy
+#
+# Can be run again at any time, asks nothing, works as root or with sudo, starts no service.
+set -euo pipefail
+
+usage() {
+    echo "usage: deploy/install.sh [build] [servers] [bench]" >&2
+    exit 2
+}
+
+# Programs by the Debian package that brings them.
+declare -A package_of=(
+    [cc]="gcc libc6-dev" [make]=make
+    [mariadbd]=mariadb-server-core [mariadb-install-db]=mariadb-server-core
+    [mariadb]=mariadb-client [mariadb-binlog]=mariadb-client [jq]=jq
+    [sysbench]=sysbench [haproxy]=haproxy
+)
+
+# Servers lie in sbin, which is not on every user's path.
+PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+
+missing=()
+[ $# -gt 0 ] || usage
+for group in "$@"; do
+    case "$group" in
+    build) programs=(cc make) ;;
+    servers) programs=(mariadbd mariadb-install-db mariadb mariadb-binlog jq) ;;
+    bench) programs=(sysbench haproxy) ;;
+    *) usage ;;
+    esac
+    for program in "${programs[@]}"; do
+        # Some packages are several words.
+        # shellcheck disable=SC2206
+        command -v "$program" >/dev/null || missing+=(${package_of[$program]})
+    done
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+    echo "deploy/install.sh: no apt-get here; install by hand: ${missing[*]}" >&2
+    exit 1
+fi
+as_root=()
+if [ "$(id -u)" != 0 ]; then
+    if ! command -v sudo >/dev/null; then
+        echo "deploy/install.sh: neither root nor sudo; as root run: apt-get install ${missing[*]}" >&2
+        exit 1
+    fi
+    as_root=(sudo)
+fi
+apt() {
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y \
+        -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120 "$@"
+}
+
+# Debian starts a service that it installs, unless a policy forbids it. Ours stands only meanwhile.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap '"${as_root[@]}" rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+    "${as_root[@]}" chmod 755 "$policy"
+fi
+
+echo "installing ${missing[*]}"
+# The package lists are fetched only where they are not there yet, or too old to be of use.
+if ! apt install --no-install-recommends "${missing[@]}" 2>/dev/null; then
+    apt update
+    apt install --no-install-recommends "${missing[@]}"
+fi

@@ -1,0 +1,95 @@
+//! What sessions ask, answered by capture and `ack/`.
+
+use std::sync::Arc;
+
+use crate::ack::Acks;
+use crate::ack::policy::Mode;
+use crate::capture::{Console, Guard, State, Victim, View};
+use crate::gtid::Gtid;
+use crate::ids::{Epoch, ServerName};
+use crate::session::gate::{BoxFuture, Gate, Source};
+use crate::sql::KillTarget;
+
+pub struct AppGate {
+    pub name: ServerName,
+    pub address: String,
+    pub epoch: Epoch,
+    pub acks: Acks,
+    pub guard: Arc<Guard>,
+    pub console: Console,
+    pub capture: View,
+}
+
+impl Gate for AppGate {
+    fn is_open(&self) -> bool {
+        self.guard.is_open()
+    }
+
+    fn opened(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.guard.opened())
+    }
+
+    fn hold_reason(&self) -> String {
+        let state: State = self.capture.state.borrow().clone();
+        state
+            .holds(&self.name)
+            .unwrap_or_else(|| "a look at the source is under way".into())
+    }
+
+    fn source(&self) -> Option<Source> {
+        Some(Source {
+            address: self.address.clone(),
+            send_proxy_protocol: false,
+            epoch: self.epoch,
+        })
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    fn may_show_now(&self) -> bool {
+        self.guard.is_open() && !self.acks.stalled()
+    }
+
+    fn may_show(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.guard.verified(&self.console))
+    }
+
+    fn is_released_now(&self, gtid: &Gtid) -> bool {
+        self.acks.is_released(gtid)
+    }
+
+    fn released(&self, gtid: Gtid) -> BoxFuture<'_, ()> {
+        Box::pin(async move { self.acks.wait_released(&gtid).await })
+    }
+
+    fn everything_now(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if let Some(position) = self.console.position().await {
+                self.acks.wait_position(&position).await;
+            }
+        })
+    }
+
+    fn waits_for_ack(&self, target: KillTarget) -> BoxFuture<'_, bool> {
+        let victim = match target {
+            KillTarget::Connection(id) => Victim::Connection(id),
+            KillTarget::QueryId(id) => Victim::Query(id),
+            KillTarget::User(user) => Victim::User(user),
+            KillTarget::Unknown => Victim::Anyone,
+        };
+        // Where nobody can say, it is not let through.
+        Box::pin(async move { self.console.waits_for_ack(victim).await.unwrap_or(true) })
+    }
+
+    fn mode(&self) -> &'static str {
+        match self.acks.sync().mode {
+            Mode::Async => "async",
+            Mode::SemiSync => "semi-sync",
+            Mode::Quorum => "quorum",
+            Mode::Sync => "sync",
+            Mode::Custom => "custom",
+        }
+    }
+}

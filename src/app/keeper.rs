@@ -1,0 +1,61 @@
+//! Keeps what must survive a restart: `released`, the degraded list, whom we follow.
+//!
+//! Not for every commit: `released` is kept as a lower bound, since what lies between it and the end
+//! of our binlog is confirmed anew after a restart. The degraded list is written when it changes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::App;
+use crate::shutdown::Shutdown;
+use crate::store::state::{DegradedCommit, FollowedSource};
+
+const EVERY: Duration = Duration::from_secs(1);
+
+pub(super) fn start(app: &Arc<App>, shutdown: &Shutdown) {
+    let (app, ending) = (app.clone(), shutdown.clone());
+    shutdown.spawn(async move {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(EVERY) => {}
+                () = ending.cancelled() => return,
+            }
+            let app = app.clone();
+            // Three fsyncs.
+            let _ = tokio::task::spawn_blocking(move || keep(&app)).await;
+        }
+    });
+}
+
+pub(super) fn keep(app: &App) {
+    let snapshot = app.acks.snapshot();
+    let source = app
+        .capture
+        .source
+        .borrow()
+        .as_ref()
+        .map(|source| FollowedSource {
+            name: app.config.load().source().name.clone(),
+            server_id: source.server_id,
+        });
+    let kept = app.store.change_durable(|state| {
+        // Not beyond what is on disk: after a power cut there must be nothing of it that we lack.
+        state.released = snapshot.released.min(snapshot.synced).max(state.released);
+        state.released_set = snapshot.released_set.clone();
+        state.epoch = app.epoch;
+        if source.is_some() {
+            state.source = source;
+        }
+        state.degraded = snapshot
+            .degraded_commits
+            .iter()
+            .map(|commit| DegradedCommit {
+                gtid: commit.gtid.clone(),
+                at: commit.at.as_millis() as u64,
+            })
+            .collect();
+    });
+    if let Err(error) = kept {
+        tracing::warn!(%error, "the state beside our binlog could not be written; it is tried again every second");
+    }
+}

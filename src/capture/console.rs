@@ -1,0 +1,221 @@
+//! Questions to the source beside the dump: one administration connection, asked by one task.
+//!
+//! Questions of many sessions at once are answered by one query that *started after* the youngest of
+//! them was asked; that order is what makes the answers proofs. Only statements that do not hang on a
+//! source with waiting commits are used (SHOW MASTER STATUS would).
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::gtid::mariadb::Position;
+use crate::net;
+use crate::net::admin::{Account, Admin};
+use crate::shutdown::Shutdown;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_millis(200);
+const QUEUE: usize = 1024;
+/// Measured: the first of a queue waits for the ack, those behind it are in "Commit", and a KILL
+/// that hits one of those takes effect when its turn comes.
+const WAITING_STATES: &str = "'Waiting for semi-sync ACK from slave','Waiting for prior transaction to commit','Commit','Commit implicit'";
+
+/// Whom a KILL names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Victim {
+    Connection(u64),
+    Query(u64),
+    User(String),
+    /// It cannot be told from the statement: anyone.
+    Anyone,
+}
+
+/// The semi-sync counters by which commits that slipped past the gate are found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Commits that returned without an ack since the source started.
+    pub no_tx: u64,
+    pub clients: u64,
+    pub active: bool,
+}
+
+enum Question {
+    Counters(oneshot::Sender<Counters>),
+    Position(oneshot::Sender<Position>),
+    WaitsForAck(Victim, oneshot::Sender<bool>),
+}
+
+#[derive(Clone)]
+pub struct Console(mpsc::Sender<Question>);
+
+impl Console {
+    pub fn start(account: Account, shutdown: &Shutdown) -> Self {
+        let (sender, questions) = mpsc::channel(QUEUE);
+        let task = Task {
+            account,
+            admin: None,
+            questions,
+            shutdown: shutdown.clone(),
+        };
+        shutdown.spawn(task.run());
+        Self(sender)
+    }
+
+    /// None where the console is gone (shutdown).
+    pub async fn counters(&self) -> Option<Counters> {
+        self.ask(Question::Counters).await
+    }
+
+    /// `@@gtid_binlog_pos`: everything that the source has in its binlog, acknowledged or not.
+    pub async fn position(&self) -> Option<Position> {
+        self.ask(Question::Position).await
+    }
+
+    /// Whether the victim is in its commit: a KILL would make the commit visible un-acknowledged.
+    pub async fn waits_for_ack(&self, victim: Victim) -> Option<bool> {
+        self.ask(|reply| Question::WaitsForAck(victim, reply)).await
+    }
+
+    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(question(reply)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+struct Task {
+    account: Account,
+    admin: Option<Admin>,
+    questions: mpsc::Receiver<Question>,
+    shutdown: Shutdown,
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut batch = Vec::new();
+        loop {
+            tokio::select! {
+                // Cancel-safe: recv_many loses nothing.
+                got = self.questions.recv_many(&mut batch, QUEUE) => if got == 0 { return },
+                () = self.shutdown.cancelled() => return,
+            }
+            while !batch.is_empty() {
+                match self.answer(&mut batch).await {
+                    Ok(()) => {}
+                    Err(error) => {
+                        // An unanswerable question is not answered "all is well": it waits until the
+                        // source can be asked again.
+                        tracing::debug!(%error, "the source cannot be asked");
+                        self.admin = None;
+                        tokio::select! {
+                            () = tokio::time::sleep(RETRY) => {}
+                            () = self.shutdown.cancelled() => return,
+                        }
+                    }
+                }
+                // Those who asked and left need no answer.
+                batch.retain(|question| !question.is_abandoned());
+            }
+        }
+    }
+
+    async fn answer(&mut self, batch: &mut Vec<Question>) -> Result<(), net::Error> {
+        let admin = match &mut self.admin {
+            Some(admin) => admin,
+            none => none.insert(Admin::connect(&self.account, TIMEOUT).await?),
+        };
+        let (mut counters, mut position) = (None, None);
+        while let Some(question) = batch.last() {
+            match question {
+                Question::Counters(_) if counters.is_none() => {
+                    counters = Some(read_counters(admin).await?)
+                }
+                Question::Position(_) if position.is_none() => {
+                    position = Some(read_position(admin).await?)
+                }
+                Question::WaitsForAck(victim, _) => {
+                    let waits = read_waits(admin, victim).await?;
+                    if let Some(Question::WaitsForAck(_, reply)) = batch.pop() {
+                        let _ = reply.send(waits);
+                    }
+                    continue;
+                }
+                _ => {}
+            }
+            match (batch.pop(), counters, &position) {
+                (Some(Question::Counters(reply)), Some(counters), _) => drop(reply.send(counters)),
+                (Some(Question::Position(reply)), _, Some(position)) => {
+                    drop(reply.send(position.clone()))
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Question {
+    fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Counters(reply) => reply.is_closed(),
+            Self::Position(reply) => reply.is_closed(),
+            Self::WaitsForAck(_, reply) => reply.is_closed(),
+        }
+    }
+}
+
+pub async fn read_counters(admin: &mut Admin) -> Result<Counters, net::Error> {
+    let mut counters = Counters::default();
+    for row in admin
+        .query("SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_master_%'")
+        .await?
+    {
+        let value = row.text("Value").unwrap_or_default();
+        match row
+            .text("Variable_name")
+            .unwrap_or_default()
+            .to_ascii_lowercase()
+            .as_str()
+        {
+            "rpl_semi_sync_master_no_tx" => counters.no_tx = value.parse().unwrap_or_default(),
+            "rpl_semi_sync_master_clients" => counters.clients = value.parse().unwrap_or_default(),
+            "rpl_semi_sync_master_status" => counters.active = value.eq_ignore_ascii_case("ON"),
+            _ => {}
+        }
+    }
+    Ok(counters)
+}
+
+pub async fn read_position(admin: &mut Admin) -> Result<Position, net::Error> {
+    let rows = admin
+        .query("SELECT @@global.gtid_binlog_pos AS position")
+        .await?;
+    let text = rows
+        .first()
+        .and_then(|row| row.text("position"))
+        .unwrap_or_default();
+    text.parse().map_err(|_| {
+        net::Error::Io(std::io::Error::other(format!(
+            "gtid_binlog_pos is '{text}'"
+        )))
+    })
+}
+
+async fn read_waits(admin: &mut Admin, victim: &Victim) -> Result<bool, net::Error> {
+    let whom = match victim {
+        Victim::Connection(id) => format!("ID = {id}"),
+        Victim::Anyone => "TRUE".to_owned(),
+        Victim::Query(id) => format!("QUERY_ID = {id}"),
+        // Hexadecimal, so that no quoting mode can make more of it.
+        Victim::User(user) => {
+            let hex: String = user.bytes().map(|b| format!("{b:02x}")).collect();
+            format!("USER = CONVERT(0x{hex} USING utf8mb4)")
+        }
+    };
+    let rows = admin
+        .query(&format!("SELECT COUNT(*) AS waiting FROM information_schema.PROCESSLIST WHERE {whom} AND STATE IN ({WAITING_STATES})"))
+        .await?;
+    Ok(rows
+        .first()
+        .is_some_and(|row| row.text("waiting") != Some("0")))
+}

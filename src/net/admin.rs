@@ -1,0 +1,201 @@
+//! Questions to a server over an ordinary client connection (mysql_async).
+//!
+//! Every question has a deadline; a connection whose question ran into it is in the middle of an
+//! answer and is thrown away. Nothing here may set `rpl_semi_sync_slave` in its session (the library
+//! panics on the packets that follow), nor run what hangs at a source that waits for an ack (SHOW
+//! MASTER STATUS and its like, FACTS.md section 2).
+
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, OptsBuilder, Value};
+
+use super::{Error, connect};
+
+/// Where and as whom to connect.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Account {
+    /// `host:port`; the name is resolved at each connect.
+    pub address: String,
+    pub user: String,
+    pub password: String,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // No password in logs.
+        write!(f, "{}@{}", self.user, self.address)
+    }
+}
+
+/// One connection. Dropping it closes it.
+#[derive(Debug)]
+pub struct Admin {
+    connection: Option<Conn>,
+    address: String,
+    timeout: Duration,
+}
+
+/// A row: values as text, by column name.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Row {
+    columns: std::sync::Arc<[String]>,
+    values: Vec<Option<String>>,
+}
+
+impl Row {
+    /// The value of a column (its name in any case); None for NULL and for a column that is not there.
+    pub fn text(&self, column: &str) -> Option<&str> {
+        let index = self
+            .columns
+            .iter()
+            .position(|name| name.eq_ignore_ascii_case(column))?;
+        self.at(index)
+    }
+
+    /// The value at a place, counted from 0.
+    pub fn at(&self, index: usize) -> Option<&str> {
+        self.values.get(index)?.as_deref()
+    }
+
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+}
+
+impl Admin {
+    /// Connects and logs in within `timeout`, which then holds for each question as well.
+    pub async fn connect(account: &Account, timeout: Duration) -> Result<Self, Error> {
+        let (host, port) = connect::split_address(&account.address, 3306);
+        let options = OptsBuilder::default()
+            .ip_or_hostname(host)
+            .tcp_port(port)
+            .user(Some(&account.user))
+            .pass(Some(&account.password))
+            // Without these two the library asks for them, and for the Unix socket, at each connect.
+            .max_allowed_packet(Some(1 << 24))
+            .wait_timeout(Some(28_800))
+            .prefer_socket(Some(false))
+            .stmt_cache_size(Some(0))
+            .tcp_nodelay(true);
+        match tokio::time::timeout(timeout, Conn::new(options)).await {
+            Ok(connection) => Ok(Self {
+                connection: Some(connection?),
+                address: account.address.clone(),
+                timeout,
+            }),
+            Err(_) => Err(Error::Timeout {
+                what: account.address.clone(),
+                seconds: timeout.as_secs_f64(),
+            }),
+        }
+    }
+
+    /// The server's own number of this connection.
+    pub fn id(&self) -> Option<u32> {
+        self.connection.as_ref().map(Conn::id)
+    }
+
+    pub fn server_version(&self) -> Option<(u16, u16, u16)> {
+        self.connection.as_ref().map(Conn::server_version)
+    }
+
+    /// False after a deadline passed or the connection broke: connect anew.
+    pub fn is_usable(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    /// All rows of a statement.
+    pub async fn query(&mut self, statement: &str) -> Result<Vec<Row>, Error> {
+        self.query_within(statement, self.timeout).await
+    }
+
+    /// All rows, with another deadline (a wait for a GTID takes as long as it takes).
+    pub async fn query_within(
+        &mut self,
+        statement: &str,
+        timeout: Duration,
+    ) -> Result<Vec<Row>, Error> {
+        let rows: Vec<mysql_async::Row> = self
+            .run(timeout, async |connection| {
+                connection.query(statement).await
+            })
+            .await?;
+        let Some(first) = rows.first() else {
+            return Ok(Vec::new());
+        };
+        let columns: std::sync::Arc<[String]> = first
+            .columns_ref()
+            .iter()
+            .map(|column| column.name_str().into_owned())
+            .collect();
+        Ok(rows
+            .into_iter()
+            .map(|row| Row {
+                columns: columns.clone(),
+                values: row
+                    .unwrap_raw()
+                    .into_iter()
+                    .map(|v| v.and_then(text))
+                    .collect(),
+            })
+            .collect())
+    }
+
+    /// The first value of the first row.
+    pub async fn value(&mut self, statement: &str) -> Result<Option<String>, Error> {
+        let rows = self.query(statement).await?;
+        Ok(rows.first().and_then(|row| row.at(0)).map(str::to_owned))
+    }
+
+    /// A statement whose rows, if any, do not matter.
+    pub async fn execute(&mut self, statement: &str) -> Result<(), Error> {
+        self.run(self.timeout, async |connection| {
+            connection.query_drop(statement).await
+        })
+        .await
+    }
+
+    /// Says goodbye properly; dropping is the short way.
+    pub async fn close(mut self) {
+        if let Some(connection) = self.connection.take() {
+            let _ = tokio::time::timeout(self.timeout, connection.disconnect()).await;
+        }
+    }
+
+    async fn run<T>(
+        &mut self,
+        timeout: Duration,
+        work: impl AsyncFnOnce(&mut Conn) -> Result<T, mysql_async::Error>,
+    ) -> Result<T, Error> {
+        // Taken out for the time of the question: if we are dropped or late in its middle, the
+        // connection goes with it.
+        let Some(mut connection) = self.connection.take() else {
+            return Err(Error::Closed);
+        };
+        match tokio::time::timeout(timeout, work(&mut connection)).await {
+            Ok(Ok(value)) => {
+                self.connection = Some(connection);
+                Ok(value)
+            }
+            Ok(Err(error)) => {
+                if matches!(error, mysql_async::Error::Server(_)) {
+                    self.connection = Some(connection);
+                }
+                Err(Error::Admin(error))
+            }
+            Err(_) => Err(Error::Timeout {
+                what: self.address.clone(),
+                seconds: timeout.as_secs_f64(),
+            }),
+        }
+    }
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::NULL => None,
+        Value::Bytes(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        other => Some(other.as_sql(true).trim_matches('\'').to_owned()),
+    }
+}

@@ -1,0 +1,216 @@
+//! A server's side of a login, with `mysql_native_password`: for the replication port.
+//!
+//! The greeting is that of a MariaDB or MySQL server without TLS, compression, session tracking and
+//! `DEPRECATE_EOF`, so answers are written in the oldest spelling, which every replica and tool reads.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::Error;
+use super::packets::PacketStream;
+use crate::protocol::auth::{self, AuthSwitch, NATIVE_PASSWORD, SCRAMBLE};
+use crate::protocol::ok::{OkPacket, status};
+use crate::protocol::{Capabilities, ErrPacket, Handshake, HandshakeResponse, handshake_response};
+
+const OFFERED: Capabilities = Capabilities(
+    Capabilities::FOUND_ROWS.0
+        | Capabilities::LONG_FLAG.0
+        | Capabilities::CONNECT_WITH_DB.0
+        | Capabilities::PROTOCOL_41.0
+        | Capabilities::INTERACTIVE.0
+        | Capabilities::TRANSACTIONS.0
+        | Capabilities::SECURE_CONNECTION.0
+        | Capabilities::MULTI_STATEMENTS.0
+        | Capabilities::MULTI_RESULTS.0
+        | Capabilities::PS_MULTI_RESULTS.0
+        | Capabilities::PLUGIN_AUTH.0
+        | Capabilities::CONNECT_ATTRS.0
+        | Capabilities::PLUGIN_AUTH_LENENC.0,
+);
+const COLLATION: u8 = 33;
+const ER_ACCESS_DENIED: u16 = 1045;
+const ER_HANDSHAKE: u16 = 1043;
+
+/// How the greeting looks.
+#[derive(Clone, Debug)]
+pub struct Greeting {
+    /// As the source sends it, so that replicas judge by the right version.
+    pub server_version: String,
+    pub connection_id: u32,
+    /// A login that takes longer is ended.
+    pub timeout: Duration,
+}
+
+/// A peer that proved who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedIn {
+    pub user: String,
+    pub database: Option<Vec<u8>>,
+    pub capabilities: Capabilities,
+    pub attributes: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Greets, checks the password and answers OK, or ERR 1045 (then the error says so, too). `lookup`
+/// gives a user's password, None for an unknown user.
+pub async fn serve_login<R, W>(
+    stream: &mut PacketStream<R, W>,
+    peer: Option<SocketAddr>,
+    greeting: &Greeting,
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<LoggedIn, Error>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    match tokio::time::timeout(greeting.timeout, serve(stream, peer, greeting, lookup)).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::Timeout {
+            what: "the client's login".to_owned(),
+            seconds: greeting.timeout.as_secs_f64(),
+        }),
+    }
+}
+
+async fn serve<R, W>(
+    stream: &mut PacketStream<R, W>,
+    peer: Option<SocketAddr>,
+    greeting: &Greeting,
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<LoggedIn, Error>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let scramble = scramble()?;
+    let offered = if greeting.server_version.contains("MariaDB") {
+        OFFERED
+    } else {
+        OFFERED.with(Capabilities::CLIENT_MYSQL)
+    };
+    let mut out = Vec::new();
+    Handshake {
+        server_version: greeting.server_version.clone(),
+        connection_id: greeting.connection_id,
+        scramble: scramble.clone(),
+        capabilities: offered,
+        collation: COLLATION,
+        status: status::AUTOCOMMIT,
+        auth_plugin: NATIVE_PASSWORD.to_owned(),
+    }
+    .write(&mut out);
+    stream.writer.set_sequence(0);
+    stream.write(&out).await?;
+
+    let payload = stream.read().await?;
+    if handshake_response::is_ssl_request(payload) {
+        return refuse(
+            stream,
+            ErrPacket::new(ER_HANDSHAKE, b"08S01", "ackline: TLS is not offered here"),
+        )
+        .await;
+    }
+    let login = HandshakeResponse::parse(payload)?;
+    let asked = login.capabilities;
+    let mut answer = login.auth_response;
+    let mut salt = scramble;
+    let other_plugin = asked.contains(Capabilities::PLUGIN_AUTH)
+        && !login.auth_plugin.is_empty()
+        && login.auth_plugin != NATIVE_PASSWORD;
+    if other_plugin {
+        salt = self::scramble()?;
+        out.clear();
+        AuthSwitch {
+            plugin: NATIVE_PASSWORD.to_owned(),
+            data: salt.clone(),
+        }
+        .write(&mut out);
+        stream.write(&out).await?;
+        answer = stream.read().await?.to_vec();
+    }
+    let user = String::from_utf8_lossy(&login.user).into_owned();
+    let known = lookup(&user);
+    // An unknown user costs as much time as a wrong password.
+    let password = known.as_deref().unwrap_or("no such user");
+    let proven = auth::native_verify(password, &salt, &answer);
+    if known.is_none() || !proven {
+        let host = peer.map_or_else(|| "localhost".to_owned(), |peer| peer.ip().to_string());
+        let used = if answer.is_empty() { "NO" } else { "YES" };
+        let text = format!("Access denied for user '{user}'@'{host}' (using password: {used})");
+        return refuse(stream, ErrPacket::new(ER_ACCESS_DENIED, b"28000", text)).await;
+    }
+    out.clear();
+    OkPacket::plain(status::AUTOCOMMIT).write(&mut out, asked & offered);
+    stream.write(&out).await?;
+    Ok(LoggedIn {
+        user,
+        database: login.database,
+        capabilities: asked & offered,
+        attributes: login.attributes,
+    })
+}
+
+async fn refuse<R, W>(stream: &mut PacketStream<R, W>, error: ErrPacket) -> Result<LoggedIn, Error>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let mut out = Vec::new();
+    error.write(&mut out);
+    stream.write(&out).await?;
+    Err(Error::Server(error))
+}
+
+/// Random bytes that are neither NUL (it ends the scramble) nor `$` (it means something in stored
+/// hashes).
+fn scramble() -> Result<Vec<u8>, Error> {
+    let mut bytes = [0u8; SCRAMBLE];
+    getrandom::fill(&mut bytes).map_err(|error| std::io::Error::other(error.to_string()))?;
+    Ok(bytes
+        .iter()
+        .map(|byte| match byte & 0x7F {
+            0 | b'$' => b'a',
+            other => other,
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::login::login;
+
+    async fn round(password: &str) -> (Result<LoggedIn, Error>, Result<Handshake, Error>) {
+        let (near, far) = tokio::io::duplex(1 << 14);
+        let server = tokio::spawn(async move {
+            let (read, write) = tokio::io::split(near);
+            let mut stream = PacketStream::from_halves(read, write, 1 << 20);
+            let greeting = Greeting {
+                server_version: "5.5.5-10.11.19-MariaDB".into(),
+                connection_id: 7,
+                timeout: Duration::from_secs(2),
+            };
+            serve_login(&mut stream, None, &greeting, |user| {
+                (user == "repl").then(|| "secret".to_owned())
+            })
+            .await
+        });
+        let (read, write) = tokio::io::split(far);
+        let mut stream = PacketStream::from_halves(read, write, 1 << 20);
+        let client = login(&mut stream, "repl", password).await;
+        (server.await.unwrap(), client)
+    }
+
+    #[tokio::test]
+    async fn the_right_password_and_the_wrong_one() {
+        let (server, client) = round("secret").await;
+        assert_eq!(server.unwrap().user, "repl");
+        assert_eq!(client.unwrap().connection_id, 7);
+        let (server, client) = round("wrong").await;
+        assert_eq!(server.unwrap_err().server_code(), Some(1045));
+        assert_eq!(client.unwrap_err().server_code(), Some(1045));
+        let (server, _) = round("").await;
+        assert_eq!(server.unwrap_err().server_code(), Some(1045));
+    }
+}

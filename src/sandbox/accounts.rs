@@ -1,0 +1,73 @@
+//! The accounts that every server has from its first start on.
+//!
+//! They are part of the data directory, not of the binlog: all servers have them alike, and the
+//! first transaction in the binlog is the user's own.
+
+use super::plan::{Account, Plan};
+
+/// What the proxy's account needs, measured on MariaDB 10.11 one statement and one privilege at a
+/// time.
+const ACKLINE: [&str; 10] = [
+    // The dump.
+    "REPLICATION SLAVE",
+    // SET GLOBAL rpl_semi_sync_master_*, SHOW SLAVE HOSTS.
+    "REPLICATION MASTER ADMIN",
+    // CHANGE MASTER, START and STOP SLAVE, SET GLOBAL rpl_semi_sync_slave_enabled, gtid_strict_mode.
+    "REPLICATION SLAVE ADMIN",
+    // SHOW MASTER STATUS, SHOW BINARY LOGS.
+    "BINLOG MONITOR",
+    // SET GLOBAL binlog_format, sync_binlog, binlog_annotate_row_events.
+    "BINLOG ADMIN",
+    // SHOW SLAVE STATUS.
+    "SLAVE MONITOR",
+    // SET GLOBAL read_only: nothing else suffices, not even SUPER.
+    "READ_ONLY ADMIN",
+    // KILL of a connection of somebody else, and a login where max_connections is reached.
+    "CONNECTION ADMIN",
+    // The connections of others in PROCESSLIST.
+    "PROCESS",
+    // FLUSH BINARY LOGS, RESET SLAVE.
+    "RELOAD",
+];
+
+/// One statement a line, as the server's bootstrap reads it.
+pub(super) fn sql(plan: &Plan) -> String {
+    let database = &plan.database;
+    let mut lines = vec![
+        // The bootstrap runs without grant tables; this loads them.
+        "FLUSH PRIVILEGES;".to_owned(),
+        // An anonymous account would shadow ours for clients on the same host.
+        "DROP USER IF EXISTS ''@'localhost';".to_owned(),
+        format!("CREATE DATABASE {database} CHARACTER SET utf8mb4;"),
+    ];
+    let mut account = |account: &Account, grants: &[String]| {
+        let Account { user, password } = account;
+        lines.push(format!(
+            "CREATE USER {user}@'%' IDENTIFIED BY '{password}';"
+        ));
+        for grant in grants {
+            lines.push(format!("GRANT {grant};"));
+        }
+    };
+    let to = |account: &Account| format!("TO {}@'%'", account.user);
+    account(
+        &plan.admin,
+        &[format!("ALL ON *.* {} WITH GRANT OPTION", to(&plan.admin))],
+    );
+    account(
+        &plan.app,
+        &[
+            format!("CREATE ON *.* {}", to(&plan.app)),
+            format!("ALL ON {database}.* {}", to(&plan.app)),
+        ],
+    );
+    account(
+        &plan.ackline,
+        &[format!(
+            "{} ON *.* {}",
+            ACKLINE.join(", "),
+            to(&plan.ackline)
+        )],
+    );
+    lines.join("\n") + "\n"
+}

@@ -1,0 +1,178 @@
+//! One database server of the sandbox.
+
+use std::fs::OpenOptions;
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::data_dir::INSTALL_HINT;
+use super::folder::{tail, write_private};
+use super::plan::Plan;
+use super::process::{self, Process};
+use super::{Error, Folder, option_file};
+use crate::net::admin::{Account, Admin};
+
+const PROGRAM: &str = "mariadbd";
+/// Long, since it may have to recover from a crash.
+const READY_WITHIN: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(50);
+const QUESTION: Duration = Duration::from_secs(10);
+
+pub(super) struct Server {
+    pub name: String,
+    /// `DIR/source`, `DIR/replica1`, …
+    pub dir: PathBuf,
+    pub port: u16,
+    pub id: u16,
+}
+
+impl Server {
+    /// The source first.
+    pub fn all(folder: &Folder, plan: &Plan) -> Vec<Self> {
+        let server = |name: String, port, id| Self {
+            dir: folder.server(&name),
+            name,
+            port,
+            id,
+        };
+        let source = server("source".into(), plan.ports.source(), 1);
+        let replicas = (1..=plan.replicas).map(|number| {
+            server(
+                format!("replica{number}"),
+                plan.ports.replica(number),
+                number + 1,
+            )
+        });
+        std::iter::once(source).chain(replicas).collect()
+    }
+
+    pub fn is_source(&self) -> bool {
+        self.id == 1
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.dir.join("server.log")
+    }
+
+    /// None where it is dead.
+    pub fn process(&self) -> Option<Process> {
+        process::server_of(&self.dir)
+    }
+
+    pub fn start<'a>(&'a self, plan: &Plan) -> Result<Start<'a>, Error> {
+        let options = self.dir.join("my.cnf");
+        if !options.exists() {
+            write_private(&options, &option_file::text(self, plan))?;
+        }
+        let mut argument = std::ffi::OsString::from("--defaults-file=");
+        argument.push(&options);
+        let log = self.log();
+        let child = detached(PROGRAM.as_ref(), &log)?
+            .arg(argument)
+            .spawn()
+            .map_err(|error| cannot_run("setsid", error))?;
+        Ok(Start {
+            server: self,
+            child,
+        })
+    }
+
+    /// A connection as the administrator.
+    pub async fn connect(&self, plan: &Plan) -> Result<Admin, Error> {
+        let account = Account {
+            address: format!("127.0.0.1:{}", self.port),
+            user: plan.admin.user.clone(),
+            password: plan.admin.password.clone(),
+        };
+        Admin::connect(&account, QUESTION)
+            .await
+            .map_err(|cause| self.sql(cause))
+    }
+
+    pub fn died(&self) -> Error {
+        let log = self.log();
+        Error::Died {
+            name: self.name.clone(),
+            tail: tail(&log),
+            log,
+        }
+    }
+
+    pub fn sql(&self, cause: crate::net::Error) -> Error {
+        Error::Sql {
+            name: self.name.clone(),
+            cause,
+        }
+    }
+}
+
+/// A server that was started and does not answer yet.
+pub(super) struct Start<'a> {
+    pub server: &'a Server,
+    child: Child,
+}
+
+impl Start<'_> {
+    pub async fn ready(mut self, plan: &Plan) -> Result<Process, Error> {
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            if let Ok(admin) = self.server.connect(plan).await {
+                admin.close().await;
+                if let Some(process) = self.server.process() {
+                    return Ok(process);
+                }
+            }
+            // Also buries it, where it has died.
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return Err(self.server.died());
+            }
+            if Instant::now() > deadline {
+                let log = self.server.log();
+                return Err(Error::Silent {
+                    name: self.server.name.clone(),
+                    seconds: READY_WITHIN.as_secs(),
+                    tail: tail(&log),
+                    log,
+                });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+/// A program in a session of its own, which outlives us and our terminal; its output goes to `log`.
+///
+/// Through the `setsid` of util-linux, which becomes the program: the pid stays the same.
+pub(super) fn detached(program: &std::ffi::OsStr, log: &PathBuf) -> Result<Command, Error> {
+    let opening = || format!("opening {}", log.display());
+    let output = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(log)
+        .map_err(Error::io(opening()))?;
+    let errors = output.try_clone().map_err(Error::io(opening()))?;
+    let mut command = Command::new("setsid");
+    command
+        .arg(program)
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(errors)
+        .current_dir("/");
+    Ok(command)
+}
+
+pub(super) fn cannot_run(program: &str, error: io::Error) -> Error {
+    if error.kind() == ErrorKind::NotFound {
+        Error::NotInstalled {
+            program: program.into(),
+            hint: INSTALL_HINT,
+        }
+    } else {
+        Error::io(format!("running {program}"))(error)
+    }
+}

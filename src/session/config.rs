@@ -1,0 +1,31 @@
+//! Limits of sessions.
+
+use std::time::Duration;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// One attempt to connect to the source.
+    pub connect_timeout: Duration,
+    /// How long a new connection is held while there is no source, or a hold is in force.
+    pub login_hold: Duration,
+    /// From the greeting to the end of the login.
+    pub login_timeout: Duration,
+    /// How long a command is held before it is refused; its session goes on.
+    pub command_hold: Duration,
+    /// More connections than this are refused with error 1040; 0 leaves it to the source.
+    pub max_sessions: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(3),
+            // Most drivers give up on a connect after 10 s; then they should see why.
+            login_hold: Duration::from_secs(9),
+            // The servers' own default of connect_timeout is 10 s.
+            login_timeout: Duration::from_secs(15),
+            command_hold: Duration::from_secs(30),
+            max_sessions: 0,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What a session asks of the rest of Ackline. `app.rs` ties it to capture, topology and `ack/`.
+//!
+//! Each question has a quick form without waiting, which the relay asks for every packet, and a form
+//! that waits. All waits are cancel-safe: a client that leaves drops them.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::gtid::Gtid;
+use crate::ids::Epoch;
+use crate::sql::KillTarget;
+
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The server that sessions are relayed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// `host:port`; the name is resolved at each connect.
+    pub address: String,
+    /// Tell the server the client's address in front of everything else (`proxy_protocol_networks`).
+    pub send_proxy_protocol: bool,
+    /// Sessions of an older epoch are ended: their server may be fenced.
+    pub epoch: Epoch,
+}
+
+pub trait Gate: Send + Sync + 'static {
+    /// No hold is in force: logins and commands may be relayed, answers passed on.
+    fn is_open(&self) -> bool;
+    /// Waits until no hold is in force.
+    fn opened(&self) -> BoxFuture<'_, ()>;
+    /// Why we hold, in words for the one who waits.
+    fn hold_reason(&self) -> String;
+
+    /// None while nobody is the source.
+    fn source(&self) -> Option<Source>;
+    /// The epoch of [`Self::source`], cheaply.
+    fn epoch(&self) -> Epoch;
+
+    /// Results may be shown: no commit is suspected to have slipped past the source's own gate.
+    fn may_show_now(&self) -> bool;
+    /// Waits until what was read from the source before this call may be shown.
+    fn may_show(&self) -> BoxFuture<'_, ()>;
+
+    fn is_released_now(&self, gtid: &Gtid) -> bool;
+    /// Waits until the policy in force has released this transaction.
+    fn released(&self, gtid: Gtid) -> BoxFuture<'_, ()>;
+    /// Waits until everything that the source has committed up to this call is released.
+    fn everything_now(&self) -> BoxFuture<'_, ()>;
+
+    /// Whether a session that this KILL would hit waits at the source for its acknowledgement (then
+    /// the KILL would make its commit visible without one).
+    fn waits_for_ack(&self, target: KillTarget) -> BoxFuture<'_, bool>;
+
+    /// The short name of the policy in force, for the metrics of commit waits.
+    fn mode(&self) -> &'static str;
+}

@@ -1,0 +1,321 @@
+//! The login up to the client's answer: connect, the source's greeting, the client's packet.
+//!
+//! The greeting is the source's own, so its scramble, its version and its connection id reach the
+//! client, and every authentication plugin works without a password of ours. What we cannot carry is
+//! taken out of the capabilities offered. The dialogue that follows (auth switch, more data, OK) is
+//! relayed like that of COM_CHANGE_USER, in [`super::relay`].
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::gate::Source;
+use super::peers::{Peer, Peers, Side};
+use super::registry::{Activity, Entered};
+use super::{End, Shared, refusal, tracking};
+use crate::ids::Epoch;
+use crate::net::connect;
+use crate::net::stream::Stream;
+use crate::protocol::packet::{HEADER, Header};
+use crate::protocol::{Capabilities, ErrPacket, Handshake, HandshakeResponse, handshake_response};
+
+/// Between two attempts to reach the source.
+const RETRY: Duration = Duration::from_millis(100);
+/// For telling the source that its client left.
+const ABANDON: Duration = Duration::from_secs(2);
+
+/// What we can relay. Not among them: TLS and compression (the bytes could not be read), result
+/// metadata on demand and query attributes (MySQL: they change the layout of packets that we look
+/// into), COM_MULTI, bulk unit results.
+const CARRIED: Capabilities = Capabilities(
+    Capabilities::CLIENT_MYSQL.0
+        | Capabilities::FOUND_ROWS.0
+        | Capabilities::LONG_FLAG.0
+        | Capabilities::CONNECT_WITH_DB.0
+        | (1 << 4)
+        | (1 << 6)
+        | Capabilities::LOCAL_FILES.0
+        | (1 << 8)
+        | Capabilities::PROTOCOL_41.0
+        | Capabilities::INTERACTIVE.0
+        | (1 << 12)
+        | Capabilities::TRANSACTIONS.0
+        | (1 << 14)
+        | Capabilities::SECURE_CONNECTION.0
+        | Capabilities::MULTI_STATEMENTS.0
+        | Capabilities::MULTI_RESULTS.0
+        | Capabilities::PS_MULTI_RESULTS.0
+        | Capabilities::PLUGIN_AUTH.0
+        | Capabilities::CONNECT_ATTRS.0
+        | Capabilities::PLUGIN_AUTH_LENENC.0
+        | Capabilities::EXPIRED_PASSWORDS.0
+        | Capabilities::SESSION_TRACK.0
+        | Capabilities::DEPRECATE_EOF.0
+        | Capabilities::REMEMBER_OPTIONS.0
+        | Capabilities::PROGRESS.0
+        | Capabilities::BULK_OPERATIONS.0
+        | Capabilities::EXTENDED_METADATA.0
+        | Capabilities::CACHE_METADATA.0,
+);
+/// The source speaks these to us whatever the client knows.
+const ALWAYS: Capabilities =
+    Capabilities(Capabilities::SESSION_TRACK.0 | Capabilities::DEPRECATE_EOF.0);
+/// Those that say which fields a login packet has: they stay as the client wrote it.
+const LAYOUT: Capabilities = Capabilities(
+    Capabilities::CLIENT_MYSQL.0
+        | Capabilities::CONNECT_WITH_DB.0
+        | Capabilities::SECURE_CONNECTION.0
+        | Capabilities::PLUGIN_AUTH.0
+        | Capabilities::CONNECT_ATTRS.0
+        | Capabilities::PLUGIN_AUTH_LENENC.0,
+);
+
+/// What client, source and we agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    pub client: Capabilities,
+    pub source: Capabilities,
+    pub mariadb: bool,
+    pub epoch: Epoch,
+}
+
+/// From a client's connection to its login packet at the source. Whoever fails on the way has been
+/// told why.
+pub async fn begin(
+    client: Stream,
+    shared: &Shared,
+    entry: &Entered,
+) -> Result<(Peers, Agreed), End> {
+    let mut client = Peer::new(client);
+    let (source, origin) = reach(&mut client, shared, entry).await?;
+    let mut peers = Peers { client, source };
+    match greet(&mut peers, shared, entry, origin.epoch).await {
+        Ok(agreed) => Ok((peers, agreed)),
+        Err(end) => {
+            match end {
+                End::SourceLeft(_) => peers.farewell().await,
+                _ if end.is_clients() => leave(&mut peers.source, false).await,
+                _ => {}
+            }
+            Err(end)
+        }
+    }
+}
+
+/// Tells the source, in a way that it does not count as a connection error, that its client left.
+pub async fn leave(source: &mut Peer, answered: bool) {
+    let done = tokio::time::timeout(ABANDON, tracking::abandon(source, answered)).await;
+    tracing::debug!(?done, "the client left during its login");
+}
+
+/// Connects to the source, held while there is none.
+async fn reach(client: &mut Peer, shared: &Shared, entry: &Entered) -> Result<(Peer, Source), End> {
+    let began = Instant::now();
+    let deadline = began + shared.config.login_hold;
+    let attempt = client
+        .unless_leaves(connect_until(deadline, shared, entry))
+        .await;
+    if began.elapsed() > RETRY {
+        shared.metrics.hold(began.elapsed());
+    }
+    match attempt.map_err(End::client)? {
+        Ok((mut stream, source)) => {
+            if source.send_proxy_protocol {
+                let header = proxy_header(client.stream.peer_addr(), stream.local_addr().ok());
+                stream
+                    .write_all(header.as_bytes())
+                    .await
+                    .map_err(End::source)?;
+            }
+            Ok((Peer::new(stream.into()), source))
+        }
+        Err(reason) => {
+            let error = refusal::held(&reason);
+            refuse_unmet(client, &error, shared).await
+        }
+    }
+}
+
+async fn connect_until(
+    deadline: Instant,
+    shared: &Shared,
+    entry: &Entered,
+) -> Result<(tokio::net::TcpStream, Source), String> {
+    let gate = &shared.gate;
+    loop {
+        if !gate.is_open() {
+            entry.set_activity(Activity::Held);
+            if timeout_at(deadline, gate.opened()).await.is_err() {
+                return Err(gate.hold_reason());
+            }
+            entry.set_activity(Activity::Login);
+        }
+        let reason = match gate.source() {
+            None => gate.hold_reason(),
+            Some(source) => {
+                match connect::connect(&source.address, shared.config.connect_timeout).await {
+                    Ok(stream) => return Ok((stream, source)),
+                    Err(error) => format!("{}: {error}", source.address),
+                }
+            }
+        };
+        let next = Instant::now() + RETRY;
+        if next >= deadline {
+            return Err(reason);
+        }
+        sleep_until(next).await;
+    }
+}
+
+/// An error in place of the greeting.
+pub async fn refuse_unmet<T>(
+    client: &mut Peer,
+    error: &ErrPacket,
+    shared: &Shared,
+) -> Result<T, End> {
+    shared.metrics.refused(error.code);
+    let mut payload = Vec::new();
+    error.write_before_login(&mut payload);
+    client.send(0, &payload).await.map_err(End::client)?;
+    Err(End::Refused(error.code))
+}
+
+/// The greeting to the client and the client's packet to the source.
+async fn greet(
+    peers: &mut Peers,
+    shared: &Shared,
+    entry: &Entered,
+    epoch: Epoch,
+) -> Result<Agreed, End> {
+    let mut packet = loop {
+        if let Some(whole) = peers.source.packet().map_err(End::source_protocol)? {
+            break peers.source.take(whole);
+        }
+        peers.fill_from_source().await?;
+    };
+    if packet.get(HEADER) == Some(&ErrPacket::FIRST) {
+        // Too many connections, host blocked: it passes unchanged.
+        let stream = &mut peers.client.stream;
+        stream.write_all(&packet).await.map_err(End::client)?;
+        return Err(End::RefusedBySource);
+    }
+    let greeting = Handshake::parse(&packet[HEADER..]).map_err(End::source_protocol)?;
+    entry.set_connection(greeting.connection_id);
+    let offered = greeting.capabilities & CARRIED;
+    Handshake::patch_capabilities(&mut packet[HEADER..], offered).map_err(End::source_protocol)?;
+    let stream = &mut peers.client.stream;
+    stream.write_all(&packet).await.map_err(End::client)?;
+
+    let deadline = Instant::now() + shared.config.login_timeout;
+    let mut packet = match timeout_at(deadline, login_packet(peers)).await {
+        Ok(packet) => packet?,
+        Err(_) => {
+            let error = refusal::bad_handshake("no login packet in time");
+            return refuse_met(peers, 1, &error, shared).await;
+        }
+    };
+    let sequence = Header::parse(&packet).map_or(1, |header| header.sequence);
+    let payload = &mut packet[HEADER..];
+    if handshake_response::is_ssl_request(payload) {
+        let error = refusal::bad_handshake("TLS is not offered");
+        return refuse_met(peers, sequence, &error, shared).await;
+    }
+    let login = match HandshakeResponse::parse(payload) {
+        Ok(login) => login,
+        Err(error) => {
+            let error = refusal::bad_handshake(&error.to_string());
+            return refuse_met(peers, sequence, &error, shared).await;
+        }
+    };
+    entry.set_user(&login.user);
+    let client = login.capabilities & offered;
+    let to_source = (login.capabilities & (offered | LAYOUT)) | (greeting.capabilities & ALWAYS);
+    handshake_response::patch_capabilities(payload, to_source).map_err(End::client_protocol)?;
+    let stream = &mut peers.source.stream;
+    stream.write_all(&packet).await.map_err(End::source)?;
+    Ok(Agreed {
+        client,
+        source: to_source & greeting.capabilities,
+        mariadb: greeting.is_mariadb(),
+        epoch,
+    })
+}
+
+async fn login_packet(peers: &mut Peers) -> Result<Vec<u8>, End> {
+    loop {
+        if let Some(whole) = peers.client.packet().map_err(End::client_protocol)? {
+            return Ok(peers.client.take(whole));
+        }
+        match peers.readable_or(std::future::pending()).await? {
+            Some(Side::Client) => peers.client.try_fill().await.map_err(End::client)?,
+            // It says why it leaves; the farewell shows that to the client.
+            _ => peers.source_unasked().await?,
+        }
+    }
+}
+
+/// An error after the greeting. The source is told, too, that nothing comes.
+async fn refuse_met<T>(
+    peers: &mut Peers,
+    sequence: u8,
+    error: &ErrPacket,
+    shared: &Shared,
+) -> Result<T, End> {
+    shared.metrics.refused(error.code);
+    let sent = peers
+        .client
+        .send_error(sequence.wrapping_add(1), error)
+        .await;
+    leave(&mut peers.source, false).await;
+    sent.map_err(End::client)?;
+    Err(End::Refused(error.code))
+}
+
+/// PROXY protocol, version 1: the client's address for the source's grants and logs.
+fn proxy_header(client: Option<SocketAddr>, ours: Option<SocketAddr>) -> String {
+    match (client, ours) {
+        (Some(SocketAddr::V4(from)), Some(SocketAddr::V4(to))) => format!(
+            "PROXY TCP4 {} {} {} {}\r\n",
+            from.ip(),
+            to.ip(),
+            from.port(),
+            to.port()
+        ),
+        (Some(from), Some(to)) => {
+            let v6 = |address: SocketAddr| match address.ip() {
+                std::net::IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+                std::net::IpAddr::V6(ip) => ip,
+            };
+            format!(
+                "PROXY TCP6 {} {} {} {}\r\n",
+                v6(from),
+                v6(to),
+                from.port(),
+                to.port()
+            )
+        }
+        _ => "PROXY UNKNOWN\r\n".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proxy_headers() {
+        let four = "10.0.0.1:5".parse().ok();
+        let six = "[::1]:6".parse().ok();
+        assert_eq!(
+            proxy_header(four, "10.0.0.2:7".parse().ok()),
+            "PROXY TCP4 10.0.0.1 10.0.0.2 5 7\r\n"
+        );
+        assert_eq!(
+            proxy_header(four, six),
+            "PROXY TCP6 ::ffff:10.0.0.1 ::1 5 6\r\n"
+        );
+        assert_eq!(proxy_header(None, six), "PROXY UNKNOWN\r\n");
+    }
+}

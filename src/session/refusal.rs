@@ -1,0 +1,83 @@
+//! What we say ourselves. The source's own refusals pass unchanged; ours say `ackline:`.
+
+use crate::protocol::{Command, ErrPacket};
+use crate::sql::KillTarget;
+
+const GENERAL: &[u8; 5] = b"HY000";
+/// Drivers take this class for a lost connection.
+const CONNECTION: &[u8; 5] = b"08S01";
+
+/// ER_CON_COUNT_ERROR.
+pub fn too_many(limit: usize) -> ErrPacket {
+    ErrPacket::new(
+        1040,
+        b"08004",
+        format!("ackline: Too many connections (the limit is {limit})"),
+    )
+}
+
+/// ER_CONNECT_TO_FOREIGN_DATA_SOURCE: the source is down, or a hold lasts too long.
+pub fn held(reason: &str) -> ErrPacket {
+    ErrPacket::new(
+        1429,
+        GENERAL,
+        format!("ackline: Unable to connect to the source: {reason}"),
+    )
+}
+
+/// ER_HANDSHAKE_ERROR.
+pub fn bad_handshake(why: &str) -> ErrPacket {
+    ErrPacket::new(1043, CONNECTION, format!("ackline: Bad handshake: {why}"))
+}
+
+/// ER_NOT_SUPPORTED_YET: a client must not become a replica behind our back, and acknowledge.
+pub fn replication(command: Command) -> ErrPacket {
+    ErrPacket::new(
+        1235,
+        b"42000",
+        format!(
+            "ackline: COM_{} is not for this port: replicas and binlog readers use the replication port",
+            command.name()
+        ),
+    )
+}
+
+/// ER_KILL_DENIED_ERROR.
+pub fn kill(target: &KillTarget) -> ErrPacket {
+    let whom = match target {
+        KillTarget::Connection(id) => format!("connection {id} waits"),
+        KillTarget::QueryId(id) => format!("query {id} waits"),
+        KillTarget::User(name) => format!("a connection of '{name}' waits"),
+        KillTarget::Unknown => "a connection waits".to_owned(),
+    };
+    ErrPacket::new(
+        1095,
+        GENERAL,
+        format!(
+            "ackline: {whom} for the acknowledgement of its commit, which a KILL would make visible without one"
+        ),
+    )
+}
+
+/// ER_UNSUPPORTED_PS: whom it kills would be known only later.
+pub fn prepared_kill() -> ErrPacket {
+    ErrPacket::new(
+        1295,
+        GENERAL,
+        "ackline: KILL is not supported in the prepared statement protocol: send it as a query",
+    )
+}
+
+/// ER_SERVER_SHUTDOWN.
+pub fn shutdown() -> ErrPacket {
+    ErrPacket::new(1053, CONNECTION, "ackline: Server shutdown in progress")
+}
+
+/// The same code for a session whose server is no longer the source: drivers connect anew.
+pub fn moved() -> ErrPacket {
+    ErrPacket::new(
+        1053,
+        CONNECTION,
+        "ackline: the source has moved, connect again",
+    )
+}

@@ -1,0 +1,271 @@
+//! Who is connected, for `status`, metrics and the drain.
+//!
+//! A session writes its own row with atomics; the table's lock is taken only when one comes or goes,
+//! and by whoever looks.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// What a session is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Activity {
+    /// Connecting to the source, or in the login's dialogue.
+    Login = 0,
+    Idle = 1,
+    /// A command is at the source.
+    Running = 2,
+    /// Its commit waits for acknowledgements here.
+    Waiting = 3,
+    /// A hold keeps its command or its answer back.
+    Held = 4,
+}
+
+impl Activity {
+    pub const ALL: [Self; 5] = [
+        Self::Login,
+        Self::Idle,
+        Self::Running,
+        Self::Waiting,
+        Self::Held,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Idle => "idle",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Held => "held",
+        }
+    }
+
+    fn from_byte(byte: u8) -> Self {
+        Self::ALL
+            .into_iter()
+            .find(|activity| *activity as u8 == byte)
+            .unwrap_or(Self::Idle)
+    }
+}
+
+/// A session's row.
+#[derive(Debug)]
+pub struct Entry {
+    id: u64,
+    peer: String,
+    started: Instant,
+    /// The source's number of its connection; 0 before the greeting.
+    connection: AtomicU32,
+    user: Mutex<String>,
+    activity: AtomicU8,
+    /// Milliseconds after `started`.
+    since: AtomicU64,
+    draining: AtomicBool,
+    drain: Notify,
+}
+
+/// A session as others see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// Ours, counted from 1.
+    pub id: u64,
+    /// The source's number, as the client's CONNECTION_ID() says it.
+    pub connection: u32,
+    pub user: String,
+    pub peer: String,
+    pub activity: Activity,
+    /// How long it has been doing that.
+    pub since: Duration,
+    pub age: Duration,
+}
+
+impl Entry {
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub fn set_connection(&self, id: u32) {
+        self.connection.store(id, Ordering::Relaxed);
+    }
+
+    pub fn connection(&self) -> u32 {
+        self.connection.load(Ordering::Relaxed)
+    }
+
+    pub fn set_user(&self, user: &[u8]) {
+        *self.user.lock() = String::from_utf8_lossy(user).into_owned();
+    }
+
+    pub fn set_activity(&self, activity: Activity) {
+        let now = self.started.elapsed().as_millis() as u64;
+        self.since.store(now, Ordering::Relaxed);
+        self.activity.store(activity as u8, Ordering::Relaxed);
+    }
+
+    pub fn activity(&self) -> Activity {
+        Activity::from_byte(self.activity.load(Ordering::Relaxed))
+    }
+
+    /// The session shall end at its next command boundary.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Waits for that. Cancel-safe.
+    pub async fn drained(&self) {
+        loop {
+            let notified = self.drain.notified();
+            if self.is_draining() {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.drain.notify_one();
+    }
+
+    fn info(&self) -> SessionInfo {
+        let age = self.started.elapsed();
+        let since = Duration::from_millis(self.since.load(Ordering::Relaxed));
+        SessionInfo {
+            id: self.id,
+            connection: self.connection(),
+            user: self.user.lock().clone(),
+            peer: self.peer.clone(),
+            activity: self.activity(),
+            since: age.saturating_sub(since),
+            age,
+        }
+    }
+}
+
+/// All sessions.
+#[derive(Clone, Debug, Default)]
+pub struct Registry(Arc<Mutex<Table>>);
+
+#[derive(Debug, Default)]
+struct Table {
+    last: u64,
+    draining: bool,
+    entries: HashMap<u64, Arc<Entry>>,
+}
+
+impl Registry {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A new row; it goes when the returned guard is dropped.
+    pub fn enter(&self, peer: String) -> Entered {
+        let mut table = self.0.lock();
+        table.last += 1;
+        let entry = Arc::new(Entry {
+            id: table.last,
+            peer,
+            started: Instant::now(),
+            connection: AtomicU32::new(0),
+            user: Mutex::new(String::new()),
+            activity: AtomicU8::new(Activity::Login as u8),
+            since: AtomicU64::new(0),
+            draining: AtomicBool::new(table.draining),
+            drain: Notify::new(),
+        });
+        table.entries.insert(entry.id, entry.clone());
+        Entered {
+            entry,
+            registry: self.clone(),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.lock().entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many sessions do what, in the order of [`Activity::ALL`].
+    pub fn count_by_activity(&self) -> [(Activity, usize); 5] {
+        let mut counts = Activity::ALL.map(|activity| (activity, 0));
+        for entry in self.0.lock().entries.values() {
+            if let Some((_, count)) = counts.get_mut(entry.activity() as usize) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+
+    /// All sessions, the oldest first.
+    pub fn list(&self) -> Vec<SessionInfo> {
+        // Rows are cloned out of the lock first: a long list must not keep new sessions waiting.
+        let entries: Vec<_> = self.0.lock().entries.values().cloned().collect();
+        let mut list: Vec<_> = entries.iter().map(|entry| entry.info()).collect();
+        list.sort_by_key(|info| info.id);
+        list
+    }
+
+    /// Tells every session, and those to come, to end at the next command boundary.
+    pub fn drain(&self) {
+        let mut table = self.0.lock();
+        table.draining = true;
+        for entry in table.entries.values() {
+            entry.drain();
+        }
+    }
+}
+
+/// Keeps a session's row in the registry.
+#[derive(Debug)]
+pub struct Entered {
+    entry: Arc<Entry>,
+    registry: Registry,
+}
+
+impl std::ops::Deref for Entered {
+    type Target = Entry;
+
+    fn deref(&self) -> &Entry {
+        &self.entry
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.registry.0.lock().entries.remove(&self.entry.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn rows_come_and_go_and_are_drained() {
+        let registry = Registry::new();
+        let first = registry.enter("127.0.0.1:1".into());
+        first.set_user(b"app");
+        first.set_connection(17);
+        first.set_activity(Activity::Waiting);
+        let list = registry.list();
+        assert_eq!(
+            (list[0].user.as_str(), list[0].connection, list[0].activity),
+            ("app", 17, Activity::Waiting)
+        );
+        assert_eq!(registry.count_by_activity()[3], (Activity::Waiting, 1));
+        registry.drain();
+        first.drained().await;
+        let late = registry.enter("127.0.0.1:2".into());
+        late.drained().await;
+        drop((first, late));
+        assert!(registry.is_empty());
+    }
+}

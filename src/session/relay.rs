@@ -1,0 +1,509 @@
+//! A session after its login packet: commands to the source, answers to the client, in lockstep.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt;
+
+use super::answer::{self, Answer, Passage, Step};
+use super::login::{self, Agreed};
+use super::peers::{Peers, Side};
+use super::registry::{Activity, Entered};
+use super::request::{self, Case, Front, Missing, Prepared, Request, Verdict};
+use super::tracking::{self, Tracking};
+use super::{End, Shared, refusal};
+use crate::gtid::Gtid;
+use crate::protocol::packet::{HEADER, Header};
+use crate::protocol::{Command, ErrPacket};
+use crate::sql::Kind;
+
+/// `Passage::front` is kept from one answer to the next up to this size.
+const KEEP_FRONT: usize = 4 * 1024;
+
+/// Where a session is. Each state has what belongs to it.
+#[derive(Debug)]
+enum Phase {
+    /// At a command boundary.
+    Idle,
+    /// A command larger than we read ahead is on its way to the source.
+    Sending { running: Running, missing: Missing },
+    /// The source works, or its answer is on its way.
+    Answering(Running),
+    /// The client was asked for a file and sends it.
+    SendingFile(Running),
+    /// A login dialogue: either side may speak.
+    Dialogue(Running),
+}
+
+#[derive(Debug)]
+struct Running {
+    case: Case,
+    answer: Answer,
+    /// Finds the names of tracking variables in a text that arrives in parts.
+    scan: Option<Box<crate::sql::tracking::Scan>>,
+    failed: bool,
+}
+
+/// What an answer waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wait {
+    Released(Gtid),
+    /// It may have committed something that nobody named.
+    Everything,
+}
+
+pub struct Relay {
+    peers: Peers,
+    agreed: Agreed,
+    shared: Shared,
+    entry: Entered,
+    tracking: Tracking,
+    prepared: Prepared,
+    passage: Passage,
+    logged_in: bool,
+}
+
+impl Relay {
+    pub fn new(peers: Peers, agreed: Agreed, shared: Shared, entry: Entered) -> Self {
+        Self {
+            peers,
+            agreed,
+            shared,
+            entry,
+            tracking: Tracking::LOGIN,
+            prepared: Prepared::default(),
+            passage: Passage::default(),
+            logged_in: false,
+        }
+    }
+
+    /// Runs from the login's dialogue to the end.
+    pub async fn run(mut self) -> End {
+        // The rest of a login is a COM_CHANGE_USER that was sent already.
+        let mut phase = Phase::Answering(self.running(Case {
+            command: Command::CHANGE_USER,
+            kind: Kind::Control,
+            touches_tracking: false,
+        }));
+        let end = loop {
+            let next = match phase {
+                Phase::Idle => self.idle().await,
+                Phase::Sending { running, missing } => self.send(running, missing).await,
+                Phase::Answering(running) => self.answer(running).await,
+                Phase::SendingFile(running) => self.send_file(running).await,
+                Phase::Dialogue(running) => self.dialogue(running).await,
+            };
+            match next {
+                Ok(next) => phase = next,
+                Err(end) => break end,
+            }
+        };
+        self.part(&end).await;
+        end
+    }
+
+    fn running(&self, case: Case) -> Running {
+        Running {
+            case,
+            answer: Answer::new(
+                case.command,
+                self.agreed.source,
+                self.agreed.client,
+                self.tracking.shows_gtid,
+            ),
+            scan: None,
+            failed: false,
+        }
+    }
+
+    async fn idle(&mut self) -> Result<Phase, End> {
+        let mut waited = false;
+        loop {
+            match request::front(self.peers.client.inbound.unread(), &mut self.prepared) {
+                Front::NeedMore => {}
+                Front::Silent(length) => {
+                    self.hold().await?;
+                    self.relay(length).await?;
+                    continue;
+                }
+                Front::Quit(length) => {
+                    self.relay(length).await?;
+                    return Err(End::Quit);
+                }
+                Front::Request(request) => return self.begin(request).await,
+            }
+            let between_commands = self.peers.client.inbound.is_empty();
+            if self.entry.is_draining() && between_commands {
+                return Err(End::Drained);
+            }
+            if !waited {
+                self.entry.set_activity(Activity::Idle);
+                waited = true;
+            }
+            self.peers.client.inbound.rest();
+            self.peers.source.inbound.rest();
+            let drained = async {
+                if between_commands {
+                    self.entry.drained().await;
+                } else {
+                    // The rest of a command is on its way; it still gets its answer.
+                    std::future::pending::<()>().await;
+                }
+            };
+            let side = self.peers.readable_or(drained).await?;
+            match side {
+                Some(Side::Client) => self.peers.client.try_fill().await.map_err(End::client)?,
+                // Nothing was asked: it leaves, and may say why.
+                Some(Side::Source) => self.peers.source_unasked().await?,
+                None => {}
+            }
+        }
+    }
+
+    /// Passes the front of the client's bytes on.
+    async fn relay(&mut self, length: usize) -> Result<(), End> {
+        let Peers { client, source } = &mut self.peers;
+        let bytes = client.inbound.unread().get(..length).unwrap_or_default();
+        source.stream.write_all(bytes).await.map_err(End::source)?;
+        client.inbound.consume(length);
+        Ok(())
+    }
+
+    async fn begin(&mut self, request: Request) -> Result<Phase, End> {
+        if let Some(refusal) = self.verdict(&request).await? {
+            if request.silent > 0 {
+                self.relay(request.silent).await?;
+            }
+            self.shared.metrics.refused(refusal.code);
+            let client = &mut self.peers.client;
+            client.send_error(1, &refusal).await.map_err(End::client)?;
+            if request.missing.is_some() {
+                return Err(End::Refused(refusal.code));
+            }
+            client.inbound.consume(request.here);
+            return Ok(Phase::Idle);
+        }
+        self.entry.set_activity(Activity::Running);
+        self.shared.metrics.command(request.case.kind);
+        let mut running = self.running(request.case);
+        match request.missing {
+            None => {
+                self.relay(request.silent + request.here).await?;
+                Ok(Phase::Answering(running))
+            }
+            Some(missing) => {
+                let text = matches!(request.case.command, Command::QUERY | Command::STMT_PREPARE);
+                if text {
+                    running.scan = Some(Box::default());
+                    let first = request.silent..request.silent + request.here;
+                    self.scan(&mut running, first);
+                }
+                self.relay(request.silent + request.here).await?;
+                Ok(Phase::Sending { running, missing })
+            }
+        }
+    }
+
+    /// What speaks against relaying a command now, after waiting for what can be waited for.
+    async fn verdict(&mut self, request: &Request) -> Result<Option<ErrPacket>, End> {
+        if let Some(held) = self.hold().await? {
+            return Ok(Some(held));
+        }
+        match &request.verdict {
+            Verdict::Relay => Ok(None),
+            Verdict::Refuse(error) => Ok(Some(error.clone())),
+            Verdict::Kill(targets) => {
+                for target in targets {
+                    let asked = self.shared.gate.waits_for_ack(target.clone());
+                    let waits = self.peers.client.unless_leaves(asked).await;
+                    if waits.map_err(End::client)? {
+                        tracing::info!(
+                            ?target,
+                            connection = self.entry.connection(),
+                            "KILL refused"
+                        );
+                        return Ok(Some(refusal::kill(target)));
+                    }
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// Waits while a hold is in force, up to the limit.
+    async fn hold(&mut self) -> Result<Option<ErrPacket>, End> {
+        if !self.shared.gate.is_open() {
+            self.entry.set_activity(Activity::Held);
+            let began = Instant::now();
+            let limit = self.shared.config.command_hold;
+            let opened = tokio::time::timeout(limit, self.shared.gate.opened());
+            let opened = self.peers.client.unless_leaves(opened).await;
+            self.shared.metrics.hold(began.elapsed());
+            if opened.map_err(End::client)?.is_err() {
+                return Ok(Some(refusal::held(&self.shared.gate.hold_reason())));
+            }
+        }
+        if self.shared.gate.epoch() != self.agreed.epoch {
+            return Err(End::Moved {
+                between_commands: true,
+            });
+        }
+        Ok(None)
+    }
+
+    fn scan(&self, running: &mut Running, part: std::ops::Range<usize>) {
+        if let Some(scan) = &mut running.scan {
+            let unread = self.peers.client.inbound.unread();
+            scan.feed(unread.get(part).unwrap_or_default());
+            running.case.touches_tracking |= scan.found();
+        }
+    }
+
+    /// The rest of a large command.
+    async fn send(&mut self, mut running: Running, missing: Missing) -> Result<Phase, End> {
+        let mut missing = Some(missing);
+        while let Some(still) = missing {
+            match self.peers.readable_or(std::future::pending()).await? {
+                Some(Side::Client) => self.peers.client.try_fill().await.map_err(End::client)?,
+                // It answers before it has heard all: the packet is too large for it, and it leaves.
+                _ => self.peers.source_unasked().await?,
+            }
+            let (used, rest) = still.pass(self.peers.client.inbound.unread());
+            self.scan(&mut running, 0..used);
+            self.relay(used).await?;
+            missing = rest;
+        }
+        Ok(Phase::Answering(running))
+    }
+
+    async fn answer(&mut self, mut running: Running) -> Result<Phase, End> {
+        loop {
+            let step = self.advance(&mut running)?;
+            match step {
+                Step::NeedMore => {
+                    self.show().await?;
+                    self.peers.fill_from_source().await?;
+                }
+                Step::Wait(wait) => {
+                    self.show().await?;
+                    self.wait(wait).await?;
+                }
+                Step::SendFile => {
+                    self.show().await?;
+                    return Ok(Phase::SendingFile(running));
+                }
+                Step::Dialogue => {
+                    self.show().await?;
+                    return Ok(Phase::Dialogue(running));
+                }
+                Step::Done => return self.done(running).await,
+            }
+        }
+    }
+
+    fn advance(&mut self, running: &mut Running) -> Result<Step<Wait>, End> {
+        let Running {
+            case,
+            answer,
+            failed,
+            ..
+        } = running;
+        let (gate, metrics) = (&self.shared.gate, &self.shared.metrics);
+        let unsure = case.touches_tracking || !self.tracking.on;
+        let mut judge = |end: answer::End<'_>| match end {
+            answer::End::Ok { gtid: Some(text) } => {
+                let gtid = std::str::from_utf8(text).ok().and_then(|t| t.parse().ok());
+                match gtid {
+                    Some(gtid) if gate.is_released_now(&gtid) => {
+                        metrics.commit_wait(gate.mode(), Duration::ZERO);
+                        unsure.then_some(Wait::Everything)
+                    }
+                    Some(gtid) if !unsure => Some(Wait::Released(gtid)),
+                    // MySQL may name several.
+                    _ => Some(Wait::Everything),
+                }
+            }
+            answer::End::Ok { gtid: None } => unsure.then_some(Wait::Everything),
+            answer::End::Err { code, first } => {
+                *failed = true;
+                let sure = first && !unsure && case.kind.failed_means_undone(code);
+                (!sure).then_some(Wait::Everything)
+            }
+        };
+        answer
+            .advance(
+                self.peers.source.inbound.unread_mut(),
+                &mut self.passage,
+                &mut judge,
+            )
+            .map_err(End::source_protocol)
+    }
+
+    /// The commit gate.
+    async fn wait(&mut self, wait: Wait) -> Result<(), End> {
+        self.entry.set_activity(Activity::Waiting);
+        let began = Instant::now();
+        let gate = &self.shared.gate;
+        let mode = gate.mode();
+        let released = match wait {
+            Wait::Released(gtid) => gate.released(gtid),
+            Wait::Everything => gate.everything_now(),
+        };
+        let waited = self.peers.client.unless_leaves(released).await;
+        self.shared.metrics.commit_wait(mode, began.elapsed());
+        waited.map_err(End::client)?;
+        self.entry.set_activity(Activity::Running);
+        Ok(())
+    }
+
+    /// Shows the client what may be shown.
+    async fn show(&mut self) -> Result<(), End> {
+        if self.passage.is_empty() {
+            return Ok(());
+        }
+        let gate = &self.shared.gate;
+        while !(gate.is_open() && gate.may_show_now()) {
+            self.entry.set_activity(Activity::Held);
+            let began = Instant::now();
+            let settled = async {
+                gate.opened().await;
+                gate.may_show().await;
+            };
+            let settled = self.peers.client.unless_leaves(settled).await;
+            self.shared.metrics.hold(began.elapsed());
+            settled.map_err(End::client)?;
+            self.entry.set_activity(Activity::Running);
+            if gate.is_open() {
+                break;
+            }
+        }
+        if gate.epoch() != self.agreed.epoch {
+            return Err(End::Moved {
+                between_commands: false,
+            });
+        }
+        let Peers { client, source } = &mut self.peers;
+        let verbatim = source.inbound.unread().get(self.passage.verbatim.clone());
+        client
+            .write_both(&self.passage.front, verbatim.unwrap_or_default())
+            .await
+            .map_err(End::client)?;
+        source.inbound.consume(self.passage.verbatim.end);
+        self.passage.verbatim = 0..0;
+        self.passage.front.clear();
+        if self.passage.front.capacity() > KEEP_FRONT {
+            self.passage.front = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// The file that LOAD DATA LOCAL asked for: packets up to an empty one.
+    async fn send_file(&mut self, running: Running) -> Result<Phase, End> {
+        let shift = running.answer.shift();
+        let mut left = 0;
+        let mut last = false;
+        loop {
+            // What is there of whole headers and parts of payloads is passed on together.
+            let unread = self.peers.client.inbound.unread_mut();
+            let mut at = 0;
+            while !(last && left == 0) {
+                let now = left.min(unread.len() - at);
+                at += now;
+                left -= now;
+                if left > 0 {
+                    break;
+                }
+                let Some(header) = Header::parse(&unread[at..]) else {
+                    break;
+                };
+                if shift != 0 {
+                    unread[at + 3] = header.sequence.wrapping_sub(shift);
+                }
+                at += HEADER;
+                left = header.length;
+                last = header.length == 0;
+            }
+            self.relay(at).await?;
+            if last && left == 0 {
+                return Ok(Phase::Answering(running));
+            }
+            match self.peers.readable_or(std::future::pending()).await? {
+                Some(Side::Client) => self.peers.client.try_fill().await.map_err(End::client)?,
+                _ => self.peers.source_unasked().await?,
+            }
+        }
+    }
+
+    /// Authentication: what the client says goes to the source as it is.
+    async fn dialogue(&mut self, running: Running) -> Result<Phase, End> {
+        loop {
+            let ready = self.peers.client.packet().map_err(End::client_protocol)?;
+            if let Some(whole) = ready {
+                self.relay(whole).await?;
+                continue;
+            }
+            match self.peers.readable_or(std::future::pending()).await? {
+                Some(Side::Client) => self.peers.client.try_fill().await.map_err(End::client)?,
+                _ => {
+                    self.peers.source.try_fill().await.map_err(End::source)?;
+                    if !self.peers.source.inbound.is_empty() {
+                        return Ok(Phase::Answering(running));
+                    }
+                }
+            }
+        }
+    }
+
+    /// An answer is complete; its last bytes are not shown yet.
+    async fn done(&mut self, running: Running) -> Result<Phase, End> {
+        let Running {
+            case,
+            answer,
+            failed,
+            ..
+        } = running;
+        if let Some(statement) = answer.prepared() {
+            self.prepared.note(statement, case);
+        }
+        let logs_in = case.command == Command::CHANGE_USER;
+        let resets = (logs_in || case.command == Command::RESET_CONNECTION) && !failed;
+        // After a refused login the source leaves: nothing can be asked any more.
+        let refused = logs_in && failed;
+        if resets || (!refused && (case.touches_tracking || !self.tracking.on)) {
+            let inbound = &mut self.peers.source.inbound;
+            self.passage.gather(inbound.unread());
+            inbound.consume(self.passage.verbatim.end);
+            self.passage.verbatim = 0..0;
+            self.tracking = tracking::arm(&mut self.peers.source, &self.agreed).await?;
+        }
+        if resets {
+            self.prepared.clear();
+        }
+        self.show().await?;
+        if refused && !self.logged_in {
+            return Err(End::RefusedBySource);
+        }
+        self.logged_in = true;
+        Ok(Phase::Idle)
+    }
+
+    /// The last words to whoever is still there.
+    async fn part(&mut self, end: &End) {
+        match end {
+            End::ClientLeft(_) | End::ClientProtocol(_) if !self.logged_in => {
+                login::leave(&mut self.peers.source, true).await;
+            }
+            End::SourceLeft(_) => self.peers.farewell().await,
+            End::Drained => {
+                let error = refusal::shutdown();
+                let _ = self.peers.client.send_error(1, &error).await;
+            }
+            End::Moved {
+                between_commands: true,
+            } => {
+                let error = refusal::moved();
+                let _ = self.peers.client.send_error(1, &error).await;
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! What a client asks for: its commands, looked at before they are relayed. Pure.
+
+use std::collections::HashMap;
+
+use super::peers::READ_AHEAD;
+use super::refusal;
+use crate::protocol::command::AnswerForm;
+use crate::protocol::packet::{HEADER, Header};
+use crate::protocol::{Command, ErrPacket};
+use crate::sql::kind::{is_plain, kind};
+use crate::sql::{KillTarget, Kind, kill, tracking};
+
+/// What is known of a command while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Case {
+    pub command: Command,
+    pub kind: Kind,
+    /// It may change what the source tells us about commits.
+    pub touches_tracking: bool,
+}
+
+/// What to do with a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Relay,
+    Refuse(ErrPacket),
+    /// Relay it unless one of these waits for its acknowledgement.
+    Kill(Vec<KillTarget>),
+}
+
+/// A command at the front of what the client sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    pub case: Case,
+    pub verdict: Verdict,
+    /// Bytes in front of it: commands without an answer, to be sent along.
+    pub silent: usize,
+    /// Bytes of it that are there, headers included.
+    pub here: usize,
+    /// What is still to come of the payload's packet that `here` ends in; None when it is complete.
+    pub missing: Option<Missing>,
+}
+
+/// The rest of a large command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// Bytes of the present packet.
+    pub left: usize,
+    /// Another packet follows it.
+    pub continued: bool,
+}
+
+impl Missing {
+    /// Goes over bytes that are sent on; returns how many belong to the command, and what is missing
+    /// after them (None: it is complete). Fewer bytes than given are used when a header is cut.
+    pub fn pass(mut self, bytes: &[u8]) -> (usize, Option<Self>) {
+        let mut at = 0;
+        loop {
+            let now = self.left.min(bytes.len() - at);
+            at += now;
+            self.left -= now;
+            if self.left > 0 {
+                return (at, Some(self));
+            }
+            if !self.continued {
+                return (at, None);
+            }
+            let Some(header) = Header::parse(&bytes[at..]) else {
+                return (at, Some(self));
+            };
+            at += HEADER;
+            self = Self {
+                left: header.length,
+                continued: header.continues(),
+            };
+        }
+    }
+}
+
+/// What stands at the front of the client's bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Front {
+    NeedMore,
+    /// So many bytes of commands without an answer, and nothing else.
+    Silent(usize),
+    /// So many bytes that end with COM_QUIT.
+    Quit(usize),
+    Request(Request),
+}
+
+/// Prepared statements of which an execution is something special; most sessions have none.
+#[derive(Clone, Debug, Default)]
+pub struct Prepared(HashMap<u32, Case>);
+
+impl Prepared {
+    /// A statement got its number.
+    pub fn note(&mut self, statement: u32, case: Case) {
+        let ordinary = matches!(case.kind, Kind::Read | Kind::Write | Kind::Control);
+        if !ordinary || case.touches_tracking {
+            self.0.insert(statement, case);
+        }
+    }
+
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    fn close(&mut self, payload: &[u8]) {
+        if !self.0.is_empty()
+            && let Some(statement) = statement(payload)
+        {
+            self.0.remove(&statement);
+        }
+    }
+
+    /// What executing a statement is like.
+    fn executed(&self, command: Command, payload: &[u8]) -> Case {
+        let mut case = Case {
+            command,
+            kind: Kind::Write,
+            touches_tracking: false,
+        };
+        if self.0.is_empty() {
+            return case;
+        }
+        /// MariaDB: the statement that was prepared last.
+        const LAST: u32 = u32::MAX;
+        match statement(payload) {
+            Some(LAST) => {
+                case.kind = Kind::Routine;
+                case.touches_tracking = self.0.values().any(|case| case.touches_tracking);
+            }
+            Some(statement) => {
+                if let Some(known) = self.0.get(&statement) {
+                    case.kind = known.kind;
+                    case.touches_tracking = known.touches_tracking;
+                }
+            }
+            None => {}
+        }
+        case
+    }
+}
+
+fn statement(payload: &[u8]) -> Option<u32> {
+    let bytes = payload.get(1..5)?;
+    Some(u32::from_le_bytes(bytes.try_into().ok()?))
+}
+
+/// Looks at the front of what the client sent.
+pub fn front(unread: &[u8], prepared: &mut Prepared) -> Front {
+    let mut silent = 0;
+    loop {
+        let rest = &unread[silent..];
+        let need_more = if silent > 0 {
+            Front::Silent(silent)
+        } else {
+            Front::NeedMore
+        };
+        let Some(header) = Header::parse(rest) else {
+            return need_more;
+        };
+        let whole = HEADER + header.length;
+        let complete = !header.continues() && rest.len() >= whole;
+        if !complete && rest.len() < READ_AHEAD {
+            return need_more;
+        }
+        let here = rest.len().min(whole);
+        let payload = &rest[HEADER..here];
+        // An empty packet counts as COM_SLEEP; the server refuses it.
+        let command = Command(payload.first().copied().unwrap_or(0));
+        if complete && command == Command::QUIT {
+            return Front::Quit(silent + whole);
+        }
+        if complete && command.answer_form() == AnswerForm::None {
+            if command == Command::STMT_CLOSE {
+                prepared.close(payload);
+            }
+            silent += whole;
+            continue;
+        }
+        let (case, verdict) = inspect(command, payload, prepared);
+        let missing = if complete {
+            None
+        } else {
+            let missing = Missing {
+                left: header.length,
+                continued: header.continues(),
+            };
+            // What is there may reach into the continuing packets.
+            let (used, missing) = missing.pass(&rest[HEADER..]);
+            return Front::Request(Request {
+                case,
+                verdict,
+                silent,
+                here: HEADER + used,
+                missing,
+            });
+        };
+        return Front::Request(Request {
+            case,
+            verdict,
+            silent,
+            here,
+            missing,
+        });
+    }
+}
+
+fn inspect(command: Command, payload: &[u8], prepared: &Prepared) -> (Case, Verdict) {
+    let mut case = Case {
+        command,
+        kind: Kind::Control,
+        touches_tracking: false,
+    };
+    if command.is_replication() {
+        return (case, Verdict::Refuse(refusal::replication(command)));
+    }
+    match command {
+        Command::QUERY | Command::STMT_PREPARE => {
+            let text = payload.get(1..).unwrap_or_default();
+            case.kind = kind(text);
+            if is_plain(case.kind, text) {
+                return (case, Verdict::Relay);
+            }
+            case.touches_tracking = tracking::touches(text);
+            let targets = kill::targets(text);
+            if targets.is_empty() {
+                return (case, Verdict::Relay);
+            }
+            if command == Command::STMT_PREPARE {
+                return (case, Verdict::Refuse(refusal::prepared_kill()));
+            }
+            (case, Verdict::Kill(targets))
+        }
+        Command::PROCESS_KILL => {
+            let target = statement(payload).map_or(KillTarget::Unknown, |id| {
+                KillTarget::Connection(u64::from(id))
+            });
+            (case, Verdict::Kill(vec![target]))
+        }
+        Command::STMT_EXECUTE => (prepared.executed(command, payload), Verdict::Relay),
+        Command::STMT_BULK_EXECUTE | Command::CREATE_DB | Command::DROP_DB | Command::REFRESH => {
+            // Rows of a bulk may be committed one by one; the others are DDL by another name.
+            case.kind = Kind::Other;
+            (case, Verdict::Relay)
+        }
+        Command::STMT_FETCH | Command::FIELD_LIST | Command::STATISTICS => {
+            case.kind = Kind::Read;
+            (case, Verdict::Relay)
+        }
+        _ => (case, Verdict::Relay),
+    }
+}
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+mod tests;

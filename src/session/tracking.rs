@@ -1,0 +1,178 @@
+//! Session tracking behind the client's back: without it an OK carries no GTID.
+//!
+//! MariaDB reports the system variable `last_gtid` if `session_track_system_variables` names it;
+//! setting that variable replaces the list, so it is appended to what a tracking client has there.
+//! MySQL has `session_track_gtids`. Both are lost with COM_RESET_CONNECTION and COM_CHANGE_USER, and
+//! a client may set them itself. A change is not reported where the new list leaves it out
+//! (measured), so statements that name the variables are watched ([`crate::sql::tracking`]).
+//!
+//! What is not seen is a change inside a stored routine; until the next reset such a session's
+//! commits are guarded at the source only.
+
+use std::io;
+
+use tokio::io::AsyncWriteExt;
+
+use super::End;
+use super::login::Agreed;
+use super::peers::Peer;
+use crate::protocol::fields::Fields;
+use crate::protocol::packet::{self, HEADER, Header};
+use crate::protocol::response::{Packet, Response};
+use crate::protocol::{Capabilities, Command, Error};
+
+const MARIADB_READ: &str = "SELECT @@session_track_system_variables";
+const MARIADB_REPLACE: &str = "SET session_track_system_variables='last_gtid'";
+const MARIADB_APPEND: &str = "SET session_track_system_variables=\
+    CONCAT_WS(',',NULLIF(@@session_track_system_variables,''),'last_gtid')";
+const MYSQL_READ: &str = "SELECT @@session_track_gtids";
+const MYSQL_SET: &str = "SET session_track_gtids=OWN_GTID";
+
+/// How a session is tracked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tracking {
+    /// Every commit's OK carries its GTID. False where the source refused (an expired password).
+    pub on: bool,
+    /// The client asked for the GTIDs itself.
+    pub shows_gtid: bool,
+}
+
+impl Tracking {
+    /// During the login, which commits nothing.
+    pub const LOGIN: Self = Self {
+        on: true,
+        shows_gtid: false,
+    };
+}
+
+/// Switches tracking on, after finding out what the client has. Nothing may be unread of the source.
+pub async fn arm(source: &mut Peer, agreed: &Agreed) -> Result<Tracking, End> {
+    let mut shows_gtid = false;
+    if agreed.client.contains(Capabilities::SESSION_TRACK) {
+        let read = if agreed.mariadb {
+            MARIADB_READ
+        } else {
+            MYSQL_READ
+        };
+        if let Ok(Some(value)) = ask(source, agreed.source, read).await? {
+            shows_gtid = if agreed.mariadb {
+                value
+                    .split(|byte| *byte == b',')
+                    .map(<[u8]>::trim_ascii)
+                    .any(|name| name == b"*" || name.eq_ignore_ascii_case(b"last_gtid"))
+            } else {
+                !value.eq_ignore_ascii_case(b"OFF")
+            };
+        }
+        if shows_gtid {
+            return Ok(Tracking {
+                on: true,
+                shows_gtid,
+            });
+        }
+    }
+    let set = match (
+        agreed.mariadb,
+        agreed.client.contains(Capabilities::SESSION_TRACK),
+    ) {
+        (true, true) => MARIADB_APPEND,
+        // Nobody sees the others: let the source not send them.
+        (true, false) => MARIADB_REPLACE,
+        (false, _) => MYSQL_SET,
+    };
+    let on = ask(source, agreed.source, set).await?.is_ok();
+    Ok(Tracking { on, shows_gtid })
+}
+
+/// Sends a statement of our own; its first value, or the code of its error.
+async fn ask(
+    source: &mut Peer,
+    capabilities: Capabilities,
+    statement: &str,
+) -> Result<Result<Option<Vec<u8>>, u16>, End> {
+    let mut bytes = Vec::with_capacity(HEADER + 1 + statement.len());
+    let payload = [&[Command::QUERY.0], statement.as_bytes()].concat();
+    packet::write(&mut bytes, &mut 0, &payload);
+    source.stream.write_all(&bytes).await.map_err(End::source)?;
+    let mut response = Response::new(Command::QUERY, capabilities);
+    let mut value = None;
+    let mut code = None;
+    while !response.is_done() {
+        let whole = loop {
+            match source.packet().map_err(End::source_protocol)? {
+                Some(whole) => break whole,
+                None => source.fill().await.map_err(End::source)?,
+            }
+        };
+        let bytes = source.take(whole);
+        let payload = bytes.get(HEADER..).unwrap_or_default();
+        match response
+            .packet(payload, payload.len())
+            .map_err(End::source_protocol)?
+        {
+            Packet::Row if value.is_none() => {
+                value = Fields::new(payload, "a row")
+                    .lenenc_bytes()
+                    .ok()
+                    .map(<[u8]>::to_vec);
+            }
+            Packet::Err { code: error } => code = Some(error),
+            _ => {}
+        }
+    }
+    Ok(code.map_or(Ok(value), Err))
+}
+
+/// Ends a login that the client left, so that the source counts a wrong password and not a connection
+/// broken off: about 100 of those block our address for everybody (ERR 1129, FACTS.md).
+pub async fn abandon(source: &mut Peer, mut answered: bool) -> io::Result<()> {
+    use crate::protocol::{Handshake, HandshakeResponse};
+    const ROUNDS: usize = 6;
+    /// Of the length of a native answer, and the answer to no scramble.
+    const GARBAGE: [u8; 20] = [0xA5; 20];
+    for _ in 0..ROUNDS {
+        let whole = loop {
+            match source.packet().map_err(invalid)? {
+                Some(whole) => break whole,
+                None => source.fill().await?,
+            }
+        };
+        let bytes = source.take(whole);
+        let Some(header) = Header::parse(&bytes) else {
+            return Ok(());
+        };
+        let payload = &bytes[HEADER..];
+        if payload.first() == Some(&0xFF) || (answered && payload.first() == Some(&0)) {
+            return Ok(());
+        }
+        let mut answer = GARBAGE.to_vec();
+        if !answered {
+            let greeting = Handshake::parse(payload).map_err(invalid)?;
+            answer.clear();
+            HandshakeResponse {
+                capabilities: greeting.capabilities
+                    & (Capabilities::CLIENT_MYSQL
+                        | Capabilities::PROTOCOL_41
+                        | Capabilities::SECURE_CONNECTION
+                        | Capabilities::PLUGIN_AUTH),
+                max_packet: 1 << 24,
+                collation: 33,
+                user: b"ackline: client left".to_vec(),
+                auth_response: GARBAGE.to_vec(),
+                database: None,
+                auth_plugin: crate::protocol::auth::NATIVE_PASSWORD.to_owned(),
+                attributes: Vec::new(),
+            }
+            .write(&mut answer);
+            answered = true;
+        }
+        source
+            .send(header.sequence.wrapping_add(1), &answer)
+            .await?;
+    }
+    Ok(())
+}
+
+fn invalid(error: Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}

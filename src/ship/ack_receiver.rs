@@ -1,0 +1,80 @@
+//! What a replica sends while it is being dumped to: acknowledgements, and its leaving.
+
+use parking_lot::Mutex;
+
+use super::Ship;
+use super::connection::Error;
+use super::progress::{Entered, Identity};
+use crate::ids::{Level, StorePosition};
+use crate::net::{self, PacketReader};
+use crate::protocol::Command;
+use crate::protocol::semi_sync::Ack;
+use crate::store;
+
+/// What the sending and the receiving half of one dump share.
+pub struct Shared {
+    pub identity: Identity,
+    /// Nothing beyond this can have been received.
+    pub sent: StorePosition,
+}
+
+pub struct AckReceiver {
+    reader: PacketReader,
+}
+
+impl AckReceiver {
+    pub fn new(reader: PacketReader) -> Self {
+        Self { reader }
+    }
+
+    /// Receives until the replica leaves. Cancel-safe: what was read stays in the reader.
+    pub async fn run(
+        &mut self,
+        ship: &Ship,
+        shared: &Mutex<Shared>,
+        row: &Entered,
+    ) -> Result<(), Error> {
+        loop {
+            match self.reader.ready().await {
+                Ok(()) => {}
+                Err(net::Error::Closed) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+            while let Some(packet) = self.reader.try_next()? {
+                let packet = packet.payload;
+                // COM_QUIT, from a tool that has seen enough.
+                if packet == [Command::QUIT.0] {
+                    return Ok(());
+                }
+                let ack = Ack::parse(packet)
+                    .map_err(|error| Error::Peer(format!("not an acknowledgement: {error}")))?;
+                let Some(file) = std::str::from_utf8(ack.file)
+                    .ok()
+                    .and_then(store::file_number)
+                else {
+                    return Err(Error::Peer(format!(
+                        "an acknowledgement for the unknown file '{}'",
+                        String::from_utf8_lossy(ack.file)
+                    )));
+                };
+                let position = StorePosition::new(file, ack.position);
+                let (identity, sent) = {
+                    let shared = shared.lock();
+                    (shared.identity.clone(), shared.sent)
+                };
+                if position > sent {
+                    return Err(Error::Peer(format!(
+                        "an acknowledgement for {position}, which was not sent (sent: {sent})"
+                    )));
+                }
+                row.update(|reader| reader.acked = Some(position));
+                if identity.votes {
+                    ship.acks.confirm(&identity.name, Level::Received, position);
+                    if identity.durable {
+                        ship.acks.confirm(&identity.name, Level::Durable, position);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! One connection of the replication port, from login to its dump.
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::net::TcpStream;
+
+use super::ack_receiver::AckReceiver;
+use super::outbox::Outbox;
+use super::questions::{self, Answer, Asked, Checksum, Facts};
+use super::{Identity, Ship, dump, start};
+use crate::ids::ServerId;
+use crate::net::serve_login::{Greeting, serve_login};
+use crate::net::{self, PacketStream};
+use crate::protocol::binlog_dump::BinlogDump;
+use crate::protocol::ok::{OkPacket, status};
+use crate::protocol::register_slave::RegisterSlave;
+use crate::protocol::{Capabilities, Command, ErrPacket};
+
+/// What replicas and tools send is short.
+const MAX_COMMAND: usize = 1 << 20;
+const LOGIN: Duration = Duration::from_secs(10);
+/// A replica that logged in and then says nothing; it keeps no resources of ours for ever.
+const SILENT: Duration = Duration::from_secs(60);
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Net(#[from] net::Error),
+    #[error("{0}")]
+    Peer(String),
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+    #[error(transparent)]
+    Event(#[from] crate::event::Error),
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+pub(super) async fn serve(
+    ship: &Ship,
+    id: u32,
+    stream: TcpStream,
+    peer: SocketAddr,
+) -> Result<(), Error> {
+    let version = ship.source.borrow().version.clone();
+    let greeting = Greeting {
+        server_version: version,
+        connection_id: id,
+        timeout: LOGIN,
+    };
+    let mut stream = PacketStream::new(stream, MAX_COMMAND);
+    let config = &ship.config;
+    serve_login(&mut stream, Some(peer), &greeting, |user| {
+        (user == config.user).then(|| config.password.clone())
+    })
+    .await?;
+
+    let mut asked = Asked::default();
+    let mut registered = None;
+    loop {
+        let Ok(packet) = tokio::time::timeout(SILENT, stream.read()).await else {
+            return Err(Error::Peer("silent for 60 s after its login".into()));
+        };
+        let packet = match packet {
+            Ok(packet) => packet.to_vec(),
+            Err(net::Error::Closed) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let Some((command, argument)) = packet.split_first() else {
+            return Ok(());
+        };
+        match Command(*command) {
+            Command::QUIT => return Ok(()),
+            Command::PING => ok(&mut stream).await?,
+            Command::QUERY => {
+                let statement = String::from_utf8_lossy(argument);
+                let answer = questions::answer(&mut asked, &statement, &facts(ship));
+                reply(ship, &mut stream, answer).await?;
+            }
+            Command::REGISTER_SLAVE => {
+                registered = Some(
+                    RegisterSlave::parse(&packet)
+                        .map_err(net::Error::from)?
+                        .server_id,
+                );
+                ok(&mut stream).await?;
+            }
+            Command::BINLOG_DUMP => {
+                let request = BinlogDump::parse(&packet).map_err(net::Error::from)?;
+                return run_dump(ship, id, peer, stream, asked, registered, request).await;
+            }
+            other => {
+                let message = format!(
+                    "ackline: the replication port does not know {}; for SQL use the application port",
+                    other.name()
+                );
+                error(&mut stream, 1235, b"42000", &message).await?;
+            }
+        }
+    }
+}
+
+async fn run_dump(
+    ship: &Ship,
+    id: u32,
+    peer: SocketAddr,
+    mut stream: PacketStream,
+    asked: Asked,
+    registered: Option<ServerId>,
+    request: BinlogDump,
+) -> Result<(), Error> {
+    if asked.checksum == Checksum::Unaware {
+        return refuse(&mut stream, 1236, "ackline: our binlog has checksums (CRC32) and this reader did not say that it knows them (SET @master_binlog_checksum)").await;
+    }
+    if asked.capability < 4 {
+        return refuse(&mut stream, 1236, "ackline: our binlog has GTID events and this reader did not say that it knows them (SET @mariadb_slave_capability=4)").await;
+    }
+    // Who never registered is a tool; its server id is only a label.
+    let server_id = registered.unwrap_or(request.server_id);
+    let identity = match registered {
+        Some(server_id) => ship.identify(server_id),
+        None => Identity::unlisted(server_id),
+    };
+    if identity.listed && asked.connect_state.is_none() {
+        return refuse(&mut stream, 1236, "ackline: a replica follows this port by GTID: run CHANGE MASTER TO MASTER_USE_GTID=slave_pos on it").await;
+    }
+    tracing::info!(connection = id, %peer, server = %identity.name, semi_sync = asked.semi_sync, votes = identity.votes, "dump begins");
+    let (reader, writer) = stream.into_halves();
+    let outbox = Outbox::new(
+        writer,
+        ship.config.server_id,
+        asked.semi_sync,
+        asked.checksum == Checksum::Crc32,
+    );
+    let ack_receiver = AckReceiver::new(reader);
+    start::run(dump::Stream {
+        ship,
+        id,
+        peer,
+        server_id,
+        identity,
+        registered: registered.is_some(),
+        asked,
+        request,
+        outbox,
+        ack_receiver,
+    })
+    .await
+}
+
+async fn reply(ship: &Ship, stream: &mut PacketStream, answer: Answer) -> Result<(), Error> {
+    match answer {
+        Answer::Ok => ok(stream).await,
+        Answer::Rows { columns, rows } => {
+            let rows: Vec<Vec<_>> = rows
+                .into_iter()
+                .map(|row| {
+                    row.into_iter()
+                        .map(|value| Some(value.into_bytes()))
+                        .collect()
+                })
+                .collect();
+            stream
+                .writer
+                .put_result(status::AUTOCOMMIT, &columns, &rows);
+            Ok(stream.writer.flush().await?)
+        }
+        Answer::Kill(id) if ship.kill(id) => ok(stream).await,
+        Answer::Kill(id) => {
+            error(
+                stream,
+                1094,
+                &ErrPacket::GENERAL,
+                &format!("Unknown thread id: {id}"),
+            )
+            .await
+        }
+        Answer::Error {
+            code,
+            state,
+            message,
+        } => error(stream, code, state, &message).await,
+    }
+}
+
+async fn ok(stream: &mut PacketStream) -> Result<(), Error> {
+    let mut payload = Vec::new();
+    OkPacket::plain(status::AUTOCOMMIT).write(&mut payload, Capabilities::PROTOCOL_41);
+    Ok(stream.write(&payload).await?)
+}
+
+async fn error(
+    stream: &mut PacketStream,
+    code: u16,
+    state: &[u8; 5],
+    message: &str,
+) -> Result<(), Error> {
+    let mut payload = Vec::new();
+    ErrPacket::new(code, state, message).write(&mut payload);
+    Ok(stream.write(&payload).await?)
+}
+
+/// The last packet of a connection.
+async fn refuse(stream: &mut PacketStream, code: u16, message: &str) -> Result<(), Error> {
+    error(stream, code, &ErrPacket::GENERAL, message).await?;
+    Err(Error::Peer(message.to_owned()))
+}
+
+fn facts(ship: &Ship) -> Facts {
+    let source = ship.source.borrow().clone();
+    let visible = dump::visible_to_readers(ship);
+    Facts {
+        server_id: ship.config.server_id,
+        version: source.version,
+        gtid_domain_id: source.gtid_domain_id,
+        unix_time: SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map(|d| d.as_secs())
+            .unwrap_or_default(),
+        files: ship
+            .store
+            .files()
+            .into_iter()
+            .map(|file| (file.name, file.bytes))
+            .collect(),
+        end: (
+            crate::store::file_name(visible.file),
+            visible.offset,
+            ship.store.end().to_string(),
+        ),
+    }
+}

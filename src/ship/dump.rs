@@ -1,0 +1,243 @@
+//! The stream of events to one reader.
+
+use std::net::SocketAddr;
+
+use parking_lot::Mutex;
+
+use super::Ship;
+use super::ack_receiver::{AckReceiver, Shared};
+use super::connection::Error;
+use super::outbox::Outbox;
+use super::progress::{Entered, Identity, Progress};
+use super::questions::Asked;
+use crate::gtid::mariadb::Position;
+use crate::ids::{ServerId, ServerName, StorePosition};
+use crate::protocol::binlog_dump::BinlogDump;
+use crate::store::{Batch, Place, Reader};
+
+/// One batch is at most about this much; a single event may be larger.
+const BATCH: usize = 256 * 1024;
+/// Beyond this distance to the end a batch may come from the disk, not from the page cache.
+const FAR_BEHIND: u64 = 4 << 20;
+
+/// Everything about one dump connection that does not change while it runs.
+pub(super) struct Stream<'a> {
+    pub ship: &'a Ship,
+    pub id: u32,
+    pub peer: SocketAddr,
+    pub server_id: ServerId,
+    pub identity: Identity,
+    pub registered: bool,
+    pub asked: Asked,
+    pub request: BinlogDump,
+    pub outbox: Outbox,
+    pub ack_receiver: AckReceiver,
+}
+
+/// How far those without a vote may see: released and synced.
+pub(super) fn visible_to_readers(ship: &Ship) -> StorePosition {
+    let released = *ship.acks.released().borrow();
+    released.min(ship.store.marks().borrow().synced)
+}
+
+/// The connection votes as long as this lives.
+struct Attendance<'a> {
+    ship: &'a Ship,
+    name: ServerName,
+    row: &'a Entered,
+}
+
+impl Drop for Attendance<'_> {
+    fn drop(&mut self) {
+        if !self.row.others_of(&self.name) {
+            self.ship.acks.connected(&self.name, false);
+        }
+    }
+}
+
+pub(super) async fn send(
+    stream: Stream<'_>,
+    from: StorePosition,
+    row: Entered,
+) -> Result<(), Error> {
+    let Stream {
+        ship,
+        identity,
+        server_id,
+        registered,
+        asked,
+        request,
+        outbox,
+        mut ack_receiver,
+        ..
+    } = stream;
+    if identity.listed {
+        // What it asks for is what it still has, whatever it acknowledged before (promise 4).
+        ship.acks.reconnected(&identity.name, from);
+        ship.acks.connected(&identity.name, true);
+    }
+    let _attendance = identity.listed.then(|| Attendance {
+        ship,
+        name: identity.name.clone(),
+        row: &row,
+    });
+    row.update(|reader| reader.progress = Progress::Streaming { sent: from });
+    let shared = Mutex::new(Shared {
+        identity,
+        sent: from,
+    });
+    let mut sender = Sender {
+        ship,
+        server_id,
+        registered,
+        from,
+        asked,
+        request,
+        shared: &shared,
+        row: &row,
+        outbox,
+        passing: false,
+    };
+    tokio::select! {
+        sent = sender.run() => sent,
+        received = ack_receiver.run(ship, &shared, &row) => received,
+    }
+}
+
+struct Sender<'a> {
+    ship: &'a Ship,
+    server_id: ServerId,
+    registered: bool,
+    from: StorePosition,
+    asked: Asked,
+    request: BinlogDump,
+    shared: &'a Mutex<Shared>,
+    row: &'a Entered,
+    outbox: Outbox,
+    /// In a transaction that the reader has already (several domains that are not equally far).
+    passing: bool,
+}
+
+impl Sender<'_> {
+    async fn run(&mut self) -> Result<(), Error> {
+        let store = self.ship.store.clone();
+        let mut marks = store.marks();
+        let mut released = self.ship.acks.released();
+        let mut roster = self.ship.roster.clone();
+        let generation = marks.borrow().generation;
+        let mut reader = store.reader(self.from)?;
+        let mut batch = Batch::new();
+        self.outbox.rotate(self.from);
+        self.outbox.flush().await?;
+        loop {
+            let now = *marks.borrow_and_update();
+            released.borrow_and_update();
+            roster.borrow_and_update();
+            if now.generation != generation {
+                // What it got beyond the cut comes again under other positions; it has to ask anew.
+                return Err(Error::Peer("our binlog goes on in a new file after a failed fsync; the reader has to connect again".into()));
+            }
+            let votes = self.identify();
+            let limit = if votes {
+                now.written
+            } else {
+                visible_to_readers(self.ship)
+            };
+            (reader, batch) = read(reader, batch, limit).await?;
+            if !batch.is_empty() {
+                self.frame(&batch, votes)?;
+                let sent = reader.position();
+                // Before it can be acknowledged.
+                self.shared.lock().sent = sent;
+                self.row
+                    .update(|row| row.progress = Progress::Streaming { sent });
+                self.outbox.flush().await?;
+                continue;
+            }
+            if self.request.flags & BinlogDump::NON_BLOCK != 0 {
+                self.outbox.end();
+                return self.outbox.flush().await;
+            }
+            let heartbeat = self.asked.heartbeat;
+            // Every arm is cancel-safe: watches and a timer.
+            tokio::select! {
+                _ = marks.changed() => {}
+                _ = released.changed(), if !votes => {}
+                _ = roster.changed() => {}
+                () = tokio::time::sleep(heartbeat.unwrap_or_default()), if heartbeat.is_some() => {
+                    self.outbox.heartbeat(reader.position());
+                    self.outbox.flush().await?;
+                }
+            }
+        }
+    }
+
+    /// Who it is may change while it is connected: `doctor --fix` made a voter of it, or a restart of
+    /// its server took the vote away.
+    fn identify(&mut self) -> bool {
+        let mut shared = self.shared.lock();
+        if self.registered {
+            let identity = self.ship.identify(self.server_id);
+            if identity != shared.identity {
+                self.row.update(|row| row.identity = identity.clone());
+                shared.identity = identity;
+            }
+        }
+        shared.identity.votes
+    }
+
+    fn frame(&mut self, batch: &Batch, votes: bool) -> Result<(), Error> {
+        // One ack for the whole batch: a replica that syncs its relay log does so once.
+        let last = batch
+            .iter()
+            .filter(|(event, _)| matches!(event.place, Place::End(_)))
+            .map(|(event, _)| event.end)
+            .last();
+        for (event, bytes) in batch.iter() {
+            match &event.place {
+                Place::Head => self.outbox.head(event.kind, event.end, self.from, bytes)?,
+                Place::Start(gtid) => {
+                    self.passing = self
+                        .asked
+                        .connect_state
+                        .as_ref()
+                        .is_some_and(|state| has(state, gtid));
+                    if !self.passing {
+                        self.outbox.event(bytes, false);
+                    }
+                }
+                Place::Inside if self.passing => {}
+                Place::Inside => self.outbox.event(bytes, false),
+                Place::End(_) if std::mem::take(&mut self.passing) => self.outbox.rotate(event.end),
+                Place::End(_) => self.outbox.event(bytes, votes && Some(event.end) == last),
+                Place::Tail => self.outbox.tail(event.kind, bytes),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn has(state: &Position, gtid: &crate::gtid::Gtid) -> bool {
+    gtid.mariadb().is_some_and(|gtid| state.contains(gtid))
+}
+
+/// The next batch up to `limit`; away from the end on a thread for blocking work, since it may come
+/// from the disk.
+async fn read(
+    mut reader: Reader,
+    mut batch: Batch,
+    limit: StorePosition,
+) -> Result<(Reader, Batch), Error> {
+    let at = reader.position();
+    let near = at.file == limit.file && limit.offset.saturating_sub(at.offset) < FAR_BEHIND;
+    if near || limit <= at {
+        reader.next_batch(limit, BATCH, &mut batch)?;
+        return Ok((reader, batch));
+    }
+    tokio::task::spawn_blocking(move || {
+        reader.next_batch(limit, BATCH, &mut batch)?;
+        Ok((reader, batch))
+    })
+    .await
+    .map_err(|_| Error::Peer("reading our binlog failed".into()))?
+}

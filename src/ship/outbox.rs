@@ -1,0 +1,154 @@
+//! What goes out on a dump connection: events of our files, and the few that exist for the connection
+//! only (artificial ROTATE, heartbeats).
+//!
+//! A replica counts its position in our binlog itself: an artificial ROTATE sets it, every event adds
+//! its length, a FORMAT_DESCRIPTION with position 0 adds nothing. Its acks carry that count, so what
+//! is sent here must add up to our own offsets.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+
+use super::connection::Error;
+use super::framer::Framer;
+use crate::event::heartbeat::Heartbeat;
+use crate::event::rotate::Rotate;
+use crate::event::{CHECKSUM_LENGTH, EventType, checksum};
+use crate::ids::{ServerId, StorePosition};
+use crate::net::PacketWriter;
+use crate::protocol::err::ErrPacket;
+use crate::store::file_name;
+
+/// A reader that takes nothing for this long is gone or hopeless; it comes again.
+const STUCK: Duration = Duration::from_secs(60);
+/// The first event of a file.
+const FIRST_EVENT: u64 = 4;
+
+pub(super) struct Outbox {
+    writer: PacketWriter,
+    framer: Framer,
+    out: BytesMut,
+    server_id: ServerId,
+    /// Whether artificial events carry a checksum: as the reader asked.
+    checksums: bool,
+    /// The first file's head follows the place where the dump starts in it.
+    entered: bool,
+}
+
+impl Outbox {
+    pub fn new(
+        writer: PacketWriter,
+        server_id: ServerId,
+        semi_sync: bool,
+        checksums: bool,
+    ) -> Self {
+        Self {
+            writer,
+            framer: Framer::new(semi_sync),
+            out: BytesMut::new(),
+            server_id,
+            checksums,
+            entered: false,
+        }
+    }
+
+    /// Tells the reader where in our binlog it is.
+    pub fn rotate(&mut self, to: StorePosition) {
+        let name = file_name(to.file.max(1));
+        let rotate = Rotate {
+            position: to.offset.max(FIRST_EVENT),
+            file: name.as_bytes(),
+        };
+        let event = rotate.artificial(self.server_id);
+        self.artificial(event, 0);
+    }
+
+    pub fn heartbeat(&mut self, at: StorePosition) {
+        let name = file_name(at.file.max(1));
+        // The format has 32 bits; they wrap.
+        let position = at.offset.max(FIRST_EVENT) as u32;
+        let event = Heartbeat {
+            file: name.as_bytes(),
+            position,
+        }
+        .write(self.server_id);
+        self.artificial(event, position);
+    }
+
+    fn artificial(&mut self, mut event: Vec<u8>, end_log_pos: u32) {
+        let sealed = if self.checksums {
+            checksum::seal(&mut event, end_log_pos)
+        } else {
+            checksum::seal_without_checksum(&mut event, end_log_pos)
+        };
+        debug_assert!(
+            sealed.is_ok(),
+            "an artificial event is far below the format's limit"
+        );
+        self.event(&event, false);
+    }
+
+    /// One of the events that begin a file. `from` is where the dump began.
+    pub fn head(
+        &mut self,
+        kind: EventType,
+        end: StorePosition,
+        from: StorePosition,
+        event: &[u8],
+    ) -> Result<(), Error> {
+        let in_the_middle = end.file == from.file && from.offset >= end.offset;
+        if kind != EventType::FORMAT_DESCRIPTION {
+            // What it says of the file's beginning is not true of a place further on.
+            if !in_the_middle {
+                self.event(event, false);
+            }
+            return Ok(());
+        }
+        if std::mem::replace(&mut self.entered, true) {
+            self.rotate(StorePosition::new(end.file, FIRST_EVENT));
+        }
+        if in_the_middle {
+            // Position 0: it is not part of what the replica counts.
+            let mut event = event[..event.len().saturating_sub(CHECKSUM_LENGTH)].to_vec();
+            checksum::seal(&mut event, 0)?;
+            self.event(&event, false);
+        } else {
+            self.event(event, false);
+        }
+        Ok(())
+    }
+
+    /// What ends a file: a STOP would end the replica's relay log for nothing.
+    pub fn tail(&mut self, kind: EventType, event: &[u8]) {
+        if kind == EventType::ROTATE {
+            self.event(event, false);
+        }
+    }
+
+    pub fn event(&mut self, event: &[u8], ack: bool) {
+        self.framer.event(&mut self.out, event, ack);
+    }
+
+    pub fn end(&mut self) {
+        self.framer.end(&mut self.out);
+    }
+
+    /// Not cancel-safe, and not to be: a packet would be cut, so the connection ends with it.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        let sent = tokio::time::timeout(STUCK, self.writer.send_raw(&self.out)).await;
+        self.out.clear();
+        match sent {
+            Ok(sent) => Ok(sent?),
+            Err(_) => Err(Error::Peer("the reader takes nothing for 60 s".into())),
+        }
+    }
+
+    /// The last packet of the connection.
+    pub async fn refuse(&mut self, message: &str) -> Result<(), Error> {
+        const ER_MASTER_FATAL: u16 = 1236;
+        let mut payload = Vec::new();
+        ErrPacket::new(ER_MASTER_FATAL, &ErrPacket::GENERAL, message).write(&mut payload);
+        self.writer.set_sequence(self.framer.sequence());
+        Ok(self.writer.write(&payload).await?)
+    }
+}

@@ -1,0 +1,76 @@
+//! Whether a text may change `session_track_system_variables`, `session_track_gtids` or another of
+//! the variables by which the server tells us what a session committed.
+//!
+//! The mere name is enough: it does not matter whether it stands in a SET, a SET STATEMENT, the
+//! second of several statements, an executable comment or a string that is prepared.
+
+const NAME: &[u8] = b"session_track_";
+const BEFORE_UNDERSCORE: usize = 7;
+
+/// True where the name stands in the text, in any case.
+pub fn touches(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'_', text).any(|at| {
+        at.checked_sub(BEFORE_UNDERSCORE)
+            .and_then(|start| text.get(start..start + NAME.len()))
+            .is_some_and(|name| name.eq_ignore_ascii_case(NAME))
+    })
+}
+
+/// The same for a text that arrives in parts.
+#[derive(Clone, Debug, Default)]
+pub struct Scan {
+    tail: Vec<u8>,
+    found: bool,
+}
+
+impl Scan {
+    pub fn feed(&mut self, part: &[u8]) {
+        if self.found {
+            return;
+        }
+        // The name may be cut in two: what was before its end is looked at together with this start.
+        let keep = NAME.len() - 1;
+        let start = &part[..part.len().min(keep)];
+        self.tail.extend_from_slice(start);
+        self.found = touches(&self.tail) || touches(part);
+        if part.len() >= keep {
+            self.tail.clear();
+            self.tail.extend_from_slice(&part[part.len() - keep..]);
+        } else {
+            let excess = self.tail.len().saturating_sub(keep);
+            self.tail.drain(..excess);
+        }
+    }
+
+    pub fn found(&self) -> bool {
+        self.found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_is_enough() {
+        assert!(touches(b"set session_track_system_variables=''"));
+        assert!(touches(b"SET @@SESSION.Session_Track_GTIDs=off"));
+        assert!(touches(b"select 1; /*!50700 set session_track_schema=0 */"));
+        assert!(!touches(b"select session_tracks from a_b_c"));
+        assert!(!touches(b"_"));
+        assert!(!touches(b"session_track"));
+    }
+
+    #[test]
+    fn cut_anywhere() {
+        let text =
+            b"set /* some text in front of it */ session_track_gtids = off /* and behind it */";
+        for size in 1..text.len() {
+            let mut scan = Scan::default();
+            for part in text.chunks(size) {
+                scan.feed(part);
+            }
+            assert!(scan.found(), "parts of {size}");
+        }
+    }
+}

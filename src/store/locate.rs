@@ -1,0 +1,234 @@
+//! Finds places in the binlog by GTID.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use super::binlog_file::{self, file_name};
+use super::catalogue::{FileEntry, Transaction};
+use super::scan::{Depth, Found, Scanner};
+use super::{Error, Shared, Trouble};
+use crate::gtid::Gtid;
+use crate::gtid::mariadb::{self, Position};
+use crate::ids::StorePosition;
+
+/// Where a dump for a replica begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Located {
+    /// Everything before it is in the replica's position. With several domains that are not equally
+    /// far, what follows may hold transactions that it has: send only those that its position does
+    /// not contain.
+    At(StorePosition),
+    /// It has transactions that the store does not have (yet): hold it.
+    Ahead { missing: Vec<Gtid> },
+    /// What it needs is before the store's beginning.
+    Purged {
+        domain: u32,
+        /// The last of that domain that is gone.
+        gone: Gtid,
+    },
+    /// It has a transaction where the store has another one: it is on another branch of history.
+    Diverged { theirs: Vec<Gtid> },
+}
+
+impl Shared {
+    pub(super) fn locate(&self, replica: &Position) -> Result<Located, Error> {
+        let (files, written) = {
+            let catalogue = self.catalogue.read();
+            let (mut missing, mut theirs) = (Vec::new(), Vec::new());
+            let start = catalogue.files.first().map(|file| &file.start);
+            let start = start.unwrap_or(&catalogue.written.state);
+            for gtid in replica.iter() {
+                let base = start.last(gtid.domain);
+                let own = catalogue.written.state.last(gtid.domain);
+                let exact = Gtid::MariaDb(gtid);
+                match (base, own) {
+                    (_, None) => missing.push(exact),
+                    (_, Some(own)) if gtid.seq > own.seq => missing.push(exact),
+                    // Before the beginning; whether it is purged is looked at below.
+                    (Some(base), _) if gtid.seq < base.seq => {}
+                    (Some(base), _) if gtid.seq == base.seq && gtid != base => theirs.push(exact),
+                    _ if !catalogue.executed.contains(&exact) => theirs.push(exact),
+                    _ => {}
+                }
+            }
+            if !theirs.is_empty() {
+                return Ok(Located::Diverged { theirs });
+            }
+            if !missing.is_empty() {
+                return Ok(Located::Ahead { missing });
+            }
+            for base in start.position().iter() {
+                if !replica.contains(base) {
+                    return Ok(Located::Purged {
+                        domain: base.domain,
+                        gone: base.into(),
+                    });
+                }
+            }
+            if replica.covers(&catalogue.written.state.position()) {
+                return Ok(Located::At(self.marks.now().written));
+            }
+            (catalogue.files.clone(), self.marks.now().written)
+        };
+        // All before the newest file that starts within the replica's position is in it.
+        let within = |file: &&FileEntry| replica.covers(&file.start.position());
+        let Some(file) = files.iter().rev().find(within) else {
+            return Err(Error::Misuse("a replica that is not purged fits no file"));
+        };
+        let from = StorePosition::new(file.number, file.head_end);
+        let has = |gtid| replica.contains(gtid);
+        Ok(Located::At(self.first_without(&files, from, written, has)?))
+    }
+
+    /// The largest position from which on `has` is not always true.
+    fn first_without(
+        &self,
+        files: &[FileEntry],
+        from: StorePosition,
+        written: StorePosition,
+        has: impl Fn(mariadb::Gtid) -> bool,
+    ) -> Result<StorePosition, Error> {
+        let mut at = from;
+        self.walk(files, from, written, |transaction| {
+            let had = has(transaction.gtid);
+            if had {
+                at = transaction.end;
+            }
+            had
+        })?;
+        Ok(at)
+    }
+
+    /// Hands over the transactions from `from` to `written` until `more` says no.
+    fn walk(
+        &self,
+        files: &[FileEntry],
+        from: StorePosition,
+        written: StorePosition,
+        mut more: impl FnMut(Transaction) -> bool,
+    ) -> Result<(), Error> {
+        for entry in files.iter().filter(|file| file.number >= from.file) {
+            let path = binlog_file::path(&self.dir, entry.number);
+            let failed = |source| Error::io("read", &path, source);
+            let start = match entry.number == from.file {
+                true => from.offset.max(entry.head_end),
+                false => entry.head_end,
+            };
+            let file = File::open(&path).map_err(failed)?;
+            let end = entry.readable(written);
+            if start >= end {
+                continue;
+            }
+            let mut scanner = Scanner::new(file, start, end, Depth::Headers);
+            loop {
+                match scanner.next().map_err(failed)? {
+                    Found::Transaction(found) => {
+                        if !more(Transaction::new(entry.number, found)) {
+                            return Ok(());
+                        }
+                    }
+                    Found::Closing(_) => {}
+                    Found::End => break,
+                    Found::Broken { event, why, .. } => {
+                        return Err(Error::Corrupt {
+                            file: file_name(entry.number),
+                            at: event,
+                            reason: why,
+                        });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn position_of(&self, gtid: &Gtid) -> Result<Option<StorePosition>, Error> {
+        let Some(wanted) = gtid.mariadb() else {
+            return Ok(None);
+        };
+        let (files, written) = {
+            let catalogue = self.catalogue.read();
+            if !catalogue.executed.contains(gtid) {
+                return Ok(None);
+            }
+            let mut recent = catalogue.recent.iter().rev();
+            if let Some(found) = recent.find(|recent| recent.gtid == wanted) {
+                return Ok(Some(found.end));
+            }
+            (catalogue.files.clone(), self.marks.now().written)
+        };
+        // It stands in the last file whose beginning does not have it yet.
+        let before = |file: &&FileEntry| !file.start.contains(wanted);
+        let Some(file) = files.iter().rev().find(before) else {
+            return Ok(None);
+        };
+        let from = StorePosition::new(file.number, file.head_end);
+        let mut found = None;
+        self.walk(&files, from, written, |transaction| {
+            if transaction.gtid == wanted {
+                found = Some(transaction.end);
+            }
+            found.is_none()
+        })?;
+        Ok(found)
+    }
+
+    pub(super) fn applied_up_to(
+        &self,
+        from: StorePosition,
+        position: &Position,
+    ) -> Result<StorePosition, Error> {
+        let (files, written) = {
+            let catalogue = self.catalogue.read();
+            let recent = &catalogue.recent;
+            let remembered = match recent.front() {
+                Some(oldest) => from >= oldest.start,
+                None => true,
+            };
+            if remembered {
+                let next = recent.partition_point(|transaction| transaction.end <= from);
+                let had = recent
+                    .range(next..)
+                    .take_while(|transaction| position.contains(transaction.gtid));
+                return Ok(had.last().map_or(from, |transaction| transaction.end));
+            }
+            (catalogue.files.clone(), self.marks.now().written)
+        };
+        let has = |gtid| position.contains(gtid);
+        self.first_without(&files, from, written, has)
+    }
+}
+
+impl super::Store {
+    /// Where to start sending to a replica at this position.
+    pub fn locate(&self, replica: &Position) -> Result<Located, Error> {
+        self.shared.locate(replica)
+    }
+
+    /// Where a transaction ends, if the store holds it: from memory for recent ones, else read from
+    /// its file.
+    pub fn position_of(&self, gtid: &Gtid) -> Option<StorePosition> {
+        let found = self.shared.position_of(gtid);
+        found.unwrap_or_else(|error| self.shared.unreadable(&error, None))
+    }
+
+    /// The largest position, not below `from`, up to which everything is claimed by `position`.
+    /// Where a file cannot be read, `from`: nothing is confirmed that was not seen.
+    pub fn applied_up_to(&self, from: StorePosition, position: &Position) -> StorePosition {
+        let found = self.shared.applied_up_to(from, position);
+        found.unwrap_or_else(|error| self.shared.unreadable(&error, from))
+    }
+
+    /// A reader that starts at `from`, which [`Located::At`] named or an earlier reader reached.
+    pub fn reader(&self, from: StorePosition) -> Result<super::Reader, Error> {
+        super::Reader::new(Arc::clone(&self.shared), from)
+    }
+}
+
+impl Shared {
+    fn unreadable<T>(&self, error: &Error, instead: T) -> T {
+        tracing::error!(%error, "the binlog cannot be searched");
+        self.note_problem(Trouble::Read, Some(error.to_string()));
+        instead
+    }
+}

@@ -1,0 +1,235 @@
+//! What must survive a crash beside the binlog itself: `ackline.state`.
+//!
+//! One line of magic, version and CRC32, then JSON that a DBA can read. Replaced by write, fsync,
+//! rename, fsync of the directory, so it is never torn; a checksum that does not fit means that
+//! somebody or something else changed it, and is an error, not a reason to start from nothing.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use super::disk::Disk;
+use crate::gtid::{Gtid, GtidSet};
+use crate::ids::{Epoch, ServerId, ServerName, StorePosition};
+
+const MAGIC: &str = "ackline-state 1 ";
+
+/// The server that capture follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowedSource {
+    pub name: ServerName,
+    pub server_id: ServerId,
+}
+
+/// A transaction that was answered under a weaker policy than asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DegradedCommit {
+    pub gtid: Gtid,
+    /// Unix time in milliseconds.
+    pub at: u64,
+}
+
+/// A file that is valid only up to `length`: what lay behind was not synced when a sync failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    pub file: u32,
+    pub length: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DurableState {
+    pub epoch: Epoch,
+    pub source: Option<FollowedSource>,
+    /// A lower bound: what was released when this was written.
+    pub released: StorePosition,
+    pub released_set: GtidSet,
+    pub degraded: Vec<DegradedCommit>,
+    /// Kept by the store itself; see [`super::Store::change_durable`].
+    pub cuts: Vec<Cut>,
+}
+
+/// The same in JSON's types.
+#[derive(Serialize, Deserialize)]
+struct Text {
+    epoch: u64,
+    source: Option<(String, u32)>,
+    released: (u32, u64),
+    released_set: String,
+    degraded: Vec<(String, u64)>,
+    cuts: Vec<(u32, u64)>,
+}
+
+pub(super) fn path(dir: &Path) -> PathBuf {
+    dir.join("ackline.state")
+}
+
+impl DurableState {
+    /// The state kept in `dir`; the default one where there is none yet.
+    pub fn load(dir: &Path) -> Result<Self, Error> {
+        let path = path(dir);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(Error::io("read", &path, error)),
+        };
+        Self::parse(&bytes).map_err(|reason| Error::State { path, reason })
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let line = memchr::memchr(b'\n', bytes).ok_or("its first line is not whole")?;
+        let (line, json) = (&bytes[..line], &bytes[line + 1..]);
+        let crc = std::str::from_utf8(line)
+            .ok()
+            .and_then(|line| line.strip_prefix(MAGIC))
+            .and_then(|crc| u32::from_str_radix(crc, 16).ok())
+            .ok_or_else(|| format!("it does not begin with '{MAGIC}'"))?;
+        if crc != crc32fast::hash(json) {
+            return Err("its checksum does not fit".to_owned());
+        }
+        let text: Text = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        text.try_into()
+            .map_err(|error: crate::gtid::ParseError| error.to_string())
+    }
+
+    pub fn save(&self, dir: &Path) -> Result<(), Error> {
+        self.save_to(&Disk::default(), dir)
+    }
+
+    pub(super) fn save_to(&self, disk: &Disk, dir: &Path) -> Result<(), Error> {
+        let path = path(dir);
+        let json =
+            serde_json::to_string_pretty(&Text::from(self)).map_err(|error| Error::State {
+                path: path.clone(),
+                reason: error.to_string(),
+            })?;
+        let content = format!("{MAGIC}{:08x}\n{json}", crc32fast::hash(json.as_bytes()));
+        disk.replace(&path, content.as_bytes())
+            .map_err(|source| Error::io("replace", &path, source))
+    }
+
+    /// How much of a file counts; all of it, where nothing was cut.
+    pub(super) fn cut_of(&self, file: u32) -> Option<u64> {
+        let cuts = self.cuts.iter().filter(|cut| cut.file == file);
+        cuts.map(|cut| cut.length).min()
+    }
+}
+
+impl From<&DurableState> for Text {
+    fn from(state: &DurableState) -> Self {
+        let source = state.source.as_ref();
+        let degraded = state.degraded.iter();
+        Self {
+            epoch: state.epoch.0,
+            source: source.map(|source| (source.name.as_str().to_owned(), source.server_id.0)),
+            released: (state.released.file, state.released.offset),
+            released_set: state.released_set.to_string(),
+            degraded: degraded
+                .map(|commit| (commit.gtid.to_string(), commit.at))
+                .collect(),
+            cuts: state
+                .cuts
+                .iter()
+                .map(|cut| (cut.file, cut.length))
+                .collect(),
+        }
+    }
+}
+
+impl TryFrom<Text> for DurableState {
+    type Error = crate::gtid::ParseError;
+
+    fn try_from(text: Text) -> Result<Self, Self::Error> {
+        let degraded = text.degraded.into_iter().map(|(gtid, at)| {
+            Ok(DegradedCommit {
+                gtid: gtid.parse()?,
+                at,
+            })
+        });
+        let cuts = text.cuts.into_iter();
+        Ok(Self {
+            epoch: Epoch(text.epoch),
+            source: text.source.map(|(name, id)| FollowedSource {
+                name: ServerName::new(&name),
+                server_id: ServerId(id),
+            }),
+            released: StorePosition::new(text.released.0, text.released.1),
+            released_set: text.released_set.parse()?,
+            degraded: degraded.collect::<Result<_, Self::Error>>()?,
+            cuts: cuts.map(|(file, length)| Cut { file, length }).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full() -> DurableState {
+        DurableState {
+            epoch: Epoch(3),
+            source: Some(FollowedSource {
+                name: ServerName::new("db1"),
+                server_id: ServerId(7),
+            }),
+            released: StorePosition::new(2, 777),
+            released_set: "0-7-1..36,0-9-27".parse().unwrap(),
+            degraded: vec![DegradedCommit {
+                gtid: "0-7-36".parse().unwrap(),
+                at: 1_700_000_000_000,
+            }],
+            cuts: vec![
+                Cut {
+                    file: 1,
+                    length: 99,
+                },
+                Cut {
+                    file: 1,
+                    length: 98,
+                },
+            ],
+        }
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(
+            DurableState::load(dir.path()).unwrap(),
+            DurableState::default()
+        );
+        full().save(dir.path()).unwrap();
+        assert_eq!(DurableState::load(dir.path()).unwrap(), full());
+        assert_eq!(full().cut_of(1), Some(98));
+        assert_eq!(full().cut_of(2), None);
+    }
+
+    #[test]
+    fn a_torn_or_changed_file_is_an_error_at_every_byte() {
+        let dir = tempfile::tempdir().unwrap();
+        full().save(dir.path()).unwrap();
+        let bytes = std::fs::read(path(dir.path())).unwrap();
+        for at in 0..bytes.len() {
+            assert!(DurableState::parse(&bytes[..at]).is_err(), "torn at {at}");
+            let mut changed = bytes.clone();
+            changed[at] ^= 0x01;
+            assert!(DurableState::parse(&changed).is_err(), "changed at {at}");
+        }
+    }
+
+    #[test]
+    fn a_crash_while_saving_leaves_the_old_or_the_new_state() {
+        for steps in 0..6 {
+            let dir = tempfile::tempdir().unwrap();
+            DurableState::default().save(dir.path()).unwrap();
+            let disk = Disk {
+                faults: Some(std::sync::Arc::default()),
+            };
+            disk.faults.as_ref().unwrap().crash_after(steps);
+            let saved = full().save_to(&disk, dir.path()).is_ok();
+            let loaded = DurableState::load(dir.path()).unwrap();
+            assert!(loaded == full() || (!saved && loaded == DurableState::default()));
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The fsync thread: one `fdatasync` for everything that was written meanwhile.
+//!
+//! A failed one is final for its file (promise 9): the kernel may have dropped the dirty pages and
+//! marked them clean, so a second `fdatasync` would succeed and mean nothing. The thread marks the
+//! file as cut, publishes nothing more, and rests until the writer opens a new file.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::binlog_file::file_name;
+use super::disk::DiskFile;
+use super::{Error, Shared, Trouble};
+use crate::ids::StorePosition;
+
+/// What is to be durable next.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) file: Arc<DiskFile>,
+    /// Bytes of the file.
+    pub(super) length: u64,
+    /// The last whole transaction within them.
+    pub(super) position: StorePosition,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    target: Option<Target>,
+    /// The file and length that were synced last.
+    done: (u32, u64),
+    failed: bool,
+    stopping: bool,
+}
+
+#[derive(Debug, Default)]
+struct Desk {
+    queue: Mutex<Queue>,
+    /// There is a target, or the end.
+    wanted: Condvar,
+    /// Something was synced, or failed.
+    settled: Condvar,
+}
+
+#[derive(Debug)]
+pub(super) struct Syncer {
+    desk: Arc<Desk>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The file was cut; the writer must open a new one.
+#[derive(Debug)]
+pub(super) struct SyncFailed;
+
+impl Syncer {
+    pub(super) fn start(shared: Arc<Shared>) -> std::io::Result<Self> {
+        let desk = Arc::new(Desk::default());
+        let own = Arc::clone(&desk);
+        let thread = std::thread::Builder::new()
+            .name("ackline-fsync".to_owned())
+            .spawn(move || run(&own, &shared))?;
+        Ok(Self {
+            desk,
+            thread: Some(thread),
+        })
+    }
+
+    /// Wakes the thread; a target that it has not taken yet is replaced, since it is included.
+    pub(super) fn request(&self, target: Target) {
+        let mut queue = self.desk.queue.lock();
+        if !queue.failed {
+            queue.target = Some(target);
+            self.desk.wanted.notify_one();
+        }
+    }
+
+    /// Waits until `length` bytes of `file` are synced.
+    pub(super) fn wait(&self, file: u32, length: u64) -> Result<(), SyncFailed> {
+        let mut queue = self.desk.queue.lock();
+        while !queue.failed && queue.done < (file, length) {
+            self.desk.settled.wait(&mut queue);
+        }
+        if queue.failed {
+            Err(SyncFailed)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Waits until a failure that the catalogue shows already has arrived here too.
+    pub(super) fn settle_failure(&self) {
+        let mut queue = self.desk.queue.lock();
+        while !queue.failed {
+            self.desk.settled.wait(&mut queue);
+        }
+    }
+
+    /// A new file, synced up to its head, is in use.
+    pub(super) fn resume(&self, file: u32, length: u64) {
+        let mut queue = self.desk.queue.lock();
+        queue.failed = false;
+        queue.target = None;
+        queue.done = (file, length);
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        self.desk.queue.lock().stopping = true;
+        self.desk.wanted.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been printed; there is nothing left to do about it here.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(desk: &Desk, shared: &Shared) {
+    loop {
+        let target = {
+            let mut queue = desk.queue.lock();
+            loop {
+                if let Some(target) = queue.target.take() {
+                    break target;
+                }
+                if queue.stopping {
+                    return;
+                }
+                desk.wanted.wait(&mut queue);
+            }
+        };
+        let result = target.file.sync_data();
+        // The marks move before the writer is told: it may publish the next file's at once.
+        let failed = match result {
+            Ok(()) => {
+                shared.synced(target.position);
+                false
+            }
+            Err(error) => {
+                shared.sync_failed(target.position.file, &error);
+                true
+            }
+        };
+        let mut queue = desk.queue.lock();
+        if failed {
+            queue.failed = true;
+            queue.target = None;
+        } else {
+            queue.done = (target.position.file, target.length);
+        }
+        desk.settled.notify_all();
+    }
+}
+
+impl Shared {
+    /// Everything up to `position` is durable.
+    fn synced(&self, position: StorePosition) {
+        self.catalogue.write().add_synced(position);
+        self.marks
+            .publish(|marks| marks.synced = marks.synced.max(position));
+        self.floor.raise(position);
+    }
+
+    /// Nothing of `file` behind `synced` is, and nothing ever will be.
+    fn sync_failed(&self, file: u32, error: &std::io::Error) {
+        let synced = self.marks.now().synced;
+        let error = Error::SyncFailed {
+            file: file_name(file),
+            synced,
+            reason: error.to_string(),
+        };
+        tracing::error!(%error, "nothing behind the last sync counts any more");
+        self.note_problem(Trouble::Sync, Some(error.to_string()));
+        let generation = {
+            let mut catalogue = self.catalogue.write();
+            catalogue.take_back(synced);
+            catalogue.generation
+        };
+        self.marks.publish(|marks| {
+            marks.written = synced;
+            marks.generation = generation;
+        });
+        self.marks.failed(&error);
+    }
+}

@@ -1,0 +1,8 @@
+//! The store on a real directory, with real events, and with a disk that fails.
+
+mod crash;
+mod fixture;
+mod following;
+mod places;
+mod sync_failure;
+mod writing;

@@ -1,0 +1,342 @@
+//! A real MariaDB server in a temporary folder, and a session listener in front of it whose gate the
+//! test holds in its hand.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use ackline::gtid::Gtid;
+use ackline::ids::Epoch;
+use ackline::net::listener::Listeners;
+use ackline::session::{self, BoxFuture, Config, Gate, Metrics, Registry, Shared, Source};
+use ackline::shutdown::Shutdown;
+use ackline::sql::KillTarget;
+use tokio::sync::watch;
+
+pub const USER: &str = "app";
+pub const PASSWORD: &str = "secret";
+
+/// Tests of several processes may run side by side; each looks for free ports from here on.
+static NEXT_PORT: AtomicU16 = AtomicU16::new(21_210);
+
+fn free_port() -> u16 {
+    loop {
+        let port = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
+        assert!(port < 21_300, "no free port");
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+pub struct Server {
+    process: Child,
+    folder: tempfile::TempDir,
+    pub port: u16,
+}
+
+static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+
+impl Server {
+    /// The server that the tests of one process share; the last one stops it.
+    pub fn shared() -> Arc<Self> {
+        let mut shared = SHARED.lock().unwrap();
+        if let Some(server) = shared.upgrade() {
+            return server;
+        }
+        let server = Arc::new(Self::start(&[]));
+        *shared = Arc::downgrade(&server);
+        server
+    }
+
+    pub fn start(options: &[&str]) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("session-")
+            .tempdir()
+            .unwrap();
+        let data = folder.path().join("data");
+        let as_user = is_root().then_some("--user=root");
+        let installed = Command::new("mariadb-install-db")
+            .args([
+                "--no-defaults",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+            ])
+            .args(as_user)
+            .arg(format!("--datadir={}", data.display()))
+            .output()
+            .expect("mariadb-install-db");
+        assert!(installed.status.success(), "{installed:?}");
+        let port = free_port();
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let process = Command::new("mariadbd")
+            .arg("--no-defaults")
+            .args(as_user)
+            .arg(format!("--datadir={}", data.display()))
+            .arg(format!("--socket={}", folder.path().join("s").display()))
+            .arg(format!("--port={port}"))
+            .args([
+                "--bind-address=127.0.0.1",
+                "--log-bin=bin",
+                "--server-id=1",
+                "--innodb-flush-log-at-trx-commit=2",
+                "--innodb-buffer-pool-size=64M",
+                "--max-allowed-packet=128M",
+                "--local-infile=1",
+            ])
+            .args(options)
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("mariadbd");
+        let server = Self {
+            process,
+            folder,
+            port,
+        };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !server.root("SELECT 1").status.success() {
+            assert!(Instant::now() < deadline, "{}", server.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let setup = format!(
+            "CREATE USER '{USER}'@'%' IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON *.* TO '{USER}'@'%';\
+             CREATE USER other@'%' IDENTIFIED BY 'other'; GRANT ALL ON *.* TO other@'%';\
+             CREATE DATABASE shop; CREATE DATABASE sbtest"
+        );
+        let done = server.root(&setup);
+        assert!(done.status.success(), "{done:?}");
+        server
+    }
+
+    /// A statement directly at the server, as root.
+    pub fn root(&self, statement: &str) -> Output {
+        Command::new("mariadb")
+            .args(["--no-defaults", "-uroot", "-N", "-B"])
+            .arg(format!(
+                "--socket={}",
+                self.folder.path().join("s").display()
+            ))
+            .args(["-e", statement])
+            .output()
+            .expect("mariadb")
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+#[derive(Clone, Debug)]
+pub struct State {
+    pub open: bool,
+    pub may_show: bool,
+    /// No GTID is released.
+    pub withhold: bool,
+    pub kills_wait: bool,
+    pub epoch: Epoch,
+    pub source: Option<String>,
+    /// What was asked, in order.
+    pub asked: Vec<String>,
+}
+
+/// The gate in the test's hand.
+pub struct TestGate(pub watch::Sender<State>);
+
+impl TestGate {
+    pub fn set(&self, change: impl FnOnce(&mut State)) {
+        self.0.send_modify(change);
+    }
+
+    pub fn asked(&self) -> Vec<String> {
+        self.0.borrow().asked.clone()
+    }
+
+    fn note(&self, what: String) {
+        self.0.send_modify(|state| state.asked.push(what));
+    }
+
+    fn until(&self, condition: fn(&State) -> bool) -> BoxFuture<'_, ()> {
+        let mut receiver = self.0.subscribe();
+        Box::pin(async move {
+            let _ = receiver.wait_for(condition).await;
+        })
+    }
+}
+
+impl Gate for TestGate {
+    fn is_open(&self) -> bool {
+        self.0.borrow().open
+    }
+    fn opened(&self) -> BoxFuture<'_, ()> {
+        self.until(|state| state.open)
+    }
+    fn hold_reason(&self) -> String {
+        "the test holds".into()
+    }
+    fn source(&self) -> Option<Source> {
+        let state = self.0.borrow();
+        Some(Source {
+            address: state.source.clone()?,
+            send_proxy_protocol: false,
+            epoch: state.epoch,
+        })
+    }
+    fn epoch(&self) -> Epoch {
+        self.0.borrow().epoch
+    }
+    fn may_show_now(&self) -> bool {
+        self.0.borrow().may_show
+    }
+    fn may_show(&self) -> BoxFuture<'_, ()> {
+        self.until(|state| state.may_show)
+    }
+    fn is_released_now(&self, gtid: &Gtid) -> bool {
+        self.note(format!("released {gtid}"));
+        !self.0.borrow().withhold
+    }
+    fn released(&self, _: Gtid) -> BoxFuture<'_, ()> {
+        self.until(|state| !state.withhold)
+    }
+    fn everything_now(&self) -> BoxFuture<'_, ()> {
+        self.note("everything".into());
+        self.until(|state| !state.withhold)
+    }
+    fn waits_for_ack(&self, target: KillTarget) -> BoxFuture<'_, bool> {
+        self.note(format!("kill {target:?}"));
+        let waits = self.0.borrow().kills_wait;
+        Box::pin(async move { waits })
+    }
+    fn mode(&self) -> &'static str {
+        "test"
+    }
+}
+
+/// A session listener in front of a server.
+pub struct Proxy {
+    pub port: u16,
+    pub gate: Arc<TestGate>,
+    pub registry: Registry,
+    pub shutdown: Shutdown,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Proxy {
+    pub fn start(server: &Server) -> Self {
+        Self::with(server, Config::default())
+    }
+
+    pub fn with(server: &Server, config: Config) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let gate = Arc::new(TestGate(watch::Sender::new(State {
+            open: true,
+            may_show: true,
+            withhold: false,
+            kills_wait: false,
+            epoch: Epoch(1),
+            source: Some(format!("127.0.0.1:{}", server.port)),
+            asked: Vec::new(),
+        })));
+        let registry = Registry::new();
+        let shared = Shared {
+            gate: gate.clone(),
+            config: Arc::new(config),
+            metrics: Metrics::new(),
+            registry: registry.clone(),
+        };
+        let shutdown = Shutdown::new();
+        let listeners = std::thread::scope(|scope| {
+            // On a thread of its own: tests may be in a runtime themselves.
+            let bind = || runtime.block_on(Listeners::bind(&["127.0.0.1:0"]));
+            scope.spawn(bind).join().unwrap().unwrap()
+        });
+        let port = listeners.addresses()[0].port();
+        runtime.spawn(session::serve(listeners, shared, shutdown.clone()));
+        Self {
+            port,
+            gate,
+            registry,
+            shutdown,
+            runtime: Some(runtime),
+        }
+    }
+
+    /// The `mariadb` client with these arguments and this standard input.
+    pub fn client(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = self.client_command(arguments).spawn().expect("mariadb");
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    }
+
+    pub fn client_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("mariadb");
+        command
+            .args(["--no-defaults", "-h127.0.0.1"])
+            .arg(format!("-P{}", self.port))
+            .arg(format!("-u{USER}"))
+            .arg(format!("-p{PASSWORD}"))
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// The output of statements, which must succeed.
+    pub fn sql(&self, statements: &str) -> String {
+        let output = self.client(
+            &["-N", "-B", "--max-allowed-packet=128M", "shop"],
+            statements,
+        );
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    pub fn options(&self) -> mysql_async::OptsBuilder {
+        mysql_async::OptsBuilder::default()
+            .ip_or_hostname("127.0.0.1")
+            .tcp_port(self.port)
+            .user(Some(USER))
+            .pass(Some(PASSWORD))
+            .db_name(Some("shop"))
+            .prefer_socket(Some(false))
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Waits for a condition that comes true soon.
+pub fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
