@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
 if ! command -v cargo >/dev/null; then
-    echo "quickstart: no cargo here; get Rust from https://rustup.rs" >&2
+    echo "quickstart: no cargo here: install Rust first" >&2
     exit 1
 fi
 echo "== what is missing is installed"
@@ -46,7 +46,7 @@ echo "answered after $((($(date +%s%N) - begun) / 1000000)) ms"
 echo "== who has acknowledged it"
 "$ackline" status --config "$config"
 "$ackline" status --json --config "$config" | jq -r '
-    .binlog.released as $released
+    .binlog.released_position as $released
     | "released: \($released)",
       (.replicas[] | "\(.name): received \(.received // "nothing")"
           + (if .received == $released then ", so it acknowledged the commit" else "" end))'

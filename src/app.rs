@@ -10,6 +10,8 @@ mod keeper;
 mod reload;
 mod roster;
 
+pub use roster::server_config;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -19,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::ack::{self, Acks};
+use crate::admin;
 use crate::capture::{self, Capture, Console, Guard, View};
 use crate::config::{Config, LogFormat};
 use crate::gtid::{Gtid, GtidSet};
@@ -28,7 +31,6 @@ use crate::session;
 use crate::ship::{self, Ship, SourceFacts};
 use crate::shutdown::Shutdown;
 use crate::store::{self, Batch, Marks, Observer, Place, Store};
-use crate::{admin, topology};
 
 const TICK: Duration = Duration::from_millis(10);
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -61,9 +63,8 @@ pub async fn serve(path: &Path) -> anyhow::Result<()> {
     let log_level = start_log(&config);
     raise_descriptor_limit();
     let shutdown = Shutdown::new();
-    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new()
-        .install_recorder()
-        .context("metrics")?;
+    let metrics = admin::metrics::install()?;
+    shutdown.spawn(admin::metrics::upkeep(metrics.clone(), shutdown.clone()));
     let app = start(path, config, log_level, metrics, &shutdown).await?;
     tracing::info!(source = %app.config.load().source().name, binlog = %app.config.load().binlog.dir.display(), "ackline serves");
     reload::run_until_stopped(&app).await?;
@@ -464,9 +465,5 @@ impl App {
         }
         *self.config_problem.lock() = None;
         self.config.store(Arc::new(new));
-    }
-
-    pub fn health(&self) -> Vec<topology::Watched> {
-        self.servers.list()
     }
 }

@@ -32,7 +32,7 @@ mod snapshot;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
@@ -50,8 +50,10 @@ pub use policy::{Sync, SyncPatch};
 pub use quorum::{Confirmed, Vote, Voter};
 pub use snapshot::Snapshot;
 
-/// Longer than any healthy wait for our fsync and a replica nearby.
-const STALLED: Duration = Duration::from_millis(20);
+/// A commit that waits for longer than this makes a KILL likely; see capture's guard.
+const STALLED: Duration = Duration::from_millis(5);
+/// Nothing waits.
+const NOBODY: u64 = u64::MAX;
 /// Degraded commits are logged in bundles of this age.
 const REPORT: Duration = Duration::from_secs(1);
 
@@ -63,7 +65,8 @@ struct Shared {
     gate: Mutex<Gate>,
     permits: watch::Sender<Option<AckPermit>>,
     released: watch::Sender<StorePosition>,
-    stalled: AtomicBool,
+    /// Since when the oldest captured transaction waits, in nanoseconds of [`Shared::now`].
+    oldest: AtomicU64,
     applied_wanted: watch::Sender<bool>,
     started: Instant,
     /// Unix time at `started`.
@@ -111,7 +114,7 @@ impl Acks {
             }),
             permits: watch::Sender::new(None),
             released: watch::Sender::new(released),
-            stalled: AtomicBool::new(false),
+            oldest: AtomicU64::new(NOBODY),
             applied_wanted: watch::Sender::new(applied_wanted),
             started: Instant::now(),
             started_at,
@@ -184,7 +187,7 @@ impl Acks {
         wake_all(wake);
     }
 
-    /// Every 10 ms or so: timeouts and `stalled` are noticed here.
+    /// Every 10 ms or so: timeouts are noticed here.
     pub fn tick(&self) {
         let report = self.change(|gate, now| {
             gate.engine.tick(now);
@@ -247,9 +250,17 @@ impl Acks {
         self.0.gate.lock().parked.released().contains(gtid)
     }
 
-    /// Whether the oldest unreleased transaction has been waiting for more than 20 ms. Cheap.
+    /// Whether a commit waits for so long that somebody might want to kill it. One load and a look
+    /// at the clock.
     pub fn stalled(&self) -> bool {
-        self.0.stalled.load(Ordering::Relaxed)
+        match self.0.oldest.load(Ordering::Acquire) {
+            NOBODY => false,
+            since => self.0.now().saturating_sub(Duration::from_nanos(since)) > STALLED,
+        }
+    }
+
+    pub fn is_anyone_waiting(&self) -> bool {
+        self.0.oldest.load(Ordering::Acquire) != NOBODY
     }
 
     /// Whether anything waits for what replicas have applied, so that somebody should ask them.
@@ -288,7 +299,7 @@ impl Acks {
                 }
             }
         }
-        self.0.publish(&gate, now);
+        self.0.publish(&gate);
         drop(gate);
         wake_all(wake);
         report(&events);
@@ -303,7 +314,7 @@ impl Shared {
     }
 
     /// Under the lock, so that watchers see the changes in their order.
-    fn publish(&self, gate: &Gate, now: Duration) {
+    fn publish(&self, gate: &Gate) {
         let permit = permit::permit(&gate.engine, gate.epoch);
         self.permits
             .send_if_modified(|old| std::mem::replace(old, permit) != permit);
@@ -311,8 +322,8 @@ impl Shared {
         self.released
             .send_if_modified(|old| std::mem::replace(old, released) != released);
         let since = gate.engine.waiting_since();
-        let stalled = since.is_some_and(|since| now.saturating_sub(since) > STALLED);
-        self.stalled.store(stalled, Ordering::Relaxed);
+        let since = since.map_or(NOBODY, |since| since.as_nanos() as u64);
+        self.oldest.store(since, Ordering::Release);
         let wanted = gate.engine.applied_wanted();
         self.applied_wanted
             .send_if_modified(|old| std::mem::replace(old, wanted) != wanted);

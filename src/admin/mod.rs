@@ -1,10 +1,22 @@
 //! The HTTP API: health, metrics, status, and changes of `[sync]`.
 //!
-//! It knows nothing of the parts below it: [`Backend`] is what it needs, `app.rs` provides it. Calls that
-//! change something need the token; without a configured token they are off. No answer holds a secret.
+//! ```text
+//! /healthz  the process lives          /             the status page
+//! /readyz   sessions are served        /api/v1/status
+//! /metrics  Prometheus                 /api/v1/sync  GET, PUT (token)
+//! ```
+//!
+//! It knows nothing of the parts below it: [`Backend`] is what it needs, `app.rs` provides it.
+//!
+//! Invariants: calls that change something need the token, and without a configured token they are off;
+//! no answer holds a secret; a caller that is slow, silent or many costs a bounded number of tasks and
+//! bytes, since whoever can reach this port must not be able to starve the proxy behind it.
 
+pub mod metrics;
 mod page;
+pub mod sentence;
 mod server;
 pub mod status;
+mod token;
 
 pub use server::{Backend, Change, Refusal, serve};

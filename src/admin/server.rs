@@ -1,19 +1,36 @@
-//! Routes.
+//! Routes, and the connections that they are reached by.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{Html, IntoResponse, Json, Response};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
-use tokio::net::TcpListener;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 use super::page::PAGE;
 use super::status::Status;
+use super::{metrics, token};
 use crate::shutdown::Shutdown;
 
 const LARGEST_BODY: usize = 64 * 1024;
+/// Scrapers, status pages and scripts are few; whoever is beyond this waits.
+const MOST_CONNECTIONS: usize = 128;
+/// For a request's head, and so also for how long an idle connection is kept.
+const HEAD_WITHIN: Duration = Duration::from_secs(15);
+/// From a request's head to its answer. A change of policy is a few fsyncs.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// A reader that takes nothing is given up after this.
+const LONGEST_CONNECTION: Duration = Duration::from_secs(600);
+/// After a failed accept (usually: no descriptor left), so that the loop does not spin.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A change of `[sync]`, as JSON; its keys are the file's.
 pub type Change = serde_json::Value;
@@ -32,7 +49,7 @@ pub trait Backend: Send + Sync + 'static {
     fn status(&self) -> Status;
     /// Why nobody is served now.
     fn not_ready(&self) -> Option<String>;
-    /// In Prometheus' text format.
+    /// Counters and histograms, in Prometheus' text format; the gauges are made from `status`.
     fn metrics(&self) -> String;
     /// The present `[sync]`.
     fn sync(&self) -> serde_json::Value;
@@ -47,21 +64,91 @@ pub async fn serve(
     backend: Arc<dyn Backend>,
     shutdown: Shutdown,
 ) -> std::io::Result<()> {
-    let router = Router::new()
-        .route("/", get(|| async { Html(PAGE) }))
+    let router = router(backend);
+    let free = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    loop {
+        let accepted = tokio::select! {
+            // Cancel-safe, both.
+            accepted = async {
+                let place = free.clone().acquire_owned().await;
+                (listener.accept().await, place)
+            } => accepted,
+            () = shutdown.cancelled() => return Ok(()),
+        };
+        match accepted {
+            (Ok((stream, _)), Ok(place)) => {
+                let connection = answer(stream, router.clone(), shutdown.clone());
+                shutdown.spawn(async move {
+                    connection.await;
+                    drop(place);
+                });
+            }
+            (Err(error), _) => {
+                tracing::warn!(%error, "accepting a connection of the admin port failed");
+                tokio::time::sleep(PAUSE).await;
+            }
+            // The semaphore is never closed.
+            (Ok(_), Err(_)) => {}
+        }
+    }
+}
+
+/// One connection, to its end.
+async fn answer(stream: TcpStream, router: Router, shutdown: Shutdown) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::pin!(connection);
+    tokio::select! {
+        // What goes wrong here is the client's (it left, it sent no HTTP): there is nobody to tell.
+        _ = tokio::time::timeout(LONGEST_CONNECTION, &mut connection) => return,
+        () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+fn router(backend: Arc<dyn Backend>) -> Router {
+    Router::new()
+        .route("/", get(page))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(scrape))
         .route("/api/v1/status", get(status))
         .route("/api/v1/sync", get(sync).put(change_sync))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .with_state(backend);
-    axum::serve(listener, router)
-        .with_graceful_shutdown(async move { shutdown.cancelled().await })
-        .await
+        .layer(middleware::from_fn(within_time))
+        .with_state(backend)
 }
 
 type Shared = State<Arc<dyn Backend>>;
+
+async fn within_time(request: Request, next: Next) -> Response {
+    let mut answer = match tokio::time::timeout(ANSWER_WITHIN, next.run(request)).await {
+        Ok(answer) => answer,
+        Err(_) => refuse(StatusCode::REQUEST_TIMEOUT, "the request took too long"),
+    };
+    let headers = answer.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    answer
+}
+
+async fn page() -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        // The page is one file: whatever else asked to be loaded would be somebody else's.
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+             connect-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+        ),
+    ];
+    (headers, PAGE).into_response()
+}
 
 async fn ready(State(backend): Shared) -> Response {
     match backend.not_ready() {
@@ -70,12 +157,10 @@ async fn ready(State(backend): Shared) -> Response {
     }
 }
 
-async fn metrics(State(backend): Shared) -> Response {
-    (
-        [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
-        backend.metrics(),
-    )
-        .into_response()
+async fn scrape(State(backend): Shared) -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
+    let text = backend.metrics() + &metrics::gauges(&backend.status());
+    (headers, text).into_response()
 }
 
 async fn status(State(backend): Shared) -> Json<Status> {
@@ -91,11 +176,12 @@ async fn change_sync(
     headers: HeaderMap,
     body: axum::body::Bytes,
 ) -> Response {
-    if let Err((status, message)) = authorize(&headers, backend.token()) {
+    if let Err((status, message)) = token::authorize(&headers, backend.token().as_deref()) {
         return refuse(status, message);
     }
     let change: Change = match serde_json::from_slice(&body) {
-        Ok(change) => change,
+        Ok(change @ Change::Object(_)) => change,
+        Ok(_) => return refuse(StatusCode::BAD_REQUEST, "the body is no JSON object"),
         Err(error) => {
             return refuse(
                 StatusCode::BAD_REQUEST,
@@ -115,60 +201,5 @@ fn refuse(status: StatusCode, message: &str) -> Response {
     (status, Json(serde_json::json!({ "error": message }))).into_response()
 }
 
-fn authorize(headers: &HeaderMap, token: Option<String>) -> Result<(), (StatusCode, &'static str)> {
-    let Some(token) = token else {
-        return Err((
-            StatusCode::FORBIDDEN,
-            "calls that change something are off: set [admin] token or token_file",
-        ));
-    };
-    let given = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-    match given {
-        Some(given) if same(given, token.as_bytes()) => Ok(()),
-        _ => Err((
-            StatusCode::UNAUTHORIZED,
-            "the Authorization header must be: Bearer TOKEN",
-        )),
-    }
-}
-
-/// In constant time for one length.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_token_opens() {
-        let headers =
-            |value: &str| HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())]);
-        let token = || Some("secret".to_owned());
-        assert!(authorize(&headers("Bearer secret"), token()).is_ok());
-        for wrong in [
-            "Bearer secreT",
-            "Bearer secret2",
-            "Bearer ",
-            "secret",
-            "Basic secret",
-        ] {
-            assert_eq!(
-                authorize(&headers(wrong), token()).unwrap_err().0,
-                StatusCode::UNAUTHORIZED,
-                "{wrong}"
-            );
-        }
-        assert_eq!(
-            authorize(&HeaderMap::new(), token()).unwrap_err().0,
-            StatusCode::UNAUTHORIZED
-        );
-        assert_eq!(
-            authorize(&headers("Bearer "), None).unwrap_err().0,
-            StatusCode::FORBIDDEN
-        );
-    }
-}
+mod tests;

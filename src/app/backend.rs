@@ -1,11 +1,11 @@
 //! What the admin API shows, gathered from the parts.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::App;
 use crate::ack::policy::Mode;
 use crate::ack::{Confirmed, Snapshot};
+use crate::admin::sentence::{Missing, Need, sentence};
 use crate::admin::status::{
     BinlogStatus, DegradedCommits, ReplicaRow, SourceStatus, Status, Waiting,
 };
@@ -14,7 +14,10 @@ use crate::capture::State;
 use crate::config::{SyncPatch, WriteError, write_sync};
 use crate::ids::{Flavor, Level, ServerName, StorePosition};
 use crate::ship::{Progress, Reader};
-use crate::topology::{Health, Role, Watched, voter};
+use crate::topology::health::Member;
+use crate::topology::identity::Identity;
+use crate::topology::report::Thread;
+use crate::topology::{Report, Role};
 
 pub struct AppBackend(pub Arc<App>);
 
@@ -25,7 +28,7 @@ impl Backend for AppBackend {
         let config = app.config.load();
         let state = app.capture.state.borrow().clone();
         let source = config.source();
-        let readers = app.ship.readers.list();
+        let replicas = rows(app, &acks, &app.ship.readers.list());
         let hold = self.not_ready();
         let files = app.store.files();
         let mut problems: Vec<String> = app.store.problem().into_iter().collect();
@@ -42,7 +45,6 @@ impl Backend for AppBackend {
                 state: state.word().to_owned(),
                 reason: state.holds(&source.name),
             },
-            replicas: rows(app, &acks, &readers),
             binlog: BinlogStatus {
                 dir: config.binlog.dir.display().to_string(),
                 format: config.binlog.format.to_string(),
@@ -56,7 +58,8 @@ impl Backend for AppBackend {
             },
             sessions: app.sessions.registry.len(),
             hold,
-            waiting: waiting(&acks, &readers, &app.health()),
+            waiting: waiting(&acks, &replicas),
+            replicas,
             degraded_commits: DegradedCommits {
                 total: acks.degraded_total,
                 unconfirmed: acks
@@ -83,35 +86,7 @@ impl Backend for AppBackend {
     fn metrics(&self) -> String {
         let app = &self.0;
         let acks = app.acks.snapshot();
-        let gauge = |name: &'static str, value: f64| metrics::gauge!(name).set(value);
-        gauge("ackline_sessions", app.sessions.registry.len() as f64);
-        gauge("ackline_commits_waiting", acks.waiting as f64);
-        gauge(
-            "ackline_commit_oldest_wait_seconds",
-            acks.oldest_wait.unwrap_or_default().as_secs_f64(),
-        );
-        gauge("ackline_degraded", f64::from(u8::from(acks.degraded)));
-        gauge("ackline_serving", f64::from(u8::from(app.guard.is_open())));
-        metrics::counter!("ackline_degraded_commits_total").absolute(acks.degraded_total);
-        for (which, position) in [
-            ("written", acks.written),
-            ("synced", acks.synced),
-            ("released", acks.released),
-        ] {
-            metrics::gauge!("ackline_binlog_file", "mark" => which).set(f64::from(position.file));
-            metrics::gauge!("ackline_binlog_offset_bytes", "mark" => which)
-                .set(position.offset as f64);
-        }
-        for row in rows(app, &acks, &app.ship.readers.list()) {
-            metrics::gauge!("ackline_replica_connected", "replica" => row.name.clone())
-                .set(f64::from(u8::from(row.state == "streaming")));
-            metrics::gauge!("ackline_replica_votes", "replica" => row.name.clone())
-                .set(f64::from(u8::from(row.vote)));
-            if let Some(lag) = row.lag_seconds {
-                metrics::gauge!("ackline_replica_lag_seconds", "replica" => row.name.clone())
-                    .set(lag);
-            }
-        }
+        gauge("ackline_degraded_commits", acks.degraded_count as f64);
         app.metrics.render()
     }
 
@@ -151,11 +126,12 @@ impl Backend for AppBackend {
 }
 
 fn rows(app: &App, acks: &Snapshot, readers: &[Reader]) -> Vec<ReplicaRow> {
-    let mut rows: Vec<ReplicaRow> = app
-        .health()
+    let members = app.servers.list();
+    let mut rows: Vec<ReplicaRow> = members
         .iter()
-        .filter(|watched| watched.server.role == Role::Replica)
-        .map(|watched| row(watched, acks, readers))
+        .zip(app.servers.identities())
+        .filter(|(member, _)| member.config.role == Role::Replica)
+        .map(|(member, identity)| row(member, &identity, acks, readers))
         .collect();
     for reader in readers.iter().filter(|reader| !reader.identity.listed) {
         let (state, reason) = progress(reader);
@@ -171,49 +147,51 @@ fn rows(app: &App, acks: &Snapshot, readers: &[Reader]) -> Vec<ReplicaRow> {
     rows
 }
 
-fn row(watched: &Watched, acks: &Snapshot, readers: &[Reader]) -> ReplicaRow {
-    let server = &watched.server;
-    let health = watched.health.borrow().clone();
+fn row(member: &Member, identity: &Identity, acks: &Snapshot, readers: &[Reader]) -> ReplicaRow {
+    let server = &member.config;
+    let health = member.now();
     let confirmed = confirmed(acks, &server.name);
     let reader = readers
         .iter()
         .rfind(|reader| reader.identity.name == server.name);
-    let (state, reason) = match (reader, &health) {
+    let (state, reason) = match (reader, health.report()) {
         (Some(reader), _) => progress(reader),
-        (None, Health::Unreachable { reason, .. }) => ("unreachable", Some(reason.clone())),
-        (None, Health::Reachable(facts)) => (
-            "disconnected",
-            Some(match &facts.replica {
-                Some(replica) if replica.error.is_empty() => format!(
-                    "follows {}, IO thread {}, SQL thread {}",
-                    replica.follows, replica.io_running, replica.sql_running
-                ),
-                Some(replica) => replica.error.clone(),
-                None => "it follows nobody: run CHANGE MASTER TO and START SLAVE on it".into(),
-            }),
-        ),
+        (None, None) => ("unreachable", health.trouble().map(str::to_owned)),
+        (None, Some(report)) => ("disconnected", Some(why_disconnected(report))),
     };
-    let objections = voter::objections(&health);
     let text = |level: Level| confirmed.at(level).map(|at: StorePosition| at.to_string());
-    let lag = match &health {
-        Health::Reachable(facts) if confirmed.applied >= Some(acks.written) => {
-            facts.seconds_behind.map(|_| 0.0).or(Some(0.0))
-        }
-        Health::Reachable(facts) => facts.seconds_behind.map(|seconds| seconds as f64),
-        Health::Unreachable { .. } => None,
+    let lag_seconds = match health.report().and_then(|report| report.main_replication()) {
+        // Its own clock counts whole seconds only.
+        Some(_) if confirmed.applied >= Some(acks.written) => Some(0.0),
+        Some(replication) => replication.seconds_behind.map(|seconds| seconds as f64),
+        None => None,
     };
     ReplicaRow {
         name: server.name.to_string(),
-        ship: "pull".into(),
+        ship: server.ship.to_string(),
         state: state.into(),
         reason,
         zone: server.zone.as_ref().map(ToString::to_string),
-        vote: server.vote && objections.is_empty(),
-        objections: if server.vote { objections } else { Vec::new() },
+        vote: identity.votes,
+        objections: identity.reasons.iter().map(ToString::to_string).collect(),
         received: text(Level::Received),
         durable: text(Level::Durable),
         applied: text(Level::Applied),
-        lag_seconds: lag,
+        lag_seconds,
+    }
+}
+
+/// It runs and does not follow us: what it says of its own replication threads.
+fn why_disconnected(report: &Report) -> String {
+    let Some(replication) = report.main_replication() else {
+        return "it follows nobody: run CHANGE MASTER TO and START SLAVE on it (ackline doctor prints them)".into();
+    };
+    let errors = replication.io_error.iter().chain(&replication.sql_error);
+    let errors: Vec<&str> = errors.map(String::as_str).collect();
+    match (errors.is_empty(), replication.io) {
+        (false, _) => errors.join("; "),
+        (true, Thread::Stopped) => "its IO thread is stopped: run START SLAVE on it".into(),
+        (true, _) => format!("it follows {}", replication.source_address()),
     }
 }
 
@@ -233,57 +211,41 @@ fn confirmed(acks: &Snapshot, name: &ServerName) -> Confirmed {
         .unwrap_or_default()
 }
 
-fn waiting(acks: &Snapshot, readers: &[Reader], servers: &[Watched]) -> Waiting {
+fn waiting(acks: &Snapshot, replicas: &[ReplicaRow]) -> Waiting {
     let Some(oldest) = acks.oldest_wait.filter(|_| acks.waiting > 0) else {
         return Waiting::default();
     };
-    let for_whom: Vec<String> = acks.waits_for.iter().map(ToString::to_string).collect();
+    let names: Vec<String> = acks.waits_for.iter().map(ToString::to_string).collect();
+    let missing: Vec<Missing<'_>> = names
+        .iter()
+        .map(|name| Missing {
+            name,
+            state: match replicas.iter().find(|row| row.name == *name) {
+                Some(row) if !row.vote => "without a vote now",
+                Some(row) => &row.state,
+                None => "the source",
+            },
+        })
+        .collect();
+    let level = |of_mode: Level| acks.sync.level.unwrap_or(of_mode).to_string();
+    let need = match acks.sync.mode {
+        Mode::SemiSync => Need::Of {
+            count: acks.sync.acks,
+            level: level(Level::Received),
+        },
+        Mode::Quorum => Need::Majority {
+            level: level(Level::Received),
+        },
+        Mode::Sync => Need::All {
+            level: level(Level::Applied),
+        },
+        Mode::Async | Mode::Custom => Need::Text(acks.sync.require.to_string()),
+    };
+    let mode = acks.sync.mode.to_string();
     Waiting {
         commits: acks.waiting,
         oldest_seconds: oldest.as_secs_f64(),
-        sentence: sentence(acks, oldest, readers, servers),
-        r#for: for_whom,
+        sentence: sentence(acks.waiting, oldest, &mode, &need, &missing),
+        r#for: names,
     }
-}
-
-/// "2 commits wait, the oldest for 12.4 s: semi-sync (…) waits for replica1 (disconnected)".
-fn sentence(acks: &Snapshot, oldest: Duration, readers: &[Reader], servers: &[Watched]) -> String {
-    let commits = if acks.waiting == 1 {
-        "1 commit waits".to_owned()
-    } else {
-        format!("{} commits wait, the oldest", acks.waiting)
-    };
-    let policy = match acks.sync.mode {
-        Mode::Custom => acks.sync.require.to_string(),
-        mode => format!("{mode} ({})", acks.sync.require),
-    };
-    let whom = if acks.waits_for.is_empty() {
-        "our own disk".to_owned()
-    } else {
-        let named = |name: &ServerName| {
-            let reachable = servers.iter().any(|watched| {
-                watched.server.name == *name
-                    && matches!(*watched.health.borrow(), Health::Reachable(_))
-            });
-            let state = match readers.iter().rfind(|reader| reader.identity.name == *name) {
-                Some(reader) if !reader.identity.votes => "has no vote now",
-                Some(reader) => progress(reader).0,
-                None => "disconnected",
-            };
-            if reachable {
-                format!("{name} ({state})")
-            } else {
-                format!("{name} ({state}, unreachable)")
-            }
-        };
-        acks.waits_for
-            .iter()
-            .map(named)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    format!(
-        "{commits} for {:.1} s: {policy} waits for {whom}",
-        oldest.as_secs_f64()
-    )
 }

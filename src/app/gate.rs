@@ -61,7 +61,14 @@ impl Gate for AppGate {
     }
 
     fn released(&self, gtid: Gtid) -> BoxFuture<'_, ()> {
-        Box::pin(async move { self.acks.wait_released(&gtid).await })
+        Box::pin(async move {
+            if !self.acks.is_released(&gtid) {
+                // The source waits for our ack, and that goes out only after the release.
+                self.guard
+                    .escaped("a commit returned at the source without its acknowledgement");
+            }
+            self.acks.wait_released(&gtid).await;
+        })
     }
 
     fn everything_now(&self) -> BoxFuture<'_, ()> {
@@ -81,6 +88,14 @@ impl Gate for AppGate {
         };
         // Where nobody can say, it is not let through.
         Box::pin(async move { self.console.waits_for_ack(victim).await.unwrap_or(true) })
+    }
+
+    fn source_left(&self) {
+        // A KILL CONNECTION at the source looks like this, and lets the commit through.
+        if self.acks.is_anyone_waiting() {
+            self.guard
+                .escaped("the source ended a session while commits wait");
+        }
     }
 
     fn mode(&self) -> &'static str {

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::ack::{Acks, Voter};
 use crate::config::{self, Config};
@@ -16,18 +15,27 @@ use crate::net::admin::Account;
 use crate::ship::{Identity, Roster};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
-use crate::topology::{self, Health, Watched, applied, voter};
+use crate::topology::health::Member;
+use crate::topology::identity::{self, identify};
+use crate::topology::{Health, Role, ServerConfig, Ship, Topology, applied};
 
-const POLL: Duration = Duration::from_secs(1);
-
-/// Every watched server, changed as the configuration is.
+/// Every configured server, changed as the configuration is.
 pub struct Servers {
-    watched: Mutex<BTreeMap<ServerName, (Watched, CancellationToken)>>,
+    topology: Topology,
     roster: watch::Sender<Arc<Roster>>,
     wanted: watch::Receiver<Position>,
     acks: Acks,
     store: Store,
+    /// The replicas that are asked what they have applied.
+    asked: Mutex<BTreeMap<ServerName, Asked>>,
     shutdown: Shutdown,
+}
+
+struct Asked {
+    account: Account,
+    /// How far it has applied, on its way to `acks`.
+    applied: Arc<Mutex<StorePosition>>,
+    _stop: DropGuard,
 }
 
 pub fn account(server: &config::Server) -> Account {
@@ -58,110 +66,142 @@ impl Servers {
         wanted: watch::Receiver<Position>,
         shutdown: Shutdown,
     ) -> Arc<Self> {
-        Arc::new(Self {
-            watched: Mutex::default(),
+        let servers = Arc::new(Self {
+            topology: Topology::start(Vec::new(), &shutdown),
             roster: watch::Sender::new(Arc::default()),
             wanted,
             acks,
             store,
+            asked: Mutex::default(),
             shutdown,
-        })
+        });
+        servers.clone().follow();
+        servers
     }
 
     pub fn roster(&self) -> watch::Receiver<Arc<Roster>> {
         self.roster.subscribe()
     }
 
-    pub fn list(&self) -> Vec<Watched> {
-        self.watched
-            .lock()
-            .values()
-            .map(|(watched, _)| watched.clone())
-            .collect()
+    /// In the config's order.
+    pub fn list(&self) -> Vec<Member> {
+        self.topology.members()
+    }
+
+    /// Who votes, and why not, in the config's order.
+    pub fn identities(&self) -> Vec<identity::Identity> {
+        let members = self.list();
+        let health: Vec<Health> = members.iter().map(Member::now).collect();
+        identify(members.iter().map(|member| &member.config).zip(&health))
     }
 
     /// Starts and stops watching until the watched servers are the configured ones.
     pub fn configure(self: &Arc<Self>, config: &Config) {
-        let mut watched = self.watched.lock();
-        let wanted: BTreeMap<ServerName, topology::Server> = config
-            .servers
-            .iter()
-            .map(|server| (server.name.clone(), described(server)))
-            .collect();
-        watched.retain(|name, (known, stop)| {
-            let stays = wanted.get(name) == Some(&known.server);
-            if !stays {
-                stop.cancel();
+        let servers: Vec<ServerConfig> = config.servers.iter().map(server_config).collect();
+        {
+            let mut asked = self.asked.lock();
+            let replicas = servers.iter().filter(|server| server.role == Role::Replica);
+            let mut known = std::mem::take(&mut *asked);
+            for server in replicas {
+                let kept = known
+                    .remove(&server.name)
+                    .filter(|asked| asked.account == server.account);
+                let question = kept.unwrap_or_else(|| self.ask(server));
+                asked.insert(server.name.clone(), question);
             }
-            stays
-        });
-        for (name, server) in wanted {
-            watched.entry(name).or_insert_with(|| {
-                let stop = CancellationToken::new();
-                let known = topology::watch_server(server, POLL, &self.shutdown, stop.clone());
-                if known.server.role == topology::Role::Replica {
-                    self.clone().follow(known.clone(), stop.clone());
-                }
-                (known, stop)
-            });
         }
-        drop(watched);
+        self.topology.set_servers(servers);
         self.acks.set_voters(voters(config));
         self.publish();
     }
 
-    /// Hears of a replica's health and of what it has applied.
-    fn follow(self: Arc<Self>, replica: Watched, stop: CancellationToken) {
-        let shutdown = self.shutdown.clone();
-        let ending = shutdown.clone();
-        shutdown.spawn(async move {
-            let name = replica.server.name.clone();
-            let known = Mutex::new(StorePosition::ZERO);
-            let tell = |position: Position| {
-                let mut known = known.lock();
-                *known = self.store.applied_up_to(*known, &position);
-                if voter::objections(&replica.health.borrow()).is_empty() {
-                    self.acks.confirm(&name, Level::Applied, *known);
-                }
-            };
-            let mut health = replica.health.clone();
-            let polled = async {
-                while health.changed().await.is_ok() {
-                    let position = match &*health.borrow_and_update() {
-                        Health::Reachable(facts) => Some(facts.applied.clone()),
-                        Health::Unreachable { .. } => None,
-                    };
-                    if let Some(position) = position {
-                        tell(position);
-                    }
+    /// One standing question to this replica, until the answer is dropped.
+    fn ask(self: &Arc<Self>, server: &ServerConfig) -> Asked {
+        let stop = CancellationToken::new();
+        let known = Arc::new(Mutex::new(StorePosition::ZERO));
+        let (servers, applied) = (self.clone(), known.clone());
+        let question = applied::Question {
+            name: server.name.clone(),
+            account: server.account.clone(),
+            counts: self.acks.applied_wanted(),
+            wanted: self.wanted.clone(),
+            report: move |name: &ServerName, position| servers.applied(name, &applied, &position),
+        };
+        let (stopped, ending) = (stop.clone(), self.shutdown.clone());
+        self.shutdown.spawn(async move {
+            tokio::select! {
+                () = question.run() => {}
+                () = stopped.cancelled() => {}
+                () = ending.cancelled() => {}
+            }
+        });
+        Asked {
+            account: server.account.clone(),
+            applied: known,
+            _stop: stop.drop_guard(),
+        }
+    }
+
+    /// Hears of each change of a server's health.
+    fn follow(self: Arc<Self>) {
+        let ending = self.shutdown.clone();
+        self.shutdown.clone().spawn(async move {
+            let mut changes = self.topology.changes();
+            let follow = async {
+                while changes.changed().await.is_ok() {
                     self.publish();
+                    self.polled();
                 }
             };
             tokio::select! {
-                () = polled => {}
-                () = applied::follow(&replica.server.account, self.acks.applied_wanted(), self.wanted.clone(), tell) => {}
-                () = stop.cancelled() => {}
+                () = follow => {}
                 () = ending.cancelled() => {}
             }
         });
     }
 
-    fn publish(&self) {
-        let mut roster = Roster::new();
-        for watched in self.list() {
-            let health = watched.health.borrow().clone();
-            let Some(facts) = health.facts() else {
+    fn polled(&self) {
+        for member in self.list() {
+            let Health::Up { report, .. } = member.now() else {
                 continue;
             };
-            let replica = watched.server.role == topology::Role::Replica;
-            let identity = Identity {
-                name: watched.server.name.clone(),
-                listed: replica,
-                votes: replica && watched.server.vote && voter::objections(&health).is_empty(),
-                durable: facts.variable("sync_relay_log") == "1",
-            };
-            roster.insert(facts.server_id, identity);
+            let name = &member.config.name;
+            let known = self
+                .asked
+                .lock()
+                .get(name)
+                .map(|asked| asked.applied.clone());
+            if let Some(known) = known {
+                self.applied(name, &known, &report.gtid_slave_pos);
+            }
         }
+    }
+
+    fn applied(&self, name: &ServerName, known: &Mutex<StorePosition>, position: &Position) {
+        let mut known = known.lock();
+        *known = self.store.applied_up_to(*known, position);
+        let votes = |identity: &Identity| identity.name == *name && identity.votes;
+        if self.roster.borrow().values().any(votes) {
+            self.acks.confirm(name, Level::Applied, *known);
+        }
+    }
+
+    fn publish(&self) {
+        let members = self.list();
+        let roster: Roster = members
+            .iter()
+            .zip(self.identities())
+            .filter_map(|(member, identity)| {
+                let listed = member.config.role == Role::Replica;
+                let known = Identity {
+                    name: identity.name,
+                    listed,
+                    votes: listed && identity.votes,
+                    durable: identity.durable,
+                };
+                Some((identity.server_id?, known))
+            })
+            .collect();
         self.roster.send_if_modified(|known| {
             let changed = **known != roster;
             if changed {
@@ -172,14 +212,16 @@ impl Servers {
     }
 }
 
-fn described(server: &config::Server) -> topology::Server {
-    topology::Server {
+/// A `[[server]]` as `topology/` needs it.
+pub fn server_config(server: &config::Server) -> ServerConfig {
+    ServerConfig {
         name: server.name.clone(),
         account: account(server),
         role: match server.role {
-            config::Role::Source => topology::Role::Source,
-            config::Role::Replica => topology::Role::Replica,
+            config::Role::Source => Role::Source,
+            config::Role::Replica => Role::Replica,
         },
+        ship: Ship::Pull,
         zone: server.zone.as_deref().map(Into::into),
         vote: server.vote,
     }

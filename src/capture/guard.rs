@@ -4,7 +4,8 @@
 //! source lets a waiting commit through, and somebody may switch semi-sync off. Both move the source's
 //! own counters. So while commits wait for long enough that somebody could want to kill them, each
 //! result is passed on only after a look at the counters that *started after the result came in*; at
-//! other times a slow poll does. A moved counter closes the guard and asks capture for a new attach,
+//! other times a slow poll does. A session that gets the OK of an unreleased commit, or loses its
+//! source in the middle of a command, tells us at once. A moved counter closes the guard and asks capture for a new attach,
 //! which opens it again once everything in the source's binlog is released.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -85,6 +86,17 @@ impl Guard {
         self.changed.subscribe()
     }
 
+    /// Somebody saw a commit that returned from the source before its acknowledgement went out.
+    pub fn escaped(&self, how: &str) {
+        if self.is_open() {
+            tracing::error!(
+                "{how}: all results are held until everything in the source's binlog is released"
+            );
+            metrics::counter!("ackline_source_escapes_total").increment(1);
+        }
+        self.suspect();
+    }
+
     /// Closed until capture has attached anew.
     fn suspect(&self) {
         let _order = self.baseline.lock();
@@ -119,16 +131,9 @@ impl Guard {
                 // Closed meanwhile: what came before it has to wait for the new attach.
                 Judgement::Clean if self.is_open() => return,
                 Judgement::Clean => {}
-                Judgement::Escaped(how) => {
-                    if self.is_open() {
-                        tracing::error!(
-                            ?counters,
-                            "{how}: all results are held until everything in its binlog is released"
-                        );
-                        metrics::counter!("ackline_source_escapes_total").increment(1);
-                        self.suspect();
-                    }
-                }
+                // Closed meanwhile: somebody else has seen it.
+                Judgement::Escaped(_) if !self.is_open() => {}
+                Judgement::Escaped(how) => self.escaped(how),
             }
         }
     }

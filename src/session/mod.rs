@@ -129,10 +129,14 @@ async fn run(stream: Stream, peer: Address, shared: Shared) {
         return;
     }
     let id = entry.id();
+    let shared_gate = shared.gate.clone();
     let end = match login::begin(stream, &shared, &entry).await {
         Ok((peers, agreed)) => Relay::new(peers, agreed, shared, entry).run().await,
         Err(end) => end,
     };
+    if matches!(end, End::SourceLeft(_)) {
+        shared_gate.source_left();
+    }
     match end {
         End::SourceProtocol(_) => tracing::warn!(session = id, %peer, "session ended: {end}"),
         _ => tracing::debug!(session = id, %peer, "session ended: {end}"),

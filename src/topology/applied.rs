@@ -1,77 +1,108 @@
-//! How far a pull replica has applied: one standing question a replica, and only while the policy
-//! looks at it.
+//! What a pull replica has applied, where the policy counts it: one standing question a replica.
+//!
+//! `MASTER_GTID_WAIT(newest, 1)` stands at the replica until it has applied the newest wanted position
+//! or the second is over; nothing else is asked meanwhile, and nothing at all once everything wanted is
+//! applied. Under load the questions follow each other as fast as the replica applies, each for all
+//! that came since, so their number does not grow with the number of commits.
+//!
+//! Where nobody counts `applied`, [`super::health`]'s `gtid_slave_pos` is enough for `status`.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::gtid::mariadb::Position;
+use crate::ids::ServerName;
 use crate::net;
 use crate::net::admin::{Account, Admin};
 
-/// The question stands at most this long, so that a vanished server is noticed.
-const STANDING: Duration = Duration::from_secs(1);
-const TIMEOUT: Duration = Duration::from_secs(3);
-const RETRY: Duration = Duration::from_millis(500);
+/// How long one question stands, in seconds: a shutdown and a vanished replica are noticed within it.
+const STANDS: u32 = 1;
+const DEADLINE: Duration = Duration::from_secs(3);
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(5);
 
-/// Asks for ever; `wanted` is the end of our binlog, `tell` hears what the replica has applied.
-pub async fn follow(
-    account: &Account,
-    mut needed: watch::Receiver<bool>,
-    mut wanted: watch::Receiver<Position>,
-    tell: impl Fn(Position),
-) {
-    let mut admin = None;
-    let mut known = Position::default();
-    loop {
-        // The senders live as long as the process.
-        if needed.wait_for(|needed| *needed).await.is_err() {
-            return;
-        }
-        let target = wanted.borrow_and_update().clone();
-        if known.covers(&target) {
-            tokio::select! {
-                changed = wanted.changed() => if changed.is_err() { return },
-                changed = needed.changed() => if changed.is_err() { return },
+/// What the question needs.
+pub struct Question<R> {
+    pub name: ServerName,
+    pub account: Account,
+    /// Whether the policy counts `applied` now.
+    pub counts: watch::Receiver<bool>,
+    /// The newest position whose application is wanted.
+    pub wanted: watch::Receiver<Position>,
+    /// Told of each position that the replica has applied. It may repeat, and may lie before the
+    /// one before (after RESET, or a new provisioning).
+    pub report: R,
+}
+
+impl<R: FnMut(&ServerName, Position)> Question<R> {
+    /// Asks until one of the two watches has no sender any more. May be dropped at any moment: the
+    /// connection goes with it, and there is no other state.
+    pub async fn run(mut self) {
+        let mut retry = FIRST_RETRY;
+        // Ends when nobody is there to want anything.
+        while self.counts.wait_for(|counts| *counts).await.is_ok() {
+            let end = self.ask_on(&mut retry).await;
+            match end {
+                Ok(Idle::NotCounted) => {}
+                Ok(Idle::Gone) => return,
+                Err(error) => {
+                    tracing::debug!(server = %self.name, %error, "a replica cannot be asked what it has applied");
+                    tokio::time::sleep(retry).await;
+                    retry = (retry * 2).min(LAST_RETRY);
+                }
             }
-            continue;
         }
-        match ask(&mut admin, account, &target).await {
-            Ok(applied) => {
-                known = applied.clone();
-                tell(applied);
+    }
+
+    /// Over one connection.
+    async fn ask_on(&mut self, retry: &mut Duration) -> Result<Idle, net::Error> {
+        let mut admin = Admin::connect(&self.account, DEADLINE).await?;
+        let mut applied: Option<Position> = None;
+        loop {
+            if !*self.counts.borrow_and_update() {
+                return Ok(Idle::NotCounted);
             }
-            Err(error) => {
-                tracing::debug!(%error, "a replica cannot be asked what it has applied");
-                admin = None;
-                tokio::time::sleep(RETRY).await;
+            let wanted = self.wanted.borrow_and_update().clone();
+            if wanted.is_empty() || applied.as_ref().is_some_and(|has| has.covers(&wanted)) {
+                tokio::select! {
+                    // Both cancel-safe: a change that comes meanwhile is seen next time.
+                    changed = self.wanted.changed() => if changed.is_err() { return Ok(Idle::Gone) },
+                    changed = self.counts.changed() => if changed.is_err() { return Ok(Idle::Gone) },
+                }
+                continue;
+            }
+            // In its own format a position has no quotes.
+            let wait = format!("SELECT MASTER_GTID_WAIT('{wanted}', {STANDS})");
+            let position = match admin.value(&wait).await?.as_deref() {
+                Some("0") => wanted,
+                // Not yet: how far it has come meanwhile.
+                Some("-1") => has_applied(&mut admin).await?,
+                // NULL, at once: asking again at once would be a storm.
+                _ => return Err(unexpected(format!("{wait} has no answer"))),
+            };
+            *retry = FIRST_RETRY;
+            if applied.as_ref() != Some(&position) {
+                (self.report)(&self.name, position.clone());
+                applied = Some(position);
             }
         }
     }
 }
 
-async fn ask(
-    admin: &mut Option<Admin>,
-    account: &Account,
-    target: &Position,
-) -> Result<Position, net::Error> {
-    let admin = match admin {
-        Some(admin) => admin,
-        none => none.insert(Admin::connect(account, TIMEOUT).await?),
-    };
-    let question = format!(
-        "SELECT MASTER_GTID_WAIT('{target}', {})",
-        STANDING.as_secs_f64()
-    );
-    admin.query_within(&question, STANDING + TIMEOUT).await?;
-    // After the wait, not in the same statement: its parts are not evaluated in a promised order.
-    let position = admin
-        .value("SELECT @@global.gtid_slave_pos")
-        .await?
-        .unwrap_or_default();
-    position.parse().map_err(|_| {
-        net::Error::Io(std::io::Error::other(format!(
-            "gtid_slave_pos is '{position}'"
-        )))
-    })
+/// Why nothing is asked any more.
+enum Idle {
+    NotCounted,
+    Gone,
+}
+
+async fn has_applied(admin: &mut Admin) -> Result<Position, net::Error> {
+    let text = admin.value("SELECT @@global.gtid_slave_pos").await?;
+    let text = text.unwrap_or_default();
+    text.parse()
+        .map_err(|_| unexpected(format!("gtid_slave_pos is '{text}'")))
+}
+
+fn unexpected(what: String) -> net::Error {
+    net::Error::Io(std::io::Error::other(what))
 }

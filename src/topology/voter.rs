@@ -1,123 +1,410 @@
-//! What a replica must be before its acknowledgements count.
+//! What a replica must be before its acknowledgements count (DESIGN.md): a function of what it said.
+//!
+//! A server that fails here is served all the same, with what is released, and `status` says why it
+//! has no vote.
 
-use super::{Facts, Health};
+use std::fmt;
 
-/// Why it may not vote, in words with the remedy; empty where it may.
-pub fn objections(health: &Health) -> Vec<String> {
-    match health.facts() {
-        Some(facts) => of_facts(facts),
-        None => vec!["it was never reached at its address, so nobody knows its server id".into()],
+use super::health::Health;
+use super::report::{Following, Replication, Report};
+
+/// One thing that keeps a server from voting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// In plain words, without the server's name.
+    pub what: String,
+    pub repair: Repair,
+}
+
+/// What makes it good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Repair {
+    /// To be run there; the order matters.
+    Sql(Vec<String>),
+    /// Lines of `[mariadbd]` in the server's configuration file, and a restart.
+    Restart(Vec<String>),
+    /// Nothing that may be done blindly.
+    ByHand(String),
+}
+
+impl Reason {
+    fn sql(what: impl Into<String>, statements: &[&str]) -> Self {
+        let statements = statements.iter().map(ToString::to_string).collect();
+        Self {
+            what: what.into(),
+            repair: Repair::Sql(statements),
+        }
+    }
+
+    fn restart(what: impl Into<String>, lines: &[&str]) -> Self {
+        let lines = lines.iter().map(ToString::to_string).collect();
+        Self {
+            what: what.into(),
+            repair: Repair::Restart(lines),
+        }
+    }
+
+    fn by_hand(what: impl Into<String>, how: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            repair: Repair::ByHand(how.into()),
+        }
     }
 }
 
-fn of_facts(facts: &Facts) -> Vec<String> {
-    let mut objections = Vec::new();
-    let mut must = |holds: bool, says: &str| {
-        if !holds {
-            objections.push(says.to_owned());
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.repair)
+    }
+}
+
+impl fmt::Display for Repair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sql(statements) => write!(f, "run {}", statements.join("; ")),
+            Self::Restart(lines) => write!(
+                f,
+                "put {} into its configuration file and restart it",
+                lines.join(", ")
+            ),
+            Self::ByHand(how) => f.write_str(how),
+        }
+    }
+}
+
+/// Rows are missing there for good; no setting brings them back.
+const REBUILD: &str =
+    "remove it and provision the replica anew: what it skipped so far is missing there";
+
+/// Whether a replica of this health may vote, and everything that speaks against it.
+pub fn may_vote(health: &Health) -> Result<(), Vec<Reason>> {
+    match health.report() {
+        Some(report) => check(report),
+        None => {
+            let what = match health.trouble() {
+                Some(trouble) => format!("it cannot be asked what it is set to ({trouble})"),
+                None => "it has not said yet what it is set to".to_owned(),
+            };
+            let how = "start it, or give it the right address, user and password in the config";
+            Err(vec![Reason::by_hand(what, how)])
+        }
+    }
+}
+
+/// The same from a report.
+pub fn check(report: &Report) -> Result<(), Vec<Reason>> {
+    let reasons: Vec<Reason> = conditions(report)
+        .into_iter()
+        .filter_map(|condition| condition.fault)
+        .collect();
+    if reasons.is_empty() {
+        Ok(())
+    } else {
+        Err(reasons)
+    }
+}
+
+/// One thing that a voter has to be: the variable, what it is, what it should be. `doctor` shows them
+/// all, the proxy looks at the faults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    pub name: &'static str,
+    pub found: String,
+    pub wanted: &'static str,
+    pub fault: Option<Reason>,
+}
+
+impl Condition {
+    fn flag(name: &'static str, found: bool, wanted: bool, fault: Reason) -> Self {
+        let word = |on: bool| if on { "ON" } else { "OFF" };
+        Self {
+            name,
+            found: word(found).to_owned(),
+            wanted: word(wanted),
+            fault: (found != wanted).then_some(fault),
+        }
+    }
+
+    fn text(name: &'static str, found: &str, wanted: &'static str, fault: Reason) -> Self {
+        let fits = found.eq_ignore_ascii_case(wanted) || (found.is_empty() && wanted == "OFF");
+        Self {
+            name,
+            found: found.to_owned(),
+            wanted,
+            fault: (!fits).then_some(fault),
+        }
+    }
+}
+
+/// DESIGN's list, in the order in which a DBA repairs it.
+pub fn conditions(report: &Report) -> Vec<Condition> {
+    let skipped = &report.slave_skip_errors;
+    let mode = &report.slave_exec_mode;
+    let marked = &report.events_marked_for_skip;
+    let mut conditions = vec![
+        Condition::flag(
+            "log_bin",
+            report.log_bin,
+            true,
+            Reason::restart("its binary log is off (log_bin)", &["log_bin"]),
+        ),
+        Condition::flag(
+            "log_slave_updates",
+            report.log_slave_updates,
+            true,
+            Reason::restart(
+                "its binlog lacks what it replicates (log_slave_updates is off)",
+                &["log_slave_updates"],
+            ),
+        ),
+        Condition::flag(
+            "read_only",
+            report.read_only,
+            true,
+            Reason::sql(
+                "it takes writes of its own (read_only is off)",
+                &["SET GLOBAL read_only=ON"],
+            ),
+        ),
+        Condition::flag(
+            "gtid_strict_mode",
+            report.gtid_strict_mode,
+            true,
+            Reason::sql(
+                "gtid_strict_mode is off",
+                &["SET GLOBAL gtid_strict_mode=ON"],
+            ),
+        ),
+        // Also what makes a server accept events that it once wrote itself, together with strict
+        // mode (FACTS.md, section 10).
+        Condition::flag(
+            "rpl_semi_sync_slave_enabled",
+            report.semi_sync_replica,
+            true,
+            Reason::sql(
+                "it acknowledges nothing (rpl_semi_sync_slave_enabled is off)",
+                &["SET GLOBAL rpl_semi_sync_slave_enabled=ON"],
+            ),
+        ),
+        Condition::flag(
+            "rpl_semi_sync_master_enabled",
+            report.semi_sync_source.enabled,
+            false,
+            Reason::sql(
+                "its applier would wait for acknowledgements of its own (rpl_semi_sync_master_enabled)",
+                &["SET GLOBAL rpl_semi_sync_master_enabled=OFF"],
+            ),
+        ),
+        Condition::text(
+            "slave_exec_mode",
+            mode,
+            "STRICT",
+            Reason::sql(
+                format!("it hides errors (slave_exec_mode={mode})"),
+                &["SET GLOBAL slave_exec_mode='STRICT'"],
+            ),
+        ),
+        Condition::text(
+            "slave_skip_errors",
+            skipped,
+            "OFF",
+            Reason::by_hand(
+                format!("it skips errors (slave_skip_errors={skipped})"),
+                REBUILD,
+            ),
+        ),
+        Condition::text(
+            "replicate_events_marked_for_skip",
+            marked,
+            "REPLICATE",
+            Reason::by_hand(
+                format!("it leaves out marked events (replicate_events_marked_for_skip={marked})"),
+                REBUILD,
+            ),
+        ),
+    ];
+    conditions.extend(following(&report.following));
+    conditions
+}
+
+fn following(following: &Following) -> [Condition; 2] {
+    let (filters, sources) = match following {
+        Following::Known(connections) => (filters(connections), sources(connections)),
+        Following::Denied => {
+            let reason = Reason::by_hand(
+                "it cannot be asked for its replication filters",
+                "GRANT SLAVE MONITOR ON *.* to our account there",
+            );
+            (
+                ("unknown".to_owned(), Some(reason)),
+                ("unknown".into(), None),
+            )
+        }
+        Following::Hangs => {
+            let reason = Reason::by_hand(
+                "SHOW ALL SLAVES STATUS does not come back",
+                "see what hangs there with SHOW PROCESSLIST (a STOP SLAVE?)",
+            );
+            (
+                ("unknown".to_owned(), Some(reason)),
+                ("unknown".into(), None),
+            )
         }
     };
-    must(
-        facts.is_on("log_bin"),
-        "its binary log is off (log_bin): it could never be promoted",
-    );
-    must(
-        facts.is_on("log_slave_updates"),
-        "log_slave_updates is off: its binary log would lack what it replicated",
-    );
-    must(
-        facts.is_on("read_only"),
-        "read_only is off: somebody could write there (SET GLOBAL read_only=ON)",
-    );
-    must(
-        facts.is_on("gtid_strict_mode"),
-        "gtid_strict_mode is off (SET GLOBAL gtid_strict_mode=ON)",
-    );
-    must(
-        facts.is_on("rpl_semi_sync_slave_enabled"),
-        "rpl_semi_sync_slave_enabled is off: it sends no acknowledgements and would skip events that it once wrote itself (SET GLOBAL rpl_semi_sync_slave_enabled=ON, then restart its IO thread)",
-    );
-    must(
-        !facts.is_on("rpl_semi_sync_master_enabled"),
-        "rpl_semi_sync_master_enabled is on: its applier would wait for acknowledgements of its own (SET GLOBAL rpl_semi_sync_master_enabled=OFF)",
-    );
-    must(
-        matches!(facts.variable("slave_skip_errors"), "" | "OFF"),
-        "slave_skip_errors is set: it would skip what fails",
-    );
-    must(
-        facts.variable("slave_exec_mode") != "IDEMPOTENT",
-        "slave_exec_mode is IDEMPOTENT: it would hide differences (SET GLOBAL slave_exec_mode=STRICT)",
-    );
-    let filters = [
-        "replicate_do_db",
-        "replicate_ignore_db",
-        "replicate_do_table",
-        "replicate_ignore_table",
-        "replicate_wild_do_table",
-        "replicate_wild_ignore_table",
-    ];
-    must(
-        filters
-            .iter()
-            .all(|filter| facts.variable(filter).is_empty()),
-        "it has replication filters: it does not hold everything",
-    );
-    objections
+    [
+        Condition {
+            name: "replication filters",
+            found: filters.0,
+            wanted: "none",
+            fault: filters.1,
+        },
+        Condition {
+            name: "sources followed",
+            found: sources.0,
+            wanted: "one at most",
+            fault: sources.1,
+        },
+    ]
 }
 
-#[cfg(test)]
-pub(super) fn fit() -> Facts {
-    let on = [
-        "log_bin",
-        "log_slave_updates",
-        "read_only",
-        "gtid_strict_mode",
-        "rpl_semi_sync_slave_enabled",
-    ];
-    Facts {
-        variables: on
-            .into_iter()
-            .map(|name| (name.to_owned(), "ON".to_owned()))
-            .collect(),
-        ..Facts::default()
+fn filters(connections: &[Replication]) -> (String, Option<Reason>) {
+    let filters: Vec<&str> = connections
+        .iter()
+        .flat_map(|connection| &connection.filters)
+        .map(String::as_str)
+        .collect();
+    if filters.is_empty() {
+        return ("none".to_owned(), None);
     }
+    let filters = filters.join(", ");
+    let reason = Reason::by_hand(format!("it has replication filters ({filters})"), REBUILD);
+    (filters, Some(reason))
+}
+
+fn sources(connections: &[Replication]) -> (String, Option<Reason>) {
+    let found = match connections.len() {
+        0 => "none".to_owned(),
+        count => count.to_string(),
+    };
+    if connections.len() < 2 {
+        return (found, None);
+    }
+    let sources: Vec<String> = connections
+        .iter()
+        .map(|one| format!("'{}' from {}", one.connection, one.source_address()))
+        .collect();
+    let reason = Reason::by_hand(
+        format!("it follows several sources ({})", sources.join(", ")),
+        "STOP SLAVE 'name'; RESET SLAVE 'name' ALL for each but ours",
+    );
+    (found, Some(reason))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topology::report::tests::good_replica;
+
+    fn only(change: impl FnOnce(&mut Report)) -> Reason {
+        let mut report = good_replica();
+        change(&mut report);
+        let mut reasons = check(&report).unwrap_err();
+        assert_eq!(reasons.len(), 1, "{reasons:?}");
+        reasons.remove(0)
+    }
 
     #[test]
-    fn each_condition_is_looked_at() {
-        assert_eq!(of_facts(&fit()), Vec::<String>::new());
-        for (name, value) in [
-            ("log_bin", "OFF"),
-            ("log_slave_updates", "OFF"),
-            ("read_only", "OFF"),
-            ("gtid_strict_mode", "OFF"),
-            ("rpl_semi_sync_slave_enabled", "OFF"),
-            ("rpl_semi_sync_master_enabled", "ON"),
-            ("slave_skip_errors", "1062"),
-            ("slave_exec_mode", "IDEMPOTENT"),
-            ("replicate_wild_do_table", "app.%"),
-        ] {
-            let mut facts = fit();
-            facts.variables.insert(name.into(), value.into());
-            let objections = of_facts(&facts);
-            assert_eq!(objections.len(), 1, "{name}: {objections:?}");
-            assert!(
-                objections[0].contains(name) || name.starts_with("replicate"),
-                "{objections:?}"
-            );
+    fn a_good_replica_votes() {
+        assert_eq!(check(&good_replica()), Ok(()));
+    }
+
+    #[test]
+    fn one_reason_for_each_fault_with_its_repair() {
+        let cases: [(Reason, &str, &str); 10] = [
+            (
+                only(|r| r.log_bin = false),
+                "binary log is off",
+                "put log_bin into",
+            ),
+            (
+                only(|r| r.log_slave_updates = false),
+                "log_slave_updates is off",
+                "put log_slave_updates into",
+            ),
+            (
+                only(|r| r.read_only = false),
+                "takes writes",
+                "run SET GLOBAL read_only=ON",
+            ),
+            (
+                only(|r| r.gtid_strict_mode = false),
+                "gtid_strict_mode",
+                "run SET GLOBAL gtid_strict_mode=ON",
+            ),
+            (
+                only(|r| r.semi_sync_replica = false),
+                "acknowledges nothing",
+                "run SET GLOBAL rpl_semi_sync_slave_enabled=ON",
+            ),
+            (
+                only(|r| r.semi_sync_source.enabled = true),
+                "its applier would wait",
+                "rpl_semi_sync_master_enabled=OFF",
+            ),
+            (
+                only(|r| r.slave_skip_errors = "1062".into()),
+                "skips errors (slave_skip_errors=1062)",
+                "provision the replica anew",
+            ),
+            (
+                only(|r| r.slave_exec_mode = "IDEMPOTENT".into()),
+                "IDEMPOTENT",
+                "slave_exec_mode='STRICT'",
+            ),
+            (
+                only(|r| r.events_marked_for_skip = "FILTER_ON_SLAVE".into()),
+                "FILTER_ON_SLAVE",
+                "anew",
+            ),
+            (
+                only(|r| r.following = Following::Denied),
+                "filters",
+                "GRANT SLAVE MONITOR",
+            ),
+        ];
+        for (reason, what, repair) in cases {
+            let text = reason.to_string();
+            assert!(reason.what.contains(what), "{text}");
+            assert!(reason.repair.to_string().contains(repair), "{text}");
         }
-        assert_eq!(
-            objections(&Health::Unreachable {
-                reason: "down".into(),
-                last: None
-            })
-            .len(),
-            1
-        );
+    }
+
+    #[test]
+    fn filters_and_several_sources() {
+        let filtered = only(|r| {
+            r.following = Following::Known(vec![Replication {
+                filters: vec!["replicate_do_db=shop".into()],
+                ..Replication::default()
+            }]);
+        });
+        assert!(filtered.what.contains("replicate_do_db=shop"));
+        let two = only(|r| {
+            r.following = Following::Known(vec![
+                Replication::default(),
+                Replication {
+                    connection: "other".into(),
+                    source_host: "h".into(),
+                    source_port: 1,
+                    ..Replication::default()
+                },
+            ]);
+        });
+        assert!(two.what.contains("'other' from h:1"), "{two}");
+    }
+
+    #[test]
+    fn nobody_votes_unasked() {
+        let reasons = may_vote(&Health::Unknown).unwrap_err();
+        assert!(reasons[0].what.contains("not said yet"));
     }
 }

@@ -182,6 +182,8 @@ impl TestGate {
 }
 
 impl Gate for TestGate {
+    fn source_left(&self) {}
+
     fn is_open(&self) -> bool {
         self.0.borrow().open
     }

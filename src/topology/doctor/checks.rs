@@ -1,0 +1,472 @@
+//! From what the servers answered to what is to be done. No IO.
+
+use std::collections::BTreeMap;
+
+use super::examine::{Examination, Origin};
+use super::{Check, Endpoint, Fix, grants};
+use crate::ids::ServerId;
+use crate::topology::report::{ENDLESS, Report, Thread};
+use crate::topology::roster::Role;
+use crate::topology::voter::{self, Repair};
+
+/// What the proxy's configuration asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// `[binlog] format`: mixed, row or statement.
+    pub binlog_format: String,
+    /// `[replication] server_id`: ours.
+    pub server_id: ServerId,
+    /// Where replicas are to pull from.
+    pub endpoint: Endpoint,
+}
+
+/// Everything, server by server.
+pub fn all(servers: &[Examination], wanted: &Wanted) -> Vec<Check> {
+    let source_address = servers
+        .iter()
+        .find(|server| server.role == Role::Source)
+        .map(|server| server.address.as_str());
+    let mut checks = Vec::new();
+    for server in servers {
+        checks.push(privileges(server));
+        checks.push(server_id(server, servers, wanted));
+        match server.role {
+            Role::Source => checks.extend(source(server, wanted)),
+            Role::Replica => checks.extend(replica(server, wanted, source_address)),
+        }
+    }
+    checks
+}
+
+fn privileges(server: &Examination) -> Check {
+    let lacks = server.grants.lacks(grants::MARIADB);
+    if lacks.is_empty() {
+        return Check::new(&server.name, "grants", "all that are needed", "");
+    }
+    Check::new(
+        &server.name,
+        "grants",
+        format!("lacks {}", lacks.join(", ")),
+        "all of them",
+    )
+    .fails(Fix::Grant(grants::statement(&lacks, &server.account)))
+}
+
+fn server_id(server: &Examination, servers: &[Examination], wanted: &Wanted) -> Check {
+    let id = server.report.server_id;
+    let mut same: Vec<String> = servers
+        .iter()
+        .filter(|other| other.name != server.name && other.report.server_id == id)
+        .map(|other| other.name.to_string())
+        .collect();
+    if id == wanted.server_id {
+        same.push("[replication] server_id".to_owned());
+    }
+    let check = Check::new(&server.name, "server_id", id.to_string(), "one of its own");
+    if same.is_empty() {
+        return check;
+    }
+    check
+        .note(format!("{} has the same", same.join(" and ")))
+        .lines(&["server_id = <a number that no other server has>"])
+        .fails(Fix::Restart)
+}
+
+/// A variable that SET GLOBAL changes and a restart forgets.
+struct Setting<'a> {
+    name: &'a str,
+    found: String,
+    wanted: &'a str,
+}
+
+impl Setting<'_> {
+    fn check(&self, server: &Examination) -> Check {
+        let Self {
+            name,
+            found,
+            wanted,
+        } = self;
+        let line = option_line(name, wanted);
+        let check = Check::new(&server.name, *name, found.as_str(), *wanted);
+        if !found.eq_ignore_ascii_case(wanted) {
+            return check
+                .lines(&[&line])
+                .fails(Fix::Sql(vec![format!("SET GLOBAL {name}={wanted}")]));
+        }
+        keeps(check, server, name, &line)
+    }
+}
+
+/// Says where a restart would undo it.
+fn keeps(check: Check, server: &Examination, variable: &str, line: &str) -> Check {
+    match server.origin(variable) {
+        Origin::RunTime => check
+            .lines(&[line])
+            .note("set at run time: a restart undoes it unless the configuration file has it too"),
+        Origin::Boot | Origin::Default => check,
+    }
+}
+
+fn option_line(variable: &str, value: &str) -> String {
+    match value {
+        "ON" => variable.to_owned(),
+        "OFF" => format!("skip_{variable}"),
+        value => format!("{variable} = {value}"),
+    }
+}
+
+fn on_off(on: bool) -> String {
+    if on { "ON" } else { "OFF" }.to_owned()
+}
+
+fn source(server: &Examination, wanted: &Wanted) -> Vec<Check> {
+    let report = &server.report;
+    let format = wanted.binlog_format.to_ascii_uppercase();
+    let mut checks = vec![log_bin(server)];
+    checks.extend(binlog_filters(server));
+    let settings = [
+        (
+            "binlog_format",
+            report.binlog_format.clone(),
+            format.as_str(),
+        ),
+        ("binlog_row_image", report.binlog_row_image.clone(), "FULL"),
+        (
+            "binlog_annotate_row_events",
+            on_off(report.binlog_annotate_row_events),
+            "ON",
+        ),
+        ("binlog_checksum", report.binlog_checksum.clone(), "CRC32"),
+        ("sync_binlog", report.sync_binlog.to_string(), "1"),
+        (
+            "innodb_flush_log_at_trx_commit",
+            report.flush_log_at_trx_commit.to_string(),
+            "1",
+        ),
+        ("gtid_strict_mode", on_off(report.gtid_strict_mode), "ON"),
+    ];
+    for (name, found, wanted) in settings {
+        let setting = Setting {
+            name,
+            found,
+            wanted,
+        };
+        checks.push(setting.check(server));
+    }
+    checks.extend(gate(server));
+    checks.push(other_dumps(server));
+    checks.push(boots_closed(server));
+    checks.extend(as_a_replica_later(server));
+    checks
+}
+
+fn log_bin(server: &Examination) -> Check {
+    let check = Check::new(&server.name, "log_bin", on_off(server.report.log_bin), "ON");
+    if server.report.log_bin {
+        return check;
+    }
+    check.lines(&["log_bin"]).fails(Fix::Restart)
+}
+
+fn binlog_filters(server: &Examination) -> Option<Check> {
+    let filters = server.binlog_filters.as_ref()?;
+    let found = match filters.as_slice() {
+        [] => "none".to_owned(),
+        some => some.join(", "),
+    };
+    let check = Check::new(&server.name, "binlog filters", found, "none");
+    if filters.is_empty() {
+        return Some(check);
+    }
+    let how = "remove binlog_do_db and binlog_ignore_db from its configuration file and restart it: \
+               what they leave out reaches no replica and waits for nobody";
+    Some(check.fails(Fix::ByHand(how.to_owned())))
+}
+
+/// Gate 1; see the module's text for what is left to the proxy.
+fn gate(server: &Examination) -> Vec<Check> {
+    let gate = &server.report.semi_sync_source;
+    let attached = server.dumps.ours > 0;
+    let wait_point = {
+        let fits = gate.wait_point.eq_ignore_ascii_case("AFTER_SYNC");
+        let name = "rpl_semi_sync_master_wait_point";
+        let check = Check::new(&server.name, name, &gate.wait_point, "AFTER_SYNC");
+        let line = option_line(name, "AFTER_SYNC");
+        if fits {
+            keeps(check, server, name, &line)
+        } else {
+            check
+                .lines(&[&line])
+                .fails(Fix::Sql(vec![format!("SET GLOBAL {name}=AFTER_SYNC")]))
+        }
+    };
+    let timeout = match gate.timeout_ms {
+        ENDLESS => "endless".to_owned(),
+        milliseconds => format!("{milliseconds} ms"),
+    };
+    let settings = [
+        (
+            "rpl_semi_sync_master_timeout",
+            timeout,
+            "endless",
+            ENDLESS.to_string(),
+        ),
+        (
+            "rpl_semi_sync_master_wait_no_slave",
+            on_off(gate.wait_no_replica),
+            "ON",
+            "ON".to_owned(),
+        ),
+        (
+            "rpl_semi_sync_master_enabled",
+            on_off(gate.enabled),
+            "ON",
+            "ON".to_owned(),
+        ),
+    ];
+    let mut checks = vec![wait_point];
+    for (name, found, wanted, value) in settings {
+        let fits = found == wanted;
+        checks.push(if attached {
+            let check = Check::new(&server.name, name, found, wanted);
+            if fits {
+                check
+            } else {
+                check.fails(Fix::Sql(vec![format!("SET GLOBAL {name}={value}")]))
+            }
+        } else {
+            let check = Check::new(
+                &server.name,
+                name,
+                found,
+                format!("{wanted} while a proxy is attached"),
+            );
+            match (name, gate.enabled) {
+                ("rpl_semi_sync_master_enabled", false) => {
+                    check.note("no proxy is attached; it raises this itself when it attaches")
+                }
+                ("rpl_semi_sync_master_enabled", true) => check.note(
+                    "no proxy is attached: commits wait here until one is, which is what fences a source",
+                ),
+                _ => check,
+            }
+        });
+    }
+    checks
+}
+
+/// Whoever else is a semi-sync replica of the source could acknowledge in our place.
+fn other_dumps(server: &Examination) -> Check {
+    let clients = server.report.semi_sync_source.clients;
+    // The count outlives a lost connection until the next send: our own may be counted twice.
+    let others = !server.dumps.others.is_empty() && clients > server.dumps.ours as u64;
+    let found = match server.dumps.others.as_slice() {
+        [] => "none".to_owned(),
+        some => some.join(", "),
+    };
+    let check = Check::new(
+        &server.name,
+        "replicas attached directly",
+        found,
+        "none in semi-sync",
+    );
+    if others {
+        let how = "make them follow this proxy (CHANGE MASTER below), or run SET GLOBAL \
+                   rpl_semi_sync_slave_enabled=OFF and restart the IO thread on them";
+        check.fails(Fix::ByHand(how.to_owned()))
+    } else if server.dumps.others.is_empty() {
+        check
+    } else {
+        check.note("they are sent what is not released yet, and nobody waits for them")
+    }
+}
+
+/// MariaDB forgets the gate at a restart: it has to come up read-only, and without a gate at which
+/// nobody acknowledges.
+fn boots_closed(server: &Examination) -> Check {
+    let report = &server.report;
+    let name = "boots read_only";
+    let wanted = "read_only, semi-sync source off";
+    if report.semi_sync_source.enabled
+        && server.origin("rpl_semi_sync_master_enabled") == Origin::Boot
+    {
+        return Check::new(&server.name, name, "semi-sync source on", wanted)
+            .note("commits hang after a restart until a proxy is attached, GRANT included")
+            .lines(&["read_only", "skip_rpl_semi_sync_master_enabled"])
+            .fails(Fix::OptionFile);
+    }
+    match (server.origin("read_only"), report.read_only) {
+        (Origin::Boot, true) => Check::new(&server.name, name, "yes", wanted),
+        // Opened by the proxy, which says nothing of how it boots.
+        (Origin::RunTime, _) => Check::new(&server.name, name, "unknown", wanted)
+            .note("set at run time since; the configuration file should have it")
+            .lines(&["read_only"]),
+        (Origin::Boot | Origin::Default, _) => Check::new(&server.name, name, "no", wanted)
+            .note(
+                "after a restart, writes that bypass the proxy would be let in before it attaches",
+            )
+            .lines(&["read_only"])
+            .fails(Fix::OptionFile),
+    }
+}
+
+/// What the source needs only once it comes back as a replica.
+fn as_a_replica_later(server: &Examination) -> Vec<Check> {
+    let report = &server.report;
+    let later = "needed before it may come back as a replica";
+    let settings = [
+        ("log_slave_updates", report.log_slave_updates),
+        ("rpl_semi_sync_slave_enabled", report.semi_sync_replica),
+    ];
+    settings
+        .into_iter()
+        .map(|(name, on)| {
+            let check = Check::new(&server.name, name, on_off(on), "ON");
+            if on {
+                check
+            } else {
+                check.lines(&[name]).note(later)
+            }
+        })
+        .collect()
+}
+
+fn replica(server: &Examination, wanted: &Wanted, source: Option<&str>) -> Vec<Check> {
+    let mut checks: Vec<Check> = voter::conditions(&server.report)
+        .into_iter()
+        .map(|condition| voting(server, condition))
+        .collect();
+    checks.push(follows(server, wanted, source));
+    checks.extend(threads(server));
+    checks.push(sync_relay_log(&server.report, server));
+    checks
+}
+
+/// One condition of a voter, as a check.
+fn voting(server: &Examination, condition: voter::Condition) -> Check {
+    let voter::Condition {
+        name,
+        found,
+        wanted,
+        fault,
+    } = condition;
+    let check = Check::new(&server.name, name, found, wanted);
+    let line = option_line(name, wanted);
+    let Some(reason) = fault else {
+        let a_variable = server.origins.contains_key(name);
+        return if a_variable {
+            keeps(check, server, name, &line)
+        } else {
+            check
+        };
+    };
+    let check = check.note(reason.what);
+    match reason.repair {
+        Repair::Sql(statements) => check.lines(&[&line]).fails(Fix::Sql(statements)),
+        Repair::Restart(lines) => {
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            check.lines(&lines).fails(Fix::Restart)
+        }
+        Repair::ByHand(how) => check.fails(Fix::ByHand(how)),
+    }
+}
+
+fn follows(server: &Examination, wanted: &Wanted, source: Option<&str>) -> Check {
+    let us = wanted.endpoint.address();
+    let change = || Fix::ByHand(wanted.endpoint.statements().join("; "));
+    let Some(replication) = server.report.main_replication() else {
+        return Check::new(&server.name, "follows", "nobody", us)
+            .note("it must hold a copy of the source up to its gtid_slave_pos")
+            .fails(change());
+    };
+    let address = replication.source_address();
+    let check = Check::new(&server.name, "follows", &address, us);
+    if replication.source_port != wanted.endpoint.port || Some(address.as_str()) == source {
+        return check.fails(change());
+    }
+    if !replication.using_gtid.eq_ignore_ascii_case("Slave_Pos") {
+        return check
+            .note(format!(
+                "it follows by MASTER_USE_GTID={}, not slave_pos",
+                replication.using_gtid
+            ))
+            .fails(change());
+    }
+    check
+}
+
+fn threads(server: &Examination) -> Option<Check> {
+    let replication = server.report.main_replication()?;
+    let running = |thread| match thread {
+        Thread::Running => "running",
+        Thread::Connecting => "connecting",
+        Thread::Stopped => "stopped",
+    };
+    let found = format!(
+        "IO {}, SQL {}",
+        running(replication.io),
+        running(replication.sql)
+    );
+    let check = Check::new(&server.name, "replication threads", found, "running");
+    let errors = replication.io_error.iter().chain(&replication.sql_error);
+    let errors: Vec<&str> = errors.map(String::as_str).collect();
+    if !errors.is_empty() {
+        let how = "see to the error, then START SLAVE";
+        return Some(
+            check
+                .note(errors.join("; "))
+                .fails(Fix::ByHand(how.to_owned())),
+        );
+    }
+    let report = &server.report;
+    Some(match (replication.io, replication.sql) {
+        (Thread::Stopped, _) | (_, Thread::Stopped) => {
+            check.fails(Fix::ByHand("START SLAVE".to_owned()))
+        }
+        // With the SQL thread running, the relay log outlives a restart of the IO thread.
+        (Thread::Running, _) if report.semi_sync_replica && !report.semi_sync_replica_active => {
+            check
+                .note("it was started before semi-sync was switched on: it acknowledges nothing")
+                .fails(Fix::Sql(vec![
+                    "STOP SLAVE IO_THREAD".to_owned(),
+                    "START SLAVE IO_THREAD".to_owned(),
+                ]))
+        }
+        (Thread::Connecting, _) => check.note("is the proxy running?"),
+        _ => check,
+    })
+}
+
+fn sync_relay_log(report: &Report, server: &Examination) -> Check {
+    let check = Check::new(
+        &server.name,
+        "sync_relay_log",
+        report.sync_relay_log.to_string(),
+        "any",
+    );
+    if report.acks_durably() {
+        check.note("its acknowledgements count as durable")
+    } else {
+        check.note("its acknowledgements count as received; with 1 as durable, at the price of an fsync an event")
+    }
+}
+
+/// By server, in the order of the checks.
+pub fn by_server(checks: &[Check]) -> Vec<(&crate::ids::ServerName, Vec<&Check>)> {
+    let mut order = Vec::new();
+    let mut groups: BTreeMap<&crate::ids::ServerName, Vec<&Check>> = BTreeMap::new();
+    for check in checks {
+        let group = groups.entry(&check.server).or_default();
+        if group.is_empty() {
+            order.push(&check.server);
+        }
+        group.push(check);
+    }
+    order
+        .into_iter()
+        .filter_map(|name| groups.remove(name).map(|group| (name, group)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

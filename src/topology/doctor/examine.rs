@@ -1,0 +1,139 @@
+//! Asks one server everything that the checks look at.
+
+use std::collections::BTreeMap;
+
+use super::grants::Grants;
+use crate::ids::ServerName;
+use crate::net;
+use crate::net::admin::Admin;
+use crate::topology::report::{self, Report, is_denied};
+use crate::topology::roster::{Role, ServerConfig};
+
+/// Where a variable's present value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody set it.
+    Default,
+    /// A configuration file or the command line: a restart keeps it.
+    Boot,
+    /// SET GLOBAL: a restart undoes it.
+    RunTime,
+}
+
+/// Who is attached to a server's binlog.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dumps {
+    /// Under our own account, so it is us.
+    pub ours: usize,
+    /// `user@host` of everybody else.
+    pub others: Vec<String>,
+}
+
+/// What one server answered.
+#[derive(Clone, Debug)]
+pub struct Examination {
+    pub name: ServerName,
+    pub role: Role,
+    pub address: String,
+    pub report: Report,
+    /// As CURRENT_USER() says it.
+    pub account: String,
+    pub grants: Grants,
+    pub origins: BTreeMap<String, Origin>,
+    pub dumps: Dumps,
+    /// `binlog_do_db=…`; None where it could not be asked.
+    pub binlog_filters: Option<Vec<String>>,
+}
+
+impl Examination {
+    pub async fn of(server: &ServerConfig, admin: &mut Admin) -> Result<Self, report::Error> {
+        let report = Report::ask(admin, true).await?;
+        let account = admin.value("SELECT CURRENT_USER()").await?;
+        let grants = admin.query("SHOW GRANTS").await?;
+        let grants = Grants::parse(grants.iter().filter_map(|row| row.at(0)));
+        Ok(Self {
+            name: server.name.clone(),
+            role: server.role,
+            address: server.account.address.clone(),
+            account: account.unwrap_or_default(),
+            grants,
+            origins: origins(admin).await?,
+            dumps: dumps(admin).await?,
+            binlog_filters: binlog_filters(admin, &report).await?,
+            report,
+        })
+    }
+
+    pub(super) fn origin(&self, variable: &str) -> Origin {
+        self.origins
+            .get(variable)
+            .copied()
+            .unwrap_or(Origin::Default)
+    }
+}
+
+async fn origins(admin: &mut Admin) -> Result<BTreeMap<String, Origin>, net::Error> {
+    let rows = admin
+        .query(
+            "SELECT LOWER(VARIABLE_NAME) AS name, GLOBAL_VALUE_ORIGIN AS origin \
+             FROM information_schema.SYSTEM_VARIABLES",
+        )
+        .await?;
+    let origins = rows.iter().filter_map(|row| {
+        let origin = match row.text("origin")? {
+            "CONFIG" | "COMMAND-LINE" => Origin::Boot,
+            "SQL" => Origin::RunTime,
+            _ => Origin::Default,
+        };
+        Some((row.text("name")?.to_owned(), origin))
+    });
+    Ok(origins.collect())
+}
+
+async fn dumps(admin: &mut Admin) -> Result<Dumps, net::Error> {
+    let rows = admin
+        .query(
+            "SELECT USER AS user, HOST AS host, USER = SUBSTRING_INDEX(USER(), '@', 1) AS ours \
+             FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'",
+        )
+        .await?;
+    let mut dumps = Dumps::default();
+    for row in &rows {
+        if row.text("ours") == Some("1") {
+            dumps.ours += 1;
+        } else {
+            let part = |column: &str| row.text(column).unwrap_or_default().to_owned();
+            dumps
+                .others
+                .push(format!("{}@{}", part("user"), part("host")));
+        }
+    }
+    Ok(dumps)
+}
+
+/// MariaDB 10.11 tells them in SHOW MASTER STATUS only, which hangs behind a commit that waits for its
+/// ack: then it is not asked.
+async fn binlog_filters(
+    admin: &mut Admin,
+    report: &Report,
+) -> Result<Option<Vec<String>>, net::Error> {
+    if !report.log_bin || report.semi_sync_source.waiting > 0 {
+        return Ok(None);
+    }
+    let rows = match admin.query("SHOW MASTER STATUS").await {
+        Ok(rows) => rows,
+        Err(error) if is_denied(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let columns = [
+        ("Binlog_Do_DB", "binlog_do_db"),
+        ("Binlog_Ignore_DB", "binlog_ignore_db"),
+    ];
+    let filters = rows.iter().flat_map(|row| {
+        columns.iter().filter_map(|(column, variable)| {
+            let value = row.text(column).filter(|value| !value.is_empty())?;
+            Some(format!("{variable}={value}"))
+        })
+    });
+    Ok(Some(filters.collect()))
+}

@@ -1,0 +1,52 @@
+//! Runs what a check says may be run.
+
+use super::grants;
+use super::{Check, Examination};
+use crate::net;
+use crate::net::admin::Admin;
+use crate::topology::report::is_denied;
+
+/// What became of one check's statements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    /// The account may not: this lets it.
+    Denied {
+        statement: String,
+        grant: String,
+    },
+    Failed {
+        statement: String,
+        reason: String,
+    },
+}
+
+/// Runs the statements of `check`, in order, up to the first that does not work.
+pub async fn repair(admin: &mut Admin, check: &Check, server: &Examination) -> Outcome {
+    for statement in check.fix_sql() {
+        let Err(error) = admin.execute(statement).await else {
+            continue;
+        };
+        let statement = statement.clone();
+        return match denied(&error) {
+            Some(privilege) => Outcome::Denied {
+                statement,
+                grant: grants::statement(&[&privilege], &server.account),
+            },
+            None => Outcome::Failed {
+                statement,
+                reason: error.to_string(),
+            },
+        };
+    }
+    Outcome::Done
+}
+
+/// The privilege that is missing, where that is what is wrong.
+fn denied(error: &net::Error) -> Option<String> {
+    if !is_denied(error) {
+        return None;
+    }
+    // Where the server names none, only all of them are sure to suffice.
+    Some(grants::named_in_refusal(&error.to_string()).unwrap_or_else(|| "SUPER".to_owned()))
+}

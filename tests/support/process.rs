@@ -1,0 +1,67 @@
+//! Processes, found by their command line and signalled by pid.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, kill_process};
+
+pub use rustix::process::Signal;
+
+const GONE_WITHIN: Duration = Duration::from_secs(60);
+
+/// Those whose command line holds every one of `words`, each as a whole argument. A zombie has no
+/// command line.
+pub fn find(words: &[&str]) -> Vec<i32> {
+    select(|arguments| words.iter().all(|word| arguments.contains(word)))
+}
+
+/// Those that name something below `path` in an argument, or `path` itself.
+pub fn below(path: &str) -> Vec<i32> {
+    let inside = format!("{path}/");
+    select(|arguments| {
+        arguments
+            .iter()
+            .any(|argument| argument.ends_with(path) || argument.contains(&inside))
+    })
+}
+
+fn select(wanted: impl Fn(&[&str]) -> bool) -> Vec<i32> {
+    let own = std::process::id() as i32;
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<i32>().ok())
+        else {
+            continue;
+        };
+        let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else {
+            continue;
+        };
+        let line = String::from_utf8_lossy(&line);
+        let arguments: Vec<&str> = line.split_terminator('\0').collect();
+        if pid != own && wanted(&arguments) {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+/// Whether it went to somebody.
+pub fn signal(pid: i32, signal: Signal) -> bool {
+    kill_process(Pid::from_raw(pid).expect("a pid"), signal).is_ok()
+}
+
+/// True for a zombie: all that it had is given back.
+pub fn is_gone(pid: i32) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline")).map_or(true, |line| line.is_empty())
+}
+
+pub fn wait_gone(pid: i32) {
+    let deadline = Instant::now() + GONE_WITHIN;
+    while !is_gone(pid) {
+        assert!(Instant::now() < deadline, "process {pid} does not end");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

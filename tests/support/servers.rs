@@ -1,0 +1,165 @@
+//! Parts of a sandbox as they die, are stopped, and are started again.
+
+use std::fs::{self, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::process::{self, Signal};
+use super::sandbox::{ACKLINE, Part, Sandbox};
+
+impl Sandbox {
+    /// None where it is dead.
+    pub fn pid(&self, part: Part) -> Option<i32> {
+        match part {
+            Part::Proxy => process::find(&["serve", "--config", &self.config_path()]).pop(),
+            _ => process::find(&[&self.options_argument(part)]).pop(),
+        }
+    }
+
+    fn options_argument(&self, part: Part) -> String {
+        format!(
+            "--defaults-file={}",
+            self.server_dir(part).join("my.cnf").display()
+        )
+    }
+
+    pub fn server_dir(&self, part: Part) -> PathBuf {
+        match part {
+            Part::Proxy => panic!("the proxy is no server"),
+            Part::Source => self.dir.join("source"),
+            Part::Replica(index) => self.dir.join(&self.manifest.replicas[index].name),
+        }
+    }
+
+    pub fn signal(&self, part: Part, signal: Signal) {
+        let pid = self
+            .pid(part)
+            .unwrap_or_else(|| panic!("{part:?} does not run"));
+        assert!(process::signal(pid, signal), "{part:?} left in this moment");
+    }
+
+    /// kill -9.
+    pub fn kill(&self, part: Part) {
+        self.end(part, Signal::KILL);
+    }
+
+    /// A clean shutdown.
+    pub fn stop(&self, part: Part) {
+        self.end(part, Signal::TERM);
+    }
+
+    fn end(&self, part: Part, signal: Signal) {
+        let pid = self
+            .pid(part)
+            .unwrap_or_else(|| panic!("{part:?} does not run"));
+        process::signal(pid, signal);
+        process::wait_gone(pid);
+        self.bury();
+    }
+
+    /// kill -9, and back at once: what happens in between is the caller's question. Then
+    /// [`Self::wait_dead`].
+    pub fn kill_now(&self, part: Part) {
+        self.signal(part, Signal::KILL);
+    }
+
+    pub fn wait_dead(&self, part: Part) {
+        if let Some(pid) = self.pid(part) {
+            process::wait_gone(pid);
+        }
+        self.bury();
+    }
+
+    /// Starts a part that is dead, as an init system would: the part's own command and nothing more.
+    pub fn start(&self, part: Part) {
+        self.start_with(part, &[]);
+    }
+
+    pub fn start_with(&self, part: Part, environment: &[(String, String)]) {
+        assert!(self.pid(part).is_none(), "{part:?} runs already");
+        let mut command = match part {
+            Part::Proxy => {
+                let mut command = Command::new(ACKLINE);
+                command.args(["serve", "--config", &self.config_path()]);
+                command
+            }
+            _ => {
+                let mut command = Command::new("mariadbd");
+                command.arg(self.options_argument(part));
+                command
+            }
+        };
+        let log = match part {
+            Part::Proxy => self.dir.join("proxy.log"),
+            _ => self.server_dir(part).join("server.log"),
+        };
+        let output = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(log)
+            .unwrap();
+        let errors = output.try_clone().unwrap();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .current_dir("/")
+            .envs(environment.iter().cloned())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{part:?}: {error}"));
+        self.children.lock().push(child);
+    }
+
+    /// SIGSTOP for both replicas, or however many there are.
+    pub fn freeze_replicas(&self) {
+        (0..self.manifest.replicas.len())
+            .for_each(|index| self.signal(Part::Replica(index), Signal::STOP));
+    }
+
+    pub fn thaw_replicas(&self) {
+        (0..self.manifest.replicas.len())
+            .for_each(|index| self.signal(Part::Replica(index), Signal::CONT));
+    }
+
+    /// A copy of the data directory of a server that does not run.
+    pub fn keep_data(&self, part: Part, name: &str) {
+        assert!(self.pid(part).is_none(), "{part:?} runs");
+        copy(&self.data(part), &self.kept(part, name));
+    }
+
+    pub fn restore_data(&self, part: Part, name: &str) {
+        assert!(self.pid(part).is_none(), "{part:?} runs");
+        self.remove_data(part);
+        copy(&self.kept(part, name), &self.data(part));
+    }
+
+    pub fn remove_data(&self, part: Part) {
+        assert!(self.pid(part).is_none(), "{part:?} runs");
+        fs::remove_dir_all(self.data(part)).unwrap();
+    }
+
+    fn data(&self, part: Part) -> PathBuf {
+        self.server_dir(part).join("data")
+    }
+
+    fn kept(&self, part: Part, name: &str) -> PathBuf {
+        self.server_dir(part).join(format!("kept-{name}"))
+    }
+
+    /// Adds a line to a server's options; takes effect at its next start.
+    pub fn add_option(&self, part: Part, line: &str) {
+        let path = self.server_dir(part).join("my.cnf");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{text}\n{line}\n")).unwrap();
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    let _ = fs::remove_dir_all(to);
+    let status = Command::new("cp")
+        .args(["-a", "--reflink=auto", "--"])
+        .args([from, to])
+        .status()
+        .unwrap();
+    assert!(status.success(), "cp {} {}", from.display(), to.display());
+}
