@@ -86,7 +86,7 @@ impl Backend for AppBackend {
     fn metrics(&self) -> String {
         let app = &self.0;
         let acks = app.acks.snapshot();
-        gauge("ackline_degraded_commits", acks.degraded_count as f64);
+        metrics::gauge!("ackline_degraded_commits").set(acks.degraded_count as f64);
         app.metrics.render()
     }
 
