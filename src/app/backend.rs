@@ -84,10 +84,7 @@ impl Backend for AppBackend {
     }
 
     fn metrics(&self) -> String {
-        let app = &self.0;
-        let acks = app.acks.snapshot();
-        metrics::gauge!("ackline_degraded_commits").set(acks.degraded_count as f64);
-        app.metrics.render()
+        self.0.metrics.render()
     }
 
     fn sync(&self) -> serde_json::Value {

@@ -181,7 +181,9 @@ fn report(checks: &[Check], wanted: &Wanted, servers: &[ServerConfig]) -> String
 fn to_do(server: &ServerName, checks: &[&Check]) -> String {
     let mut text = String::new();
     // Writing into a String does not fail.
-    let mut line = |line: String| drop(writeln!(text, "  {line}"));
+    let mut line = |line: String| {
+        let _ = writeln!(text, "  {line}");
+    };
     for check in checks {
         if let Some(note) = &check.note {
             line(format!("-- {}: {note}", check.name));
