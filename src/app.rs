@@ -20,8 +20,7 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::ack::Acks;
-use crate::ack::engine::Degraded;
+use crate::ack::{self, Acks};
 use crate::admin;
 use crate::capture::{self, Capture, Console, Guard, View};
 use crate::config::{Config, LogFormat};
@@ -257,19 +256,19 @@ fn begin_acks(
     let degraded = durable
         .degraded
         .iter()
-        .map(|commit| Degraded {
+        .map(|commit| ack::DegradedCommit {
             gtid: commit.gtid.clone(),
-            end: store
-                .position_of(&commit.gtid)
-                .unwrap_or(StorePosition::ZERO),
+            at: Duration::from_millis(commit.at),
         })
         .collect();
     let acks = Acks::new(
         config.sync.clone(),
         roster::voters(config),
-        released,
-        released_set,
-        degraded,
+        ack::Durable {
+            released,
+            released_set,
+            degraded,
+        },
         epoch,
     );
     for (end, gtid) in pending {

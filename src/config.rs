@@ -1,65 +1,47 @@
-//! `config.toml`: every key, its default and its check. Parsed, not validated later: what is loaded
-//! can be served.
+//! `config.toml`: what it may say, what is assumed where it is silent, and what is wrong with it.
 //!
-//! Unknown keys are errors; an error says file, line and column, and what to write instead. Relative
-//! paths start at the config file's folder.
+//! Every key is read by [`section`], which knows where it stands; so an error names file, line and
+//! column and says what to write. Relative paths start at the file's folder. What a running proxy can
+//! take over is [`Config::reloadable_diff`]; `[sync]` is written back by [`write_sync`].
+//!
+//! The committed `config.toml` is the complete example; a test holds that it says the defaults.
 
+mod address;
+mod changes;
 mod edit;
-mod raw;
-mod units;
+mod read;
+mod secret;
+mod section;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
-use crate::ack::Sync;
-use crate::ids::{ServerId, ServerName};
+use crate::ack::policy::Sync;
+use crate::ack::quorum::Voter;
+use crate::ids::{ServerId, ServerName, Zone};
+use crate::units;
 
-pub use edit::{SyncPatch, write_sync};
+pub use crate::ack::policy::SyncPatch;
+pub use changes::{Changes, NeedsRestart};
+pub use edit::{WriteError, write_sync};
+pub use secret::Secret;
+pub use section::{Error, Errors};
 
-/// A password or token: shown nowhere.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+/// The id under which Ackline registers at the source, and which replicas see as their source's. High,
+/// so that it is nobody's by accident; a second Ackline at the same source needs another one.
+pub const DEFAULT_SERVER_ID: ServerId = ServerId(4_294_900_001);
 
-impl Secret {
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    /// To be used where it goes over the wire and nowhere else.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("{}: {source}", path.display())]
-    Read {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    /// The parser's own words carry line and column.
-    #[error("{}: {message}", path.display())]
-    Parse { path: PathBuf, message: String },
-    #[error("{}:{line}: {message}", path.display())]
-    Invalid {
-        path: PathBuf,
-        line: usize,
-        message: String,
-    },
-    #[error("{}: cannot be written: {source}", path.display())]
-    Write {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-}
+pub const DEFAULT_MYSQL_PORT: u16 = 3307;
+pub const DEFAULT_REPLICATION_PORT: u16 = 3308;
+pub const DEFAULT_ADMIN_PORT: u16 = 3309;
+const DEFAULT_FILE_SIZE: u64 = 128 << 20;
+/// The smallest useful file holds some transactions; the largest is what 32-bit offsets can name.
+const FILE_SIZES: std::ops::RangeInclusive<u64> = (64 << 10)..=(2 << 30);
+/// How long a login waits while nobody may be served, by default.
+const DEFAULT_HOLD: Duration = Duration::from_secs(10);
+const DEFAULT_KEEP: Keep = Keep::For(Duration::from_secs(7 * 86_400));
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -67,56 +49,123 @@ pub enum Role {
     Replica,
 }
 
-/// One `[[server]]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
-    pub name: ServerName,
-    pub address: String,
-    pub role: Role,
-    pub zone: Option<String>,
-    pub vote: bool,
-    pub promotable: bool,
-    pub user: String,
-    pub password: Secret,
-}
-
+/// `[listen]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
+    /// Applications.
     pub mysql: Vec<String>,
+    /// The same, by unix socket.
     pub socket: Option<PathBuf>,
+    /// Replicas that pull, and dump tools.
     pub replication: Vec<String>,
     pub admin: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replication {
-    pub user: String,
-    pub password: Secret,
-    pub server_id: ServerId,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BinlogFormat {
-    Statement,
-    Row,
-    Mixed,
-}
-
-impl fmt::Display for BinlogFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Statement => "statement",
-            Self::Row => "row",
-            Self::Mixed => "mixed",
-        })
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            mysql: vec![format!("0.0.0.0:{DEFAULT_MYSQL_PORT}")],
+            socket: None,
+            replication: vec![format!("0.0.0.0:{DEFAULT_REPLICATION_PORT}")],
+            admin: vec![format!("127.0.0.1:{DEFAULT_ADMIN_PORT}")],
+        }
     }
 }
 
+/// `[[server]]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    pub name: ServerName,
+    /// `host:port`; a name is resolved at each connect.
+    pub address: String,
+    pub role: Role,
+    pub zone: Option<Zone>,
+    pub vote: bool,
+    pub promotable: bool,
+    /// Ackline's account there.
+    pub user: String,
+    pub password: Secret,
+}
+
+/// `[binlog]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binlog {
     pub dir: PathBuf,
     pub format: BinlogFormat,
+    /// A file that has grown to this many bytes is followed by a new one.
     pub file_size: u64,
+    pub keep: Keep,
+}
+
+/// What the source is asked to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BinlogFormat {
+    Mixed,
+    Row,
+    Statement,
+}
+
+impl fmt::Display for BinlogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Mixed => "mixed",
+            Self::Row => "row",
+            Self::Statement => "statement",
+        })
+    }
+}
+
+/// Which binlog files stay that nobody needs any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    For(Duration),
+    Size(u64),
+    Everything,
+}
+
+impl FromStr for Keep {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "all" {
+            return Ok(Self::Everything);
+        }
+        units::parse_duration(text)
+            .map(Self::For)
+            .or_else(|_| units::parse_size(text).map(Self::Size))
+            .map_err(|_| {
+                format!(
+                    "'{text}' cannot be read: write a time (\"7d\"), a size (\"100GiB\") or \"all\""
+                )
+            })
+    }
+}
+
+impl fmt::Display for Keep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::For(time) => f.write_str(&units::show_duration(*time)),
+            Self::Size(bytes) => f.write_str(&units::show_size(*bytes)),
+            Self::Everything => f.write_str("all"),
+        }
+    }
+}
+
+/// `[replication]`: who may dump from us, and who we are to replicas and to the source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replication {
+    pub user: String,
+    /// Empty only where `[listen] replication` is.
+    pub password: Secret,
+    pub server_id: ServerId,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: String,
+    pub format: LogFormat,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,66 +174,88 @@ pub enum LogFormat {
     Json,
 }
 
+/// `[[user]]`: an application account whose login teaches us nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Log {
-    pub level: String,
-    pub format: LogFormat,
+pub struct User {
+    pub name: String,
+    pub password: Secret,
 }
 
+/// A whole, valid file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
+    pub path: PathBuf,
     pub listen: Listen,
+    /// In the file's order; exactly one is the source.
     pub servers: Vec<Server>,
     pub sync: Sync,
+    /// `[sync]` as it is written.
+    pub sync_keys: SyncPatch,
     pub binlog: Binlog,
     pub replication: Replication,
+    /// `[admin] token`. None: calls that change something are off.
     pub admin_token: Option<Secret>,
-    /// How long a login waits while nobody may be served.
+    /// `[failover] hold`: how long a login waits while nobody may be served.
     pub hold: Duration,
     pub log: Log,
+    pub users: Vec<User>,
 }
 
 impl Config {
-    pub fn load(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        raw::parse(&text, path)
+    pub fn load(path: &Path) -> Result<Self, Errors> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(path, &text),
+            Err(error) => Err(Errors(vec![Error {
+                path: path.to_owned(),
+                line: 1,
+                column: 1,
+                message: format!("cannot be read: {error}"),
+            }])),
+        }
     }
 
-    /// There is exactly one.
+    /// `path` is where the text comes from: for messages, and for relative paths in it.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, Errors> {
+        read::config(path, text)
+    }
+
+    /// The server with `role = "source"`: where a proxy without a history begins.
     pub fn source(&self) -> &Server {
-        self.servers
-            .iter()
-            .find(|server| server.role == Role::Source)
-            .unwrap_or(&self.servers[0])
+        let source = self.servers.iter().find(|s| s.role == Role::Source);
+        // `read` lets no file through without one.
+        source.unwrap_or(&self.servers[0])
     }
 
-    pub fn replicas(&self) -> impl Iterator<Item = &Server> {
-        self.servers
-            .iter()
-            .filter(|server| server.role == Role::Replica)
+    pub fn server(&self, name: &ServerName) -> Option<&Server> {
+        self.servers.iter().find(|server| server.name == *name)
     }
 
-    /// What a running proxy would need a restart for; `[sync]`, `[log]` level and the replicas it
-    /// takes as they come.
+    /// All servers with `vote = true`, in the file's order, while `source` is the source.
+    pub fn voters(&self, source: &ServerName) -> Vec<Voter> {
+        voters(&self.servers, source)
+    }
+
+    /// What of `new` takes effect only at the next start.
     pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
-        let mut changed = Vec::new();
-        let mut differs = |name, differs: bool| {
-            if differs {
-                changed.push(name);
-            }
-        };
-        differs("[listen]", self.listen != new.listen);
-        differs("the source's [[server]]", self.source() != new.source());
-        differs("[binlog]", self.binlog != new.binlog);
-        differs("[replication]", self.replication != new.replication);
-        differs("[admin]", self.admin_token != new.admin_token);
-        differs("[failover]", self.hold != new.hold);
-        differs("[log] format", self.log.format != new.log.format);
-        changed
+        changes::needs_restart(self, new)
     }
+
+    /// What a running proxy has to do to go from this file to `new`.
+    pub fn reloadable_diff(&self, new: &Self) -> Result<Changes, NeedsRestart> {
+        changes::between(self, new)
+    }
+}
+
+fn voters(servers: &[Server], source: &ServerName) -> Vec<Voter> {
+    servers
+        .iter()
+        .filter(|server| server.vote)
+        .map(|server| Voter {
+            name: server.name.clone(),
+            zone: server.zone.clone(),
+            is_source: server.name == *source,
+        })
+        .collect()
 }
 
 #[cfg(test)]

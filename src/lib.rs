@@ -10,6 +10,7 @@
 pub mod cursor;
 pub mod ids;
 pub mod shutdown;
+pub mod units;
 // Floor 1
 pub mod gtid;
 // Floor 2

@@ -1,348 +1,535 @@
-//! From what everybody said to what is released. A pure state machine: positions and instants go in,
-//! [`Outcome`]s come out; it does no IO and knows no clock.
+//! Which transactions are released: the whole decision, without IO and without a clock.
 //!
-//! Invariants, checked after every input in debug builds:
-//! - `released` never goes back.
-//! - `released <= written`, and `released <= synced` whenever it moved under a policy that is not
-//!   `LOCAL received`.
-//! - It moves only to where the policy in force holds ([`Engine::may_be_released`]).
-//! - What was released under less than the policy asked for is on the degraded list until the policy
-//!   itself holds for it.
+//! ```text
+//! captured ─► pending ──(position ≤ what the policy in force holds for)──► released
+//! marks, confirm, reconnected, connected, set_voters, set_sync, tick: each looks again
+//! ```
+//!
+//! Instants are handed in as a [`Duration`] since any fixed moment; they only have to grow.
+//!
+//! Invariants:
+//! - `released` never goes back, and a step forward ends at or before `written`; in every mode but
+//!   `async` also at or before `synced`.
+//! - A step forward is covered by the policy in force at that moment: the policy asked for, or
+//!   `LOCAL durable` while it is lowered (`on_timeout = "degrade"`).
+//! - What is released while the policy asked for does not hold for it is in the degraded list
+//!   until that policy holds for it.
+//! - Of what a failed fsync took back, nothing is pending and no voter has it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::policy::{OnTimeout, Requirement, Sync};
-use super::quorum::{self, Voter, Votes};
+use super::degraded::{DegradedCommit, DegradedList, Recent};
+use super::policy::{Mode, OnTimeout, Requirement, Sync};
+use super::quorum::{self, Confirmed, Missing, Vote, Voter, Votes, satisfied};
 use crate::gtid::Gtid;
 use crate::ids::{Level, ServerName, StorePosition};
 
-/// Time since the process started; handed in, never read.
-pub type Instant = Duration;
+/// A lowered policy is raised again when the voters have all that was written this long ago. Under
+/// load they never have all that is written *now*; whatever they lack then, commits wait for again.
+const CAUGHT_UP: Duration = Duration::from_millis(100);
 
-/// How many degraded commits are kept by name; beyond that they are counted only.
-pub const DEGRADED_KEPT: usize = 10_000;
-
-/// A transaction that is in our store and not yet released.
+/// What others have to be told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    Released {
+        gtid: Arc<Gtid>,
+        /// Under less than was asked.
+        degraded: bool,
+    },
+    /// The oldest transaction has waited for longer than `timeout`; once until it is released.
+    Overdue {
+        gtid: Arc<Gtid>,
+        waited: Duration,
+        waits_for: Missing,
+    },
+    /// The policy in force has fallen to `LOCAL durable`.
+    Lowered { waits_for: Missing },
+    /// The policy asked for is in force again.
+    Raised,
+    /// Released before, and a voter took back what it had confirmed.
+    Unconfirmed { gtids: Vec<Arc<Gtid>> },
+    /// So many degraded commits have caught up.
+    CaughtUp { count: u64 },
+    /// So many captured transactions were not stored after all; they come again.
+    TakenBack { count: usize },
+}
+
+#[derive(Debug)]
 struct Pending {
-    end: StorePosition,
-    gtid: Gtid,
-    since: Instant,
+    position: StorePosition,
+    gtid: Arc<Gtid>,
+    since: Duration,
 }
 
-/// A commit that returned under a weaker policy than asked, or whose votes were taken back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Degraded {
-    pub gtid: Gtid,
-    pub end: StorePosition,
-}
-
-/// What happened that somebody should hear of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// Commits wait for longer than `timeout`; said once an episode.
-    TimedOut { oldest: Gtid },
-    /// The policy in force is now `LOCAL durable`.
-    DegradedBegins { oldest: Gtid },
-    /// The voters have caught up.
-    DegradedEnds,
-}
-
-/// What one input led to.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// Released by it, oldest first.
-    pub released: Vec<Gtid>,
-    pub notices: Vec<Notice>,
-}
-
-/// Whether the policy of the config is in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Force {
-    Full,
-    /// Lowered to `LOCAL durable` until the voters have caught up.
-    Lowered,
+/// The policy in force is `LOCAL durable`, not what was asked for.
+#[derive(Clone, Copy, Debug)]
+struct Lowered {
+    since: Duration,
+    /// Where the last transaction written ended a short time ago, and when that was.
+    sample: (Duration, StorePosition),
 }
 
 #[derive(Debug)]
 pub struct Engine {
     sync: Sync,
+    /// Of `sync`, with what is implied.
+    requirement: Requirement,
+    lowered: Option<Lowered>,
     votes: Votes,
-    force: Force,
-    released: StorePosition,
+    /// The store has told how far it is. Before that, nothing can be released.
+    started: bool,
+    /// Where the last transaction up to `written` ends; a file's head may follow.
+    last_end: StorePosition,
+    /// Oldest first, by position.
     pending: VecDeque<Pending>,
-    degraded: VecDeque<Degraded>,
-    /// All that ever were, also those that fell off the list.
-    degraded_total: u64,
-    /// Said for the present episode of waiting.
-    warned: bool,
-    refused_confirmations: u64,
+    released: StorePosition,
+    /// This episode of waiting too long has been reported.
+    overdue: bool,
+    recent: Recent,
+    degraded: DegradedList,
+    ignored: u64,
+    events: Vec<Event>,
+}
+
+/// What a new engine knows from the state file.
+#[derive(Clone, Debug, Default)]
+pub struct Restored {
+    pub released: StorePosition,
+    /// Oldest first.
+    pub degraded: Vec<DegradedCommit>,
 }
 
 impl Engine {
-    pub fn new(
-        sync: Sync,
-        voters: Vec<Voter>,
-        released: StorePosition,
-        degraded: Vec<Degraded>,
-    ) -> Self {
-        let total = degraded.len() as u64;
+    pub fn new(sync: Sync, voters: Vec<Voter>, restored: Restored) -> Self {
+        let mut degraded = DegradedList::default();
+        degraded.restore(restored.degraded, restored.released);
         Self {
+            requirement: sync.effective(),
             sync,
+            lowered: None,
             votes: Votes {
-                voters,
+                voters: voters.into_iter().map(Vote::new).collect(),
                 ..Votes::default()
             },
-            force: Force::Full,
-            released,
+            started: false,
+            last_end: StorePosition::ZERO,
             pending: VecDeque::new(),
-            degraded: degraded.into(),
-            degraded_total: total,
-            warned: false,
-            refused_confirmations: 0,
+            released: restored.released,
+            overdue: false,
+            recent: Recent::default(),
+            degraded,
+            ignored: 0,
+            events: Vec::new(),
         }
     }
 
-    /// A transaction is in the store and ends at `end`; not necessarily written yet.
-    pub fn captured(&mut self, end: StorePosition, gtid: Gtid, now: Instant) {
-        debug_assert!(self.pending.back().is_none_or(|last| last.end < end));
-        if end > self.released {
-            self.pending.push_back(Pending {
-                end,
-                gtid,
-                since: now,
-            });
+    /// A whole transaction is in the store's hands, not yet written; before the marks that include
+    /// it. After a restart also: one that the store holds and that was not released yet.
+    pub fn captured(&mut self, position: StorePosition, gtid: Gtid, now: Duration) {
+        debug_assert!(
+            (self.pending.back()).is_none_or(|last| last.position < position),
+            "captured {position} out of order"
+        );
+        self.pending.push_back(Pending {
+            position,
+            gtid: Arc::new(gtid),
+            since: now,
+        });
+        if position <= self.votes.written {
+            self.last_end = self.last_end.max(position);
+        }
+        // After a restart, where the policy asks for no more than our own store.
+        if position <= self.released {
+            let asked = satisfied(&self.requirement, &self.votes);
+            self.release_pending(asked, now);
         }
     }
 
-    /// How far our own store is.
-    pub fn marks(
-        &mut self,
-        written: StorePosition,
-        synced: StorePosition,
-        now: Instant,
-    ) -> Outcome {
+    /// How far the store is. Every move must be told, in order.
+    pub fn marks(&mut self, written: StorePosition, synced: StorePosition, now: Duration) {
+        debug_assert!(synced <= written);
+        let before = self.votes.written;
+        if !self.started {
+            self.started = true;
+            // After a power cut the store may hold less than was released in `async`; what follows
+            // at the same positions has yet to earn its release.
+            self.released = self.released.min(written);
+        } else if written < before {
+            self.take_back(written);
+        } else if written.file > before.file {
+            // A new file begins when the one before it is whole or cut. Whatever was captured into
+            // the old one and is not written now went with a failed fsync.
+            let lost = |pending: &Pending| {
+                pending.position > before && pending.position.file < written.file
+            };
+            let count = self.pending.iter().filter(|pending| lost(pending)).count();
+            self.pending.retain(|pending| !lost(pending));
+            self.note_taken_back(count);
+        }
+        let mut newest = self.pending.iter().rev();
+        if let Some(last) = newest.find(|pending| pending.position <= written) {
+            self.last_end = self.last_end.max(last.position);
+        }
         self.votes.written = written;
-        self.votes.synced = synced.min(written);
-        self.advance(now)
+        self.votes.synced = synced;
+        self.look(now);
     }
 
-    /// A failed fsync took back everything past `end`: it comes again under other positions.
-    pub fn cut(&mut self, end: StorePosition) {
+    /// A failed fsync: the store ends at `end`, and what was behind comes again in a new file.
+    pub fn cut(&mut self, end: StorePosition, now: Duration) {
+        self.take_back(end);
         self.votes.written = self.votes.written.min(end);
         self.votes.synced = self.votes.synced.min(end);
-        self.pending.retain(|pending| pending.end <= end);
-        for confirmed in self.votes.confirmed.values_mut() {
-            for position in [
-                &mut confirmed.received,
-                &mut confirmed.durable,
-                &mut confirmed.applied,
-            ] {
-                *position = position.map(|position| position.min(end));
+        self.look(now);
+    }
+
+    fn take_back(&mut self, end: StorePosition) {
+        let kept = self
+            .pending
+            .partition_point(|pending| pending.position <= end);
+        let count = self.pending.len() - kept;
+        self.pending.truncate(kept);
+        self.recent.cut(end);
+        let waiting = self.pending.back().map(|pending| pending.position);
+        self.last_end = waiting.or(self.recent.last()).unwrap_or_default();
+        if let Some(lowered) = &mut self.lowered {
+            lowered.sample.1 = lowered.sample.1.min(self.last_end);
+        }
+        for vote in &mut self.votes.voters {
+            let confirmed = &mut vote.confirmed;
+            for level in [Level::Received, Level::Durable, Level::Applied] {
+                let said = confirmed.said(level);
+                *said = said.map(|position| position.min(end));
             }
+        }
+        self.note_taken_back(count);
+    }
+
+    fn note_taken_back(&mut self, count: usize) {
+        if count > 0 {
+            self.events.push(Event::TakenBack { count });
         }
     }
 
-    /// A voter said so itself. What was not written cannot have been received: such a word counts for
-    /// nothing.
+    /// `voter` itself said that it has everything up to `position` at `level`. Who is no voter, and
+    /// what we never had ourselves, does not count.
     pub fn confirm(
         &mut self,
         voter: &ServerName,
         level: Level,
         position: StorePosition,
-        now: Instant,
-    ) -> Outcome {
-        if position > self.votes.written {
-            self.refused_confirmations += 1;
-            return Outcome::default();
+        now: Duration,
+    ) {
+        // A reader may see a transaction, and answer, a moment before its marks arrive here.
+        if position > self.last_known() {
+            self.ignored += 1;
+            return;
         }
-        let confirmed = self.votes.confirmed.entry(voter.clone()).or_default();
-        let known = match level {
-            Level::Received => &mut confirmed.received,
-            Level::Durable => &mut confirmed.durable,
-            Level::Applied => &mut confirmed.applied,
-        };
-        if *known >= Some(position) {
-            return Outcome::default();
-        }
-        *known = Some(position);
-        self.advance(now)
-    }
-
-    /// A replica came again and asked for what follows `position`: more than that it does not have,
-    /// whatever it said before (it may have thrown its relay log away).
-    pub fn reconnected(
-        &mut self,
-        voter: &ServerName,
-        position: StorePosition,
-        now: Instant,
-    ) -> Outcome {
-        let position = position.min(self.votes.written);
-        let confirmed = self.votes.confirmed.entry(voter.clone()).or_default();
-        confirmed.received = Some(position);
-        confirmed.durable = confirmed.durable.map(|durable| durable.min(position));
-        confirmed.applied = confirmed.applied.map(|applied| applied.min(position));
-        self.advance(now)
-    }
-
-    /// Only FIRST asks who is there; what a voter confirmed stays true while it is away.
-    pub fn connected(&mut self, voter: &ServerName, yes: bool, now: Instant) -> Outcome {
-        self.votes
-            .confirmed
-            .entry(voter.clone())
-            .or_default()
-            .connected = yes;
-        self.advance(now)
-    }
-
-    pub fn set_voters(&mut self, voters: Vec<Voter>, now: Instant) -> Outcome {
-        self.votes
-            .confirmed
-            .retain(|name, _| voters.iter().any(|voter| voter.name == *name));
-        self.votes.voters = voters;
-        self.advance(now)
-    }
-
-    /// Weaker releases at once; stronger holds for what is not released yet.
-    pub fn set_sync(&mut self, sync: Sync, now: Instant) -> Outcome {
-        self.sync = sync;
-        self.force = Force::Full;
-        self.warned = false;
-        self.advance(now)
-    }
-
-    /// Time has passed.
-    pub fn tick(&mut self, now: Instant) -> Outcome {
-        self.advance(now)
-    }
-
-    /// **May this ack go out?** Up to here, and not a byte further: what the policy in force holds for,
-    /// within what is written, and fsynced in every mode but `async`.
-    fn may_be_released(&self) -> StorePosition {
-        let lowered = Requirement::Local(Level::Durable);
-        let in_force = match self.force {
-            Force::Full => &self.sync.require,
-            Force::Lowered => &lowered,
-        };
-        let holds = quorum::satisfied(in_force, &self.votes).unwrap_or(StorePosition::ZERO);
-        holds.max(self.released)
-    }
-
-    /// Where the policy of the config holds, whatever is in force.
-    fn asked_for(&self) -> StorePosition {
-        quorum::satisfied(&self.sync.require, &self.votes).unwrap_or(StorePosition::ZERO)
-    }
-
-    fn advance(&mut self, now: Instant) -> Outcome {
-        let mut outcome = Outcome::default();
-        self.expire(now, &mut outcome);
-        let before = self.released;
-        self.released = self.may_be_released();
-        let asked_for = self.asked_for();
-        while let Some(pending) = self.pending.front() {
-            if pending.end > self.released {
-                break;
-            }
-            let Some(Pending { end, gtid, .. }) = self.pending.pop_front() else {
-                break;
-            };
-            if end > asked_for {
-                self.degraded_total += 1;
-                self.list(Degraded {
-                    gtid: gtid.clone(),
-                    end,
-                });
-            }
-            outcome.released.push(gtid);
-        }
-        if !outcome.released.is_empty() {
-            self.warned = false;
-        }
-        self.degraded.retain(|commit| commit.end > asked_for);
-        if self.force == Force::Lowered && asked_for >= self.votes.written {
-            self.force = Force::Full;
-            outcome.notices.push(Notice::DegradedEnds);
-        }
-        debug_assert!(self.released >= before);
-        outcome
-    }
-
-    /// The first expiry warns, or lowers the policy in force.
-    fn expire(&mut self, now: Instant, outcome: &mut Outcome) {
-        let Some(oldest) = self.pending.front() else {
+        let Some(vote) = self.vote(voter) else {
+            self.ignored += 1;
             return;
         };
-        if self.warned
-            || now.saturating_sub(oldest.since) < self.sync.timeout
-            || oldest.end <= self.may_be_released()
+        let said = vote.confirmed.said(level);
+        if Some(position) > *said {
+            *said = Some(position);
+            self.look(now);
+        }
+    }
+
+    /// `voter` asks for what follows `position`: it has everything before, and nothing else. A
+    /// replica throws away what it had only received when its threads restart.
+    pub fn reconnected(&mut self, voter: &ServerName, position: StorePosition, now: Duration) {
+        let position = position.min(self.last_known());
+        let before = self.held_by_enough();
+        let Some(vote) = self.vote(voter) else {
+            return;
+        };
+        let confirmed = vote.confirmed;
+        let fallen = |said: Option<StorePosition>| said.map(|said| said.min(position));
+        vote.confirmed = Confirmed {
+            received: Some(position),
+            durable: fallen(confirmed.durable),
+            applied: fallen(confirmed.applied),
+        };
+        self.list_unconfirmed(before, now);
+        self.look(now);
+    }
+
+    pub fn connected(&mut self, voter: &ServerName, yes: bool, now: Duration) {
+        if let Some(vote) = self.vote(voter)
+            && vote.connected != yes
         {
-            return;
-        }
-        let oldest = oldest.gtid.clone();
-        self.warned = true;
-        match (self.sync.on_timeout, self.force) {
-            // Our own disk keeps it waiting: there is nothing weaker to fall back to.
-            (OnTimeout::Degrade, Force::Full) => {
-                self.force = Force::Lowered;
-                outcome.notices.push(Notice::DegradedBegins { oldest });
-            }
-            _ => outcome.notices.push(Notice::TimedOut { oldest }),
+            vote.connected = yes;
+            self.look(now);
         }
     }
 
-    fn list(&mut self, commit: Degraded) {
-        if self.degraded.len() == DEGRADED_KEPT {
-            self.degraded.pop_front();
+    /// Whether `voter` is, just now, what a voter must be.
+    pub fn eligible(&mut self, voter: &ServerName, yes: bool, now: Duration) {
+        if let Some(vote) = self.vote(voter)
+            && vote.eligible != yes
+        {
+            vote.eligible = yes;
+            self.look(now);
         }
-        self.degraded.push_back(commit);
+    }
+
+    /// The roster. Who stays keeps what he confirmed; who goes takes his vote along; who becomes the
+    /// source, or stops being it, begins anew.
+    pub fn set_voters(&mut self, voters: Vec<Voter>, now: Duration) {
+        let before = self.held_by_enough();
+        let mut old = std::mem::take(&mut self.votes.voters);
+        let stays = |vote: &Vote| {
+            let same = |voter: &Voter| {
+                voter.name == vote.voter.name && voter.is_source == vote.voter.is_source
+            };
+            voters.iter().any(same)
+        };
+        old.retain(stays);
+        // First only without those who go: that takes votes back. New seats do not.
+        self.votes.voters = old.clone();
+        self.list_unconfirmed(before, now);
+        self.votes.voters = voters
+            .into_iter()
+            .map(
+                |voter| match old.iter().position(|v| v.voter.name == voter.name) {
+                    Some(index) => Vote {
+                        voter,
+                        ..old.swap_remove(index)
+                    },
+                    None => Vote::new(voter),
+                },
+            )
+            .collect();
+        self.look(now);
+    }
+
+    /// A new policy is in force at once, for all that is not released yet.
+    pub fn set_sync(&mut self, sync: Sync, now: Duration) {
+        if sync == self.sync {
+            return;
+        }
+        self.requirement = sync.effective();
+        self.sync = sync;
+        self.lowered = None;
+        self.overdue = false;
+        self.look(now);
+    }
+
+    /// To be called every few milliseconds: this is where waiting too long is noticed.
+    pub fn tick(&mut self, now: Duration) {
+        if let Some(lowered) = &mut self.lowered
+            && now.saturating_sub(lowered.sample.0) >= CAUGHT_UP
+        {
+            lowered.sample = (now, self.last_end);
+        }
+        self.look(now);
+        let timeout = self.sync.timeout;
+        let late = |oldest: &&Pending| now.saturating_sub(oldest.since) >= timeout;
+        let Some(oldest) = self.pending.front().filter(late) else {
+            self.overdue = false;
+            return;
+        };
+        let waited = now.saturating_sub(oldest.since);
+        let (position, gtid) = (oldest.position, Arc::clone(&oldest.gtid));
+        let waits_for = self.missing(position);
+        if self.may_lower(position) {
+            let sample = (now, self.last_end);
+            self.lowered = Some(Lowered { since: now, sample });
+            self.events.push(Event::Lowered { waits_for });
+            self.look(now);
+        } else if !self.overdue {
+            self.overdue = true;
+            self.events.push(Event::Overdue {
+                gtid,
+                waited,
+                waits_for,
+            });
+        }
+    }
+
+    /// Lowering is for missing voters; it does not help where our own disk is what is missing.
+    fn may_lower(&self, position: StorePosition) -> bool {
+        self.sync.on_timeout == OnTimeout::Degrade
+            && self.sync.mode != Mode::Async
+            && self.lowered.is_none()
+            && satisfied(&Requirement::LOCAL_DURABLE, &self.votes) >= Some(position)
+    }
+
+    /// Looks at everything again; whatever has changed, this is all that follows from it.
+    fn look(&mut self, now: Duration) {
+        if !self.started {
+            return;
+        }
+        let asked = satisfied(&self.requirement, &self.votes);
+        if self.lowered.is_some_and(|low| asked >= Some(low.sample.1)) {
+            self.lowered = None;
+            self.events.push(Event::Raised);
+        }
+        let in_force = match self.lowered {
+            None => asked,
+            Some(_) => satisfied(&Requirement::LOCAL_DURABLE, &self.votes),
+        };
+        if let Some(position) = in_force {
+            self.release(position.min(self.votes.written), asked, now);
+        }
+        let count = self.degraded.settle(&self.requirement, &self.votes);
+        if count > 0 {
+            self.events.push(Event::CaughtUp { count });
+        }
+    }
+
+    fn release(&mut self, up_to: StorePosition, asked: Option<StorePosition>, now: Duration) {
+        if up_to <= self.released {
+            return;
+        }
+        debug_assert!(self.sync.mode == Mode::Async || up_to <= self.votes.synced);
+        self.released = up_to;
+        self.release_pending(asked, now);
+    }
+
+    fn release_pending(&mut self, asked: Option<StorePosition>, now: Duration) {
+        let released = self.released;
+        let due = |oldest: &Pending| oldest.position <= released;
+        while self.pending.front().is_some_and(due)
+            && let Some(Pending { position, gtid, .. }) = self.pending.pop_front()
+        {
+            let degraded = Some(position) > asked;
+            if degraded {
+                self.degraded.add(&self.requirement, position, &gtid, now);
+            }
+            self.recent.push(position, Arc::clone(&gtid));
+            self.events.push(Event::Released { gtid, degraded });
+        }
+    }
+
+    /// Up to where enough voters have it, whoever is connected: what a taken-back vote is judged by.
+    fn held_by_enough(&self) -> Option<StorePosition> {
+        satisfied(&self.requirement.whoever_is_connected(), &self.votes)
+    }
+
+    /// Promise 4: what was released and has lost its vote counts as degraded until it is confirmed
+    /// again.
+    fn list_unconfirmed(&mut self, before: Option<StorePosition>, now: Duration) {
+        let after = self.held_by_enough();
+        let Some(up_to) = before.filter(|before| Some(*before) > after) else {
+            return;
+        };
+        let owed = self.requirement.whoever_is_connected();
+        let mut gtids = Vec::new();
+        for (position, gtid) in self.recent.between(after, up_to) {
+            if self.degraded.add(&owed, *position, gtid, now) {
+                gtids.push(Arc::clone(gtid));
+            }
+        }
+        if !gtids.is_empty() {
+            self.events.push(Event::Unconfirmed { gtids });
+        }
+    }
+
+    fn vote(&mut self, name: &ServerName) -> Option<&mut Vote> {
+        let mut votes = self.votes.voters.iter_mut();
+        votes.find(|vote| vote.voter.name == *name)
+    }
+
+    /// The end of the last transaction that is ours, written or about to be.
+    fn last_known(&self) -> StorePosition {
+        let captured = self.pending.back().map(|pending| pending.position);
+        captured.unwrap_or_default().max(self.votes.written)
+    }
+
+    fn missing(&self, position: StorePosition) -> Missing {
+        quorum::missing(&self.requirement, &self.votes, position).unwrap_or_default()
+    }
+
+    /// What happened since the last call.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
     }
 
     pub fn released(&self) -> StorePosition {
         self.released
     }
 
+    /// Up to where the source may be told that a replica has it: released, and on our disk unless
+    /// nobody asked for that. None before the store has told how far it is.
+    pub fn acknowledgeable(&self) -> Option<StorePosition> {
+        let stored = match self.sync.mode {
+            Mode::Async => self.votes.written,
+            _ => self.votes.synced,
+        };
+        self.started.then(|| self.released.min(stored))
+    }
+
     pub fn sync(&self) -> &Sync {
         &self.sync
+    }
+
+    /// What a commit is held to now.
+    pub fn in_force(&self) -> &Requirement {
+        match self.lowered {
+            None => &self.requirement,
+            Some(_) => &Requirement::LOCAL_DURABLE,
+        }
+    }
+
+    pub fn lowered_since(&self) -> Option<Duration> {
+        self.lowered.map(|lowered| lowered.since)
+    }
+
+    pub fn is_overdue(&self) -> bool {
+        self.overdue
+    }
+
+    /// Whether anything waits for what replicas have applied.
+    pub fn applied_wanted(&self) -> bool {
+        self.requirement.uses(Level::Applied) || self.degraded.uses(Level::Applied)
+    }
+
+    pub fn waiting(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// The transaction that waits longest: what it is, since when, and for whom.
+    pub fn oldest(&self) -> Option<(Arc<Gtid>, Duration, Missing)> {
+        self.pending.front().map(|oldest| {
+            let missing = self.missing(oldest.position);
+            (Arc::clone(&oldest.gtid), oldest.since, missing)
+        })
+    }
+
+    pub fn waiting_since(&self) -> Option<Duration> {
+        self.pending.front().map(|oldest| oldest.since)
     }
 
     pub fn votes(&self) -> &Votes {
         &self.votes
     }
 
-    pub fn is_degraded(&self) -> bool {
-        self.force == Force::Lowered
+    /// Oldest first; the newest [`super::degraded::LISTED`].
+    pub fn degraded(&self) -> Vec<DegradedCommit> {
+        self.degraded.list()
     }
 
-    pub fn degraded(&self) -> impl Iterator<Item = &Degraded> {
-        self.degraded.iter()
+    /// Listed or not.
+    pub fn degraded_count(&self) -> u64 {
+        self.degraded.count()
     }
 
+    /// All that ever were, since the list that was restored.
     pub fn degraded_total(&self) -> u64 {
-        self.degraded_total
+        self.degraded.total()
     }
 
-    /// How many transactions wait, and since when the oldest does.
-    pub fn waiting(&self) -> (usize, Option<Instant>) {
-        (
-            self.pending.len(),
-            self.pending.front().map(|pending| pending.since),
-        )
-    }
-
-    /// The voters that keep the oldest waiting transaction from being released.
-    pub fn waits_for(&self) -> Vec<ServerName> {
-        match self.pending.front() {
-            Some(pending) => quorum::missing(&self.sync.require, &self.votes, pending.end)
-                .into_iter()
-                .cloned()
-                .collect(),
-            None => Vec::new(),
-        }
-    }
-
-    /// Votes by name, for `status`.
-    pub fn confirmed(&self) -> &BTreeMap<ServerName, quorum::Confirmed> {
-        &self.votes.confirmed
+    /// Confirmations that named a position beyond ours, or came from who is no voter.
+    pub fn ignored(&self) -> u64 {
+        self.ignored
     }
 }
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;

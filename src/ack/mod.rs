@@ -1,185 +1,208 @@
-//! Who has to say what before a commit returns, and who waits for it.
+//! Acknowledgements: from what each voter confirmed to what may return to the application.
 //!
 //! ```text
-//! store marks ─┐                     ┌─► released (watch) ─► readers without a vote
-//! acks ────────┼─► Engine ─ Outcome ─┼─► AckPermit (watch) ─► capture ─► source
-//! clock ───────┘  (pure)             └─► Parked: sessions by GTID
+//! capture: captured ─┐                                  ┌─► AckPermit ─► capture: ack to the source
+//! store: marks ──────┤                                  ├─► released ──► ship: readers without a vote
+//! ship, topology:    ├─► Engine ──(policy, quorum)──────┤
+//!   confirm, … ──────┤                                  └─► parked ────► session: the OK goes out
+//! app: tick, set_* ──┘
 //! ```
 //!
-//! [`policy`] is the language, [`quorum`] the arithmetic, [`engine`] the state machine;
-//! [`Acks`] puts a lock around it. Whoever learns something calls `Acks` directly: nothing in here
-//! waits, so the lock is held for a few comparisons, and no ack travels through a queue.
+//! [`Acks`] is the handle: whoever learns something calls it, synchronously; the lock is held for the
+//! arithmetic and never across an await or IO. [`engine`] decides, [`quorum`] counts, [`policy`] is
+//! the language, [`parked`] wakes. The line "may this ack go out?" is [`permit::permit`].
 //!
-//! The line "may this ack go out?" is `Engine::may_be_released`; the type that carries the answer is
-//! [`AckPermit`], which only this folder can make.
+//! Invariants (promises 1, 3, 4 and 7 of DESIGN.md): see [`engine`]. Beyond those:
+//! - A waiter is woken only after its GTID is in the released set; one that is dropped leaves nothing
+//!   behind.
+//! - What [`Acks::durable`] returns is one moment's truth: a transaction is in its released set or,
+//!   after a restart, has to be released again. So a degraded commit is listed or not yet released.
+//!
+//! Metrics: `ackline_released_transactions_total`, `ackline_degraded_commits_total`,
+//! `ackline_unconfirmed_commits_total`, `ackline_ack_timeouts_total`,
+//! `ackline_policy_lowered_total`.
 
+mod degraded;
 pub mod engine;
-pub mod parked;
+mod parked;
 mod permit;
 pub mod policy;
 pub mod quorum;
+mod snapshot;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::gtid::mariadb::Position;
 use crate::gtid::{Gtid, GtidSet};
 use crate::ids::{Epoch, Level, ServerName, StorePosition};
+use engine::{Engine, Event, Restored};
+use parked::{Parked, Ticket};
 
-use engine::{Degraded, Engine, Notice, Outcome};
-use parked::Parked;
+pub use degraded::{DegradedCommit, LISTED};
 pub use permit::AckPermit;
-pub use policy::Sync;
-pub use quorum::{Confirmed, Voter};
+pub use policy::{Sync, SyncPatch};
+pub use quorum::{Confirmed, Vote, Voter};
+pub use snapshot::Snapshot;
 
 /// A commit that waits for longer than this makes a KILL likely; see capture's guard.
 const STALLED: Duration = Duration::from_millis(5);
 /// Nothing waits.
 const NOBODY: u64 = u64::MAX;
+/// Degraded commits are logged in bundles of this age.
+const REPORT: Duration = Duration::from_secs(1);
 
-/// For `status` and metrics.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    pub sync: Sync,
-    /// The policy in force is lower than the config's.
-    pub degraded: bool,
-    pub degraded_commits: Vec<Gtid>,
-    pub degraded_total: u64,
-    pub written: StorePosition,
-    pub synced: StorePosition,
-    pub released: StorePosition,
-    pub released_set: GtidSet,
-    pub waiting: usize,
-    pub oldest_wait: Option<Duration>,
-    /// Whom the oldest waiting commit waits for.
-    pub waits_for: Vec<ServerName>,
-    pub confirmed: Vec<(ServerName, Confirmed)>,
-}
-
-/// The handle that everyone shares.
+/// The release gate. Clones are the same gate.
 #[derive(Clone)]
-pub struct Acks(Arc<Inner>);
+pub struct Acks(Arc<Shared>);
 
-struct Inner {
-    state: Mutex<State>,
-    epoch: Epoch,
-    started: Instant,
-    released: watch::Sender<StorePosition>,
+struct Shared {
+    gate: Mutex<Gate>,
     permits: watch::Sender<Option<AckPermit>>,
-    /// Since when the oldest captured transaction waits, in nanoseconds after `started`.
+    released: watch::Sender<StorePosition>,
+    /// Since when the oldest captured transaction waits, in nanoseconds of [`Shared::now`].
     oldest: AtomicU64,
     applied_wanted: watch::Sender<bool>,
+    started: Instant,
+    /// Unix time at `started`.
+    started_at: Duration,
 }
 
-struct State {
+struct Gate {
     engine: Engine,
     parked: Parked,
+    epoch: Epoch,
+    /// Degraded commits that no log line has named yet.
+    unreported: GtidSet,
+    reported_at: Duration,
+}
+
+/// What has to survive a restart, as of one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Durable {
+    pub released: StorePosition,
+    pub released_set: GtidSet,
+    /// Oldest first, at most [`LISTED`].
+    pub degraded: Vec<DegradedCommit>,
 }
 
 impl Acks {
-    /// `released` and its set are what the store kept of earlier runs.
-    pub fn new(
-        sync: Sync,
-        voters: Vec<Voter>,
-        released: StorePosition,
-        released_set: GtidSet,
-        degraded: Vec<Degraded>,
-        epoch: Epoch,
-    ) -> Self {
-        let applied_wanted = sync.require.uses(Level::Applied);
-        Self(Arc::new(Inner {
-            state: Mutex::new(State {
-                engine: Engine::new(sync, voters, released, degraded),
-                parked: Parked::new(released_set),
+    /// `durable` is what the state file says. Nothing is released before the first [`Acks::marks`].
+    /// What the store holds beyond `released` must be told by [`Acks::captured`], like anything else.
+    pub fn new(sync: Sync, voters: Vec<Voter>, durable: Durable, epoch: Epoch) -> Self {
+        let released = durable.released;
+        let restored = Restored {
+            released,
+            degraded: durable.degraded,
+        };
+        let engine = Engine::new(sync, voters, restored);
+        let applied_wanted = engine.applied_wanted();
+        let started_at = SystemTime::now().duration_since(UNIX_EPOCH);
+        let started_at = started_at.unwrap_or_default();
+        Self(Arc::new(Shared {
+            gate: Mutex::new(Gate {
+                engine,
+                parked: Parked::new(durable.released_set),
+                epoch,
+                unreported: GtidSet::new(),
+                reported_at: started_at,
             }),
-            epoch,
-            started: Instant::now(),
+            permits: watch::Sender::new(None),
             released: watch::Sender::new(released),
-            permits: watch::Sender::new(Some(AckPermit::new(epoch, released))),
             oldest: AtomicU64::new(NOBODY),
             applied_wanted: watch::Sender::new(applied_wanted),
+            started: Instant::now(),
+            started_at,
         }))
     }
 
-    /// A transaction was appended and ends at `position`; to be called before it is published.
+    /// A whole transaction, ending at `position` of our binlog. To be called *before* the flush that
+    /// publishes it.
     pub fn captured(&self, position: StorePosition, gtid: Gtid) {
-        let mut state = self.0.state.lock();
-        state.engine.captured(position, gtid, self.now());
-        self.note_oldest(&state.engine);
+        self.change(|gate, now| gate.engine.captured(position, gtid, now));
     }
 
+    /// Every move of the store's marks, in order, none left out: a fall of `written` is a failed
+    /// fsync (see [`Acks::cut`]), and a new file ends whatever of the old one is not written by then.
     pub fn marks(&self, written: StorePosition, synced: StorePosition) {
-        self.input(|engine, now| engine.marks(written, synced, now));
+        self.change(|gate, now| gate.engine.marks(written, synced, now));
     }
 
-    /// A failed fsync took back what lies past `end`.
+    /// After a failed fsync the store ends at `end`: what was captured behind comes again, and nobody
+    /// has confirmed it.
     pub fn cut(&self, end: StorePosition) {
-        let mut state = self.0.state.lock();
-        state.engine.cut(end);
-        self.note_oldest(&state.engine);
+        self.change(|gate, now| gate.engine.cut(end, now));
     }
 
+    /// `voter` itself said that it has all up to `position`. Per level it only grows; a position
+    /// that is not ours (yet) is ignored and counted.
     pub fn confirm(&self, voter: &ServerName, level: Level, position: StorePosition) {
-        self.input(|engine, now| engine.confirm(voter, level, position, now));
+        self.change(|gate, now| gate.engine.confirm(voter, level, position, now));
     }
 
+    /// `voter` asks for what follows `position`: it has nothing more, whatever it said before.
     pub fn reconnected(&self, voter: &ServerName, position: StorePosition) {
-        self.input(|engine, now| engine.reconnected(voter, position, now));
+        self.change(|gate, now| gate.engine.reconnected(voter, position, now));
     }
 
     pub fn connected(&self, voter: &ServerName, yes: bool) {
-        self.input(|engine, now| engine.connected(voter, yes, now));
+        self.change(|gate, now| gate.engine.connected(voter, yes, now));
     }
 
+    /// Whether `voter` is what a voter must be (read-only, no filters, …). One that is not keeps its
+    /// seat in the roster, so that majorities do not shrink, and what it confirmed does not count.
+    pub fn eligible(&self, voter: &ServerName, yes: bool) {
+        self.change(|gate, now| gate.engine.eligible(voter, yes, now));
+    }
+
+    /// All servers with `vote = true`, in the config's order.
     pub fn set_voters(&self, voters: Vec<Voter>) {
-        self.input(|engine, now| engine.set_voters(voters, now));
+        self.change(|gate, now| gate.engine.set_voters(voters, now));
     }
 
+    /// In force at once, for everything that is not released yet.
     pub fn set_sync(&self, sync: Sync) {
-        let applied = sync.require.uses(Level::Applied);
-        tracing::info!(mode = %sync.mode, require = %sync.require, on_timeout = %sync.on_timeout, "the policy is changed");
-        self.input(|engine, now| engine.set_sync(sync, now));
-        self.0.applied_wanted.send_replace(applied);
+        self.change(|gate, now| gate.engine.set_sync(sync, now));
     }
 
     pub fn sync(&self) -> Sync {
-        self.0.state.lock().engine.sync().clone()
+        self.0.gate.lock().engine.sync().clone()
     }
 
-    /// To be called every 10 ms or so: timeouts have no other clock.
+    /// The source moved: permits of the old epoch are worth nothing.
+    pub fn set_epoch(&self, epoch: Epoch) {
+        self.change(|gate, _| gate.epoch = epoch);
+    }
+
+    /// Transactions that count as released though we never captured them: those before the beginning
+    /// of our binlog.
+    pub fn assume_released(&self, set: &GtidSet) {
+        let mut wake = Vec::new();
+        self.0.gate.lock().parked.release_all(set, &mut wake);
+        wake_all(wake);
+    }
+
+    /// Every 10 ms or so: timeouts are noticed here.
     pub fn tick(&self) {
-        self.input(|engine, now| engine.tick(now));
-        self.0.state.lock().parked.sweep();
-    }
-
-    /// Whether a commit waits for so long that somebody might want to kill it. One load and a look at
-    /// the clock.
-    pub fn stalled(&self) -> bool {
-        match self.0.oldest.load(Ordering::Acquire) {
-            NOBODY => false,
-            since => self.now().saturating_sub(Duration::from_nanos(since)) > STALLED,
+        let report = self.change(|gate, now| {
+            gate.engine.tick(now);
+            let due = now.saturating_sub(gate.reported_at) >= REPORT;
+            (due && !gate.unreported.is_empty()).then(|| {
+                gate.reported_at = now;
+                std::mem::take(&mut gate.unreported)
+            })
+        });
+        if let Some(gtids) = report {
+            tracing::warn!(count = gtids.len(), %gtids, "commits returned with fewer acknowledgements than asked for");
         }
     }
 
-    pub fn is_anyone_waiting(&self) -> bool {
-        self.0.oldest.load(Ordering::Acquire) != NOBODY
-    }
-
-    fn note_oldest(&self, engine: &Engine) {
-        let (_, oldest) = engine.waiting();
-        let since = oldest.map_or(NOBODY, |since| since.as_nanos() as u64);
-        self.0.oldest.store(since, Ordering::Release);
-    }
-
-    /// Whether the policy looks at `applied`.
-    pub fn applied_wanted(&self) -> watch::Receiver<bool> {
-        self.0.applied_wanted.subscribe()
-    }
-
+    /// What may be acknowledged to the source; none before the store has told how far it is.
     pub fn permits(&self) -> watch::Receiver<Option<AckPermit>> {
         self.0.permits.subscribe()
     }
@@ -188,108 +211,197 @@ impl Acks {
         self.0.released.subscribe()
     }
 
-    pub fn is_released(&self, gtid: &Gtid) -> bool {
-        self.0.state.lock().parked.is_released(gtid)
-    }
-
-    /// Gate 2. Cancel-safe.
-    pub async fn wait_released(&self, gtid: &Gtid) {
-        loop {
-            let Some(woken) = self.0.state.lock().parked.park(gtid) else {
-                return;
-            };
-            // An error means that it was dropped un-woken: look again.
-            if woken.await.is_ok() {
-                return;
+    /// Gate 2: resolves once `gtid` is released. Cancel-safe: dropped, it leaves nothing behind.
+    pub fn wait_released(
+        &self,
+        gtid: &Gtid,
+    ) -> impl Future<Output = ()> + Send + std::marker::Sync + 'static {
+        let acks = self.clone();
+        let gtid = gtid.clone();
+        async move {
+            let parked = acks.0.gate.lock().parked.park(&gtid);
+            if let Some((ticket, woken)) = parked {
+                let _waiter = Waiter { acks, gtid, ticket };
+                // The sender is in the gate, which `_waiter` holds, until it is used.
+                let _ = woken.await;
             }
         }
     }
 
-    /// Until everything up to a GTID position of the source is released. Cancel-safe.
-    pub async fn wait_position(&self, position: &Position) {
-        let mut released = self.0.released.subscribe();
-        loop {
-            released.borrow_and_update();
-            if self.0.state.lock().parked.is_position_released(position) {
-                return;
+    /// Resolves once everything up to `position` is released. Cancel-safe.
+    ///
+    /// Transactions are released in the order of the binlog, so it is enough that the last one of
+    /// each domain is.
+    pub fn wait_position(
+        &self,
+        position: &Position,
+    ) -> impl Future<Output = ()> + Send + std::marker::Sync + 'static {
+        let acks = self.clone();
+        let last: Vec<Gtid> = position.iter().map(Gtid::MariaDb).collect();
+        async move {
+            for gtid in last {
+                acks.wait_released(&gtid).await;
             }
-            if released.changed().await.is_err() {
-                return;
-            }
+        }
+    }
+
+    /// Whether `gtid` is released.
+    pub fn is_released(&self, gtid: &Gtid) -> bool {
+        self.0.gate.lock().parked.released().contains(gtid)
+    }
+
+    /// Whether a commit waits for so long that somebody might want to kill it. One load and a look
+    /// at the clock.
+    pub fn stalled(&self) -> bool {
+        match self.0.oldest.load(Ordering::Acquire) {
+            NOBODY => false,
+            since => self.0.now().saturating_sub(Duration::from_nanos(since)) > STALLED,
+        }
+    }
+
+    pub fn is_anyone_waiting(&self) -> bool {
+        self.0.oldest.load(Ordering::Acquire) != NOBODY
+    }
+
+    /// Whether anything waits for what replicas have applied, so that somebody should ask them.
+    pub fn applied_wanted(&self) -> watch::Receiver<bool> {
+        self.0.applied_wanted.subscribe()
+    }
+
+    /// What has to be saved so that a restart forgets nothing.
+    pub fn durable(&self) -> Durable {
+        let gate = self.0.gate.lock();
+        Durable {
+            released: gate.engine.released(),
+            released_set: gate.parked.released().clone(),
+            degraded: gate.engine.degraded(),
         }
     }
 
     pub fn snapshot(&self) -> Snapshot {
-        let now = self.now();
-        let state = self.0.state.lock();
-        let engine = &state.engine;
-        let (waiting, oldest) = engine.waiting();
-        Snapshot {
-            sync: engine.sync().clone(),
-            degraded: engine.is_degraded(),
-            degraded_commits: engine
-                .degraded()
-                .map(|commit| commit.gtid.clone())
-                .collect(),
-            degraded_total: engine.degraded_total(),
-            written: engine.votes().written,
-            synced: engine.votes().synced,
-            released: engine.released(),
-            released_set: state.parked.released().clone(),
-            waiting,
-            oldest_wait: oldest.map(|since| now.saturating_sub(since)),
-            waits_for: engine.waits_for(),
-            confirmed: engine
-                .confirmed()
-                .iter()
-                .map(|(name, confirmed)| (name.clone(), confirmed.clone()))
-                .collect(),
-        }
+        let gate = self.0.gate.lock();
+        Snapshot::of(&gate.engine, &gate.parked, gate.epoch, self.0.now())
     }
 
-    fn now(&self) -> Duration {
-        self.0.started.elapsed()
-    }
-
-    fn input(&self, change: impl FnOnce(&mut Engine, Duration) -> Outcome) {
-        let now = self.now();
-        let mut state = self.0.state.lock();
-        let before = state.engine.released();
-        let outcome = change(&mut state.engine, now);
-        for gtid in &outcome.released {
-            state.parked.release(gtid);
+    /// The only way to the engine: whatever changed, permits, watches and waiters follow before the
+    /// call returns.
+    fn change<R>(&self, change: impl FnOnce(&mut Gate, Duration) -> R) -> R {
+        let now = self.0.now();
+        let mut wake = Vec::new();
+        let mut gate = self.0.gate.lock();
+        let result = change(&mut gate, now);
+        let events = gate.engine.take_events();
+        for event in &events {
+            if let Event::Released { gtid, degraded } = event {
+                gate.parked.release(gtid, &mut wake);
+                if *degraded {
+                    gate.unreported.insert(gtid);
+                }
+            }
         }
-        self.note_oldest(&state.engine);
-        let released = state.engine.released();
-        if released > before || !outcome.released.is_empty() {
-            // Under the lock, so that watchers never see it go back.
-            self.0.released.send_replace(released);
-            self.0
-                .permits
-                .send_replace(Some(AckPermit::new(self.0.epoch, released)));
-        }
-        drop(state);
-        if !outcome.released.is_empty() {
-            metrics::counter!("ackline_transactions_released_total")
-                .increment(outcome.released.len() as u64);
-        }
-        outcome.notices.into_iter().for_each(announce);
+        self.0.publish(&gate);
+        drop(gate);
+        wake_all(wake);
+        report(&events);
+        result
     }
 }
 
-fn announce(notice: Notice) {
-    match notice {
-        Notice::TimedOut { oldest } => {
-            metrics::counter!("ackline_commit_timeouts_total").increment(1);
-            tracing::warn!(gtid = %oldest, "commits wait for longer than [sync] timeout");
+impl Shared {
+    /// Unix time that only grows.
+    fn now(&self) -> Duration {
+        self.started_at + self.started.elapsed()
+    }
+
+    /// Under the lock, so that watchers see the changes in their order.
+    fn publish(&self, gate: &Gate) {
+        let permit = permit::permit(&gate.engine, gate.epoch);
+        self.permits
+            .send_if_modified(|old| std::mem::replace(old, permit) != permit);
+        let released = gate.engine.released();
+        self.released
+            .send_if_modified(|old| std::mem::replace(old, released) != released);
+        let since = gate.engine.waiting_since();
+        let since = since.map_or(NOBODY, |since| since.as_nanos() as u64);
+        self.oldest.store(since, Ordering::Release);
+        let wanted = gate.engine.applied_wanted();
+        self.applied_wanted
+            .send_if_modified(|old| std::mem::replace(old, wanted) != wanted);
+    }
+}
+
+/// Takes its place back when its future is dropped.
+struct Waiter {
+    acks: Acks,
+    gtid: Gtid,
+    ticket: Ticket,
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        let left = self
+            .acks
+            .0
+            .gate
+            .lock()
+            .parked
+            .leave(&self.gtid, self.ticket);
+        drop(left);
+    }
+}
+
+fn wake_all(wake: Vec<oneshot::Sender<()>>) {
+    for waiter in wake {
+        // One that has left meanwhile needs no waking.
+        let _ = waiter.send(());
+    }
+}
+
+/// Metrics and log lines, outside of the lock. Degraded commits are logged by [`Acks::tick`].
+fn report(events: &[Event]) {
+    let (mut released, mut degraded) = (0, 0);
+    for event in events {
+        match event {
+            Event::Released { degraded: less, .. } => {
+                released += 1;
+                degraded += u64::from(*less);
+            }
+            Event::Overdue {
+                gtid,
+                waited,
+                waits_for,
+            } => {
+                metrics::counter!("ackline_ack_timeouts_total").increment(1);
+                let waited = waited.as_millis();
+                tracing::warn!(%gtid, waited_ms = waited, waits_for = %waits_for.words, "commits wait for acknowledgements");
+            }
+            Event::Lowered { waits_for } => {
+                metrics::counter!("ackline_ack_timeouts_total").increment(1);
+                metrics::counter!("ackline_policy_lowered_total").increment(1);
+                tracing::warn!(waits_for = %waits_for.words, "voters are missing: commits return with LOCAL durable until they have caught up");
+            }
+            Event::Raised => {
+                tracing::info!("the voters have caught up: the policy is in force again")
+            }
+            Event::Unconfirmed { gtids } => {
+                let set: GtidSet = gtids.iter().map(|gtid| Gtid::clone(gtid)).collect();
+                metrics::counter!("ackline_unconfirmed_commits_total").increment(set.len());
+                tracing::warn!(count = set.len(), gtids = %set, "a replica took back what it had confirmed: released commits count as degraded until they are confirmed again");
+            }
+            Event::CaughtUp { count } => tracing::info!(count, "degraded commits have caught up"),
+            Event::TakenBack { count } => {
+                tracing::warn!(
+                    count,
+                    "captured transactions were lost with a failed fsync; they come again from the source"
+                );
+            }
         }
-        Notice::DegradedBegins { oldest } => {
-            metrics::counter!("ackline_degraded_episodes_total").increment(1);
-            tracing::error!(gtid = %oldest, "voters are missing: commits return on our own binlog alone until they have caught up (on_timeout = \"degrade\")");
-        }
-        Notice::DegradedEnds => {
-            tracing::warn!("the voters have caught up: the policy is in force again")
-        }
+    }
+    if released > 0 {
+        metrics::counter!("ackline_released_transactions_total").increment(released);
+    }
+    if degraded > 0 {
+        metrics::counter!("ackline_degraded_commits_total").increment(degraded);
     }
 }
 

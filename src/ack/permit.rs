@@ -1,8 +1,11 @@
-//! The right to acknowledge. Its fields are private to this folder, so nothing else in the program
-//! can make one: where an ack goes out to the source, the policy has held.
+//! The right to acknowledge to the source.
 
+use super::engine::Engine;
 use crate::ids::{Epoch, StorePosition};
 
+/// May be turned into acks to the source of this epoch, for everything up to this position of ours.
+///
+/// Only [`permit`] makes one, so whoever holds one need not ask again whether the policy held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AckPermit {
     epoch: Epoch,
@@ -10,17 +13,19 @@ pub struct AckPermit {
 }
 
 impl AckPermit {
-    pub(super) fn new(epoch: Epoch, position: StorePosition) -> Self {
-        Self { epoch, position }
-    }
-
-    /// The epoch in which it was given; worth nothing in another one.
-    pub fn epoch(self) -> Epoch {
+    pub fn epoch(&self) -> Epoch {
         self.epoch
     }
 
-    /// Everything up to here is released.
-    pub fn position(self) -> StorePosition {
+    pub fn position(&self) -> StorePosition {
         self.position
     }
+}
+
+/// **May this ack go out?** Decided here and nowhere else (promise 3): up to where everything is in
+/// our store, fsynced unless the mode is `async`, and released under the policy in force. That the
+/// position was sent on the connection that is acked is capture's half of the promise.
+pub(super) fn permit(engine: &Engine, epoch: Epoch) -> Option<AckPermit> {
+    let position = engine.acknowledgeable()?;
+    Some(AckPermit { epoch, position })
 }

@@ -1,10 +1,15 @@
-//! From what voters confirmed to what a requirement holds for. Arithmetic, nothing else: no clock, no
-//! memory, no IO.
+//! From what each voter confirmed to the position up to which a requirement holds. Pure arithmetic.
 //!
-//! A position is how far somebody confirmed; `None` is nothing yet. The k-th best position of a group
-//! is the furthest one that k of them confirmed.
+//! Each voter's confirmation is a position, meaning all up to there, so each condition is one too:
+//! `ANY k` is the k-th largest, `ALL` and `AND` the smallest, `OR` the largest. "No position" (never
+//! heard of, or too few voters) is less than every position and holds for nothing.
+//!
+//! Invariants (tested): the result never falls when a voter's position rises, and it is never above
+//! what enough voters confirmed.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::fmt;
+use std::num::NonZeroUsize;
 
 use super::policy::{Requirement, Who};
 use crate::ids::{Level, ServerName, StorePosition, Zone};
@@ -14,21 +19,21 @@ use crate::ids::{Level, ServerName, StorePosition, Zone};
 pub struct Voter {
     pub name: ServerName,
     pub zone: Option<Zone>,
-    /// The present source: counted by MAJORITY only.
+    /// The present source: it takes part in majorities only.
     pub is_source: bool,
 }
 
-/// What one voter said itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What one server itself said it has, per level.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Confirmed {
     pub received: Option<StorePosition>,
     pub durable: Option<StorePosition>,
     pub applied: Option<StorePosition>,
-    pub connected: bool,
 }
 
 impl Confirmed {
-    /// What is durable or applied was received. What is applied is not therefore durable.
+    /// What counts at `level`: whatever is durable or applied has been received; but applied is not
+    /// durable.
     pub fn at(&self, level: Level) -> Option<StorePosition> {
         match level {
             Level::Received => self.received.max(self.durable).max(self.applied),
@@ -36,259 +41,276 @@ impl Confirmed {
             Level::Applied => self.applied,
         }
     }
+
+    /// Exactly what was said for `level`.
+    pub fn said(&mut self, level: Level) -> &mut Option<StorePosition> {
+        match level {
+            Level::Received => &mut self.received,
+            Level::Durable => &mut self.durable,
+            Level::Applied => &mut self.applied,
+        }
+    }
 }
 
-/// Everything the arithmetic looks at.
-#[derive(Clone, Debug, Default)]
-pub struct Votes {
-    pub voters: Vec<Voter>,
-    pub confirmed: BTreeMap<ServerName, Confirmed>,
-    pub written: StorePosition,
-    pub synced: StorePosition,
+/// A voter and all that is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vote {
+    pub voter: Voter,
+    /// `FIRST` skips who is not. What it confirmed stays true.
+    pub connected: bool,
+    /// Whether it is, just now, what a voter must be. Who is not keeps its seat, so a majority does
+    /// not shrink, but what it confirmed does not count.
+    pub eligible: bool,
+    pub confirmed: Confirmed,
 }
 
-impl Default for Voter {
-    fn default() -> Self {
+impl Vote {
+    pub fn new(voter: Voter) -> Self {
         Self {
-            name: ServerName::new(""),
-            zone: None,
-            is_source: false,
+            voter,
+            connected: false,
+            eligible: true,
+            confirmed: Confirmed::default(),
         }
+    }
+
+    fn at(&self, level: Level) -> Option<StorePosition> {
+        self.eligible.then(|| self.confirmed.at(level)).flatten()
+    }
+
+    fn is_among(&self, among: &[Who]) -> bool {
+        let (name, zone) = (&self.voter.name, self.voter.zone.as_ref());
+        !self.voter.is_source && among.iter().any(|who| who.matches(name, zone))
     }
 }
 
-/// The position up to which the requirement holds; our own fsync is a condition of everything but
-/// `LOCAL received` (promise 4).
-pub fn satisfied(requirement: &Requirement, votes: &Votes) -> Option<StorePosition> {
-    let position = held(requirement, votes)?;
-    let own = if requirement.wants_synced() {
-        votes.synced
-    } else {
-        votes.written
-    };
-    Some(position.min(own))
-}
-
-fn held(requirement: &Requirement, votes: &Votes) -> Option<StorePosition> {
-    match requirement {
-        Requirement::Local(Level::Received) => Some(votes.written),
-        Requirement::Local(_) => Some(votes.synced),
-        Requirement::Any { count, of, level } => kth(votes.positions(of, *level), *count),
-        Requirement::First { count, of, level } => first(votes, of, *count, *level),
-        Requirement::All { of, level } => {
-            let positions = votes.positions(of, *level);
-            let count = positions.len();
-            // Nobody to wait for is not everybody's consent.
-            if count == 0 {
-                None
-            } else {
-                kth(positions, count)
-            }
-        }
-        Requirement::Majority(level) => {
-            let mut positions = votes.positions(&[Who::Everyone], *level);
-            // The source has whatever it sent us.
-            positions.extend(
-                votes
-                    .voters
-                    .iter()
-                    .filter(|v| v.is_source)
-                    .map(|_| Some(votes.written)),
-            );
-            let majority = positions.len() / 2 + 1;
-            kth(positions, majority)
-        }
-        Requirement::And(a, b) => Some(held(a, votes)?.min(held(b, votes)?)),
-        Requirement::Or(a, b) => held(a, votes).max(held(b, votes)),
-    }
-}
-
-/// The k-th best.
-fn kth(mut positions: Vec<Option<StorePosition>>, k: usize) -> Option<StorePosition> {
-    positions.sort_unstable_by(|a, b| b.cmp(a));
-    *positions.get(k.checked_sub(1)?)?
-}
-
-/// The worst of the first k that are connected, in the order in which they are listed.
-fn first(votes: &Votes, of: &[Who], count: usize, level: Level) -> Option<StorePosition> {
-    let chosen: Vec<_> = votes
-        .named(of)
-        .into_iter()
-        .filter_map(|name| votes.confirmed.get(name).filter(|c| c.connected))
-        .take(count)
-        .map(|c| c.at(level))
-        .collect();
-    if chosen.len() < count {
-        None
-    } else {
-        kth(chosen, count)
-    }
+/// Everything that a requirement is judged by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Votes {
+    /// Our own store: handed to the kernel. The source has sent us as much, so it has it.
+    pub written: StorePosition,
+    /// Our own store: fsynced.
+    pub synced: StorePosition,
+    /// In the order of the config.
+    pub voters: Vec<Vote>,
 }
 
 impl Votes {
-    fn positions(&self, of: &[Who], level: Level) -> Vec<Option<StorePosition>> {
-        self.named(of)
-            .into_iter()
-            .map(|name| self.confirmed.get(name).and_then(|c| c.at(level)))
-            .collect()
+    /// Each voter of `among` once; not the source.
+    fn members<'a>(&'a self, among: &'a [Who]) -> impl Iterator<Item = &'a Vote> {
+        self.voters.iter().filter(|vote| vote.is_among(among))
     }
 
-    /// Voters other than the source, each once, in the order of the list.
-    pub fn named(&self, of: &[Who]) -> Vec<&ServerName> {
-        let mut names: Vec<&ServerName> = Vec::new();
-        for who in of {
-            for voter in self.voters.iter().filter(|voter| !voter.is_source) {
-                let meant = match who {
-                    Who::Everyone => true,
-                    Who::Zone(zone) => voter.zone.as_deref() == Some(zone.as_str()),
-                    Who::Server(name) => voter.name == *name,
-                };
-                if meant && !names.contains(&&voter.name) {
-                    names.push(&voter.name);
+    /// In the order of `among`, and within a zone or `*` in that of the config.
+    fn first<'a>(&'a self, count: NonZeroUsize, among: &'a [Who]) -> Vec<&'a Vote> {
+        let mut first: Vec<&Vote> = Vec::with_capacity(count.get().min(self.voters.len()));
+        for who in among {
+            for vote in self.members(std::slice::from_ref(who)) {
+                if first.len() == count.get() {
+                    return first;
+                }
+                let seen = first
+                    .iter()
+                    .any(|other| other.voter.name == vote.voter.name);
+                if vote.connected && vote.eligible && !seen {
+                    first.push(vote);
                 }
             }
         }
-        names
+        first
+    }
+
+    fn source_or_voter(&self, vote: &Vote, level: Level) -> Option<StorePosition> {
+        if vote.voter.is_source {
+            Some(self.written)
+        } else {
+            vote.at(level)
+        }
+    }
+
+    fn majority(&self) -> usize {
+        self.voters.len() / 2 + 1
     }
 }
 
-/// Who keeps the requirement from holding at `position`: for the sentence that says whom commits wait
-/// for.
-pub fn missing<'a>(
-    requirement: &Requirement,
-    votes: &'a Votes,
-    position: StorePosition,
-) -> Vec<&'a ServerName> {
-    let lacking = |of: &[Who], level: Level| -> Vec<&'a ServerName> {
-        votes
-            .named(of)
-            .into_iter()
-            .filter(|name| votes.confirmed.get(*name).and_then(|c| c.at(level)) < Some(position))
-            .collect()
-    };
-    if held(requirement, votes) >= Some(position) {
-        return Vec::new();
-    }
+/// The position up to which `requirement` holds; none where it holds for nothing.
+pub fn satisfied(requirement: &Requirement, votes: &Votes) -> Option<StorePosition> {
     match requirement {
-        Requirement::Local(_) => Vec::new(),
-        Requirement::Any { of, level, .. }
-        | Requirement::First { of, level, .. }
-        | Requirement::All { of, level } => lacking(of, *level),
-        Requirement::Majority(level) => lacking(&[Who::Everyone], *level),
-        Requirement::And(a, b) | Requirement::Or(a, b) => {
-            let mut names = missing(a, votes, position);
-            for name in missing(b, votes, position) {
-                if !names.contains(&name) {
-                    names.push(name);
-                }
+        Requirement::Local(Level::Received) => Some(votes.written),
+        Requirement::Local(_) => Some(votes.synced),
+        Requirement::Any {
+            count,
+            among,
+            level,
+        } => {
+            let positions = votes.members(among).map(|vote| vote.at(*level));
+            largest(count.get(), positions.collect())
+        }
+        Requirement::First {
+            count,
+            among,
+            level,
+        } => {
+            let first = votes.first(*count, among);
+            if first.len() < count.get() {
+                return None;
             }
-            names
+            first.iter().map(|vote| vote.at(*level)).min().flatten()
+        }
+        // With nobody to confirm it, nothing is confirmed: not "all of none".
+        Requirement::All { among, level } => {
+            let positions = votes.members(among).map(|vote| vote.at(*level));
+            positions.min().flatten()
+        }
+        Requirement::Majority(level) => {
+            let voters = votes.voters.iter();
+            let positions = voters.map(|vote| votes.source_or_voter(vote, *level));
+            largest(votes.majority(), positions.collect())
+        }
+        Requirement::And(parts) => {
+            let positions = parts.iter().map(|part| satisfied(part, votes));
+            positions.min().flatten()
+        }
+        Requirement::Or(parts) => {
+            let positions = parts.iter().map(|part| satisfied(part, votes));
+            positions.max().flatten()
         }
     }
+}
+
+/// The `k`-th largest.
+fn largest(k: usize, mut positions: Vec<Option<StorePosition>>) -> Option<StorePosition> {
+    positions.sort_unstable_by_key(|position| Reverse(*position));
+    positions.get(k.checked_sub(1)?).copied().flatten()
+}
+
+/// Who could let a waiting position go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// Servers whose confirmation is lacking, each once.
+    pub servers: Vec<ServerName>,
+    /// Our own store has not written or fsynced it.
+    pub local: bool,
+    /// What is lacking, in words: "1 of db2, db3 to confirm received".
+    pub words: String,
+}
+
+impl Missing {
+    fn add(&mut self, other: Self, joined_by: &str) {
+        for name in other.servers {
+            if !self.servers.contains(&name) {
+                self.servers.push(name);
+            }
+        }
+        self.local |= other.local;
+        if !self.words.is_empty() && !other.words.is_empty() {
+            self.words.push_str(joined_by);
+        }
+        self.words.push_str(&other.words);
+    }
+
+    fn of(wanted: usize, level: Level, lacking: &[&Vote]) -> Self {
+        let servers: Vec<ServerName> = lacking.iter().map(|vote| vote.voter.name.clone()).collect();
+        let words = match servers.len() {
+            0 => format!("{wanted} more voters to confirm {level}"),
+            len if len == wanted => format!("{} to confirm {level}", Names(&servers)),
+            _ => format!("{wanted} of {} to confirm {level}", Names(&servers)),
+        };
+        Self {
+            servers,
+            local: false,
+            words,
+        }
+    }
+}
+
+struct Names<'a>(&'a [ServerName]);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, name) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str(", ")?;
+            }
+            name.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// For whom `position` waits; none where `requirement` holds for it.
+pub fn missing(
+    requirement: &Requirement,
+    votes: &Votes,
+    position: StorePosition,
+) -> Option<Missing> {
+    if satisfied(requirement, votes) >= Some(position) {
+        return None;
+    }
+    let lacks = |vote: &&Vote, level: Level| votes.source_or_voter(vote, level) < Some(position);
+    Some(match requirement {
+        Requirement::Local(level) => Missing {
+            servers: Vec::new(),
+            local: true,
+            words: match level {
+                Level::Received => "our own binlog to be written".to_owned(),
+                _ => "our own binlog to be fsynced".to_owned(),
+            },
+        },
+        Requirement::Any {
+            count,
+            among,
+            level,
+        } => {
+            let lacking: Vec<&Vote> = votes.members(among).filter(|v| lacks(v, *level)).collect();
+            let have = votes.members(among).count() - lacking.len();
+            Missing::of(count.get() - have, *level, &lacking)
+        }
+        Requirement::First {
+            count,
+            among,
+            level,
+        } => {
+            let first = votes.first(*count, among);
+            if first.len() < count.get() {
+                let away: Vec<&Vote> = votes
+                    .members(among)
+                    .filter(|vote| !(vote.connected && vote.eligible))
+                    .collect();
+                Missing::of(count.get() - first.len(), *level, &away)
+            } else {
+                let lacking: Vec<&Vote> = first.into_iter().filter(|v| lacks(v, *level)).collect();
+                Missing::of(lacking.len(), *level, &lacking)
+            }
+        }
+        Requirement::All { among, level } => {
+            let lacking: Vec<&Vote> = votes.members(among).filter(|v| lacks(v, *level)).collect();
+            Missing::of(lacking.len().max(1), *level, &lacking)
+        }
+        Requirement::Majority(level) => {
+            let lacking: Vec<&Vote> = votes.voters.iter().filter(|v| lacks(v, *level)).collect();
+            let have = votes.voters.len() - lacking.len();
+            Missing::of(votes.majority().saturating_sub(have), *level, &lacking)
+        }
+        Requirement::And(parts) => joined(parts, votes, position, " and for "),
+        Requirement::Or(parts) => joined(parts, votes, position, ", or for "),
+    })
+}
+
+fn joined(
+    parts: &[Requirement],
+    votes: &Votes,
+    position: StorePosition,
+    joined_by: &str,
+) -> Missing {
+    let mut all = Missing::default();
+    for part in parts {
+        if let Some(missing) = missing(part, votes, position) {
+            all.add(missing, joined_by);
+        }
+    }
+    all
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// `source s, then name[@zone]=received/durable/applied[!]` where `-` is nothing and `!` is
-    /// "not connected".
-    fn votes(written: u64, synced: u64, voters: &str) -> Votes {
-        let at = |n: u64| StorePosition::new(1, n);
-        let mut votes = Votes {
-            written: at(written),
-            synced: at(synced),
-            ..Votes::default()
-        };
-        votes.voters.push(Voter {
-            name: ServerName::new("s"),
-            zone: None,
-            is_source: true,
-        });
-        for word in voters.split_whitespace() {
-            let (who, positions) = word.split_once('=').unwrap();
-            let (name, zone) = who
-                .split_once('@')
-                .map_or((who, None), |(n, z)| (n, Some(z.into())));
-            let connected = !positions.ends_with('!');
-            let mut levels = positions
-                .trim_end_matches('!')
-                .split('/')
-                .map(|p| p.parse().ok().map(at));
-            votes.voters.push(Voter {
-                name: ServerName::new(name),
-                zone,
-                is_source: false,
-            });
-            votes.confirmed.insert(
-                ServerName::new(name),
-                Confirmed {
-                    received: levels.next().flatten(),
-                    durable: levels.next().flatten(),
-                    applied: levels.next().flatten(),
-                    connected,
-                },
-            );
-        }
-        votes
-    }
-
-    #[test]
-    fn cases_a_dba_can_review() {
-        // requirement | written | synced | voters | holds up to
-        let table = "
-            LOCAL received                        | 90 | 50 |                          | 90
-            LOCAL durable                         | 90 | 50 |                          | 50
-            LOCAL durable AND ANY 1 (*) received  | 90 | 80 | a=60 b=70                | 70
-            LOCAL durable AND ANY 1 (*) received  | 90 | 65 | a=60 b=70                | 65
-            LOCAL durable AND ANY 2 (*) received  | 90 | 80 | a=60 b=70                | 60
-            LOCAL durable AND ANY 3 (*) received  | 90 | 80 | a=60 b=70                | -
-            ANY 1 (*) received                    | 90 | 10 | a=60                     | 10
-            ANY 1 (a, a) received                 | 90 | 90 | a=60 b=70                | 60
-            ANY 2 (a, a) received                 | 90 | 90 | a=60 b=70                | -
-            MAJORITY received                     | 90 | 90 | a=60 b=70                | 70
-            MAJORITY received                     | 90 | 90 | a=60 b=-                 | 60
-            MAJORITY received                     | 90 | 90 | a=- b=-                  | -
-            MAJORITY received                     | 90 | 90 | a=60 b=70 c=80 d=-       | 70
-            MAJORITY received                     | 90 | 90 | a=60                     | 60
-            MAJORITY received                     | 90 | 90 |                          | 90
-            ALL applied                           | 90 | 90 | a=80/-/40 b=80/-/50      | 40
-            ALL applied                           | 90 | 90 | a=80/-/40 b=80           | -
-            ALL received                          | 90 | 90 |                          | -
-            ALL durable                           | 90 | 90 | a=80/-/80                | -
-            ALL received                          | 90 | 90 | a=-/30/40                | 40
-            ANY 1 (zone:x) received               | 90 | 90 | a@x=30 b@y=70            | 30
-            FIRST 1 (a, b) received               | 90 | 90 | a=30 b=70                | 30
-            FIRST 1 (a, b) received               | 90 | 90 | a=30! b=70               | 70
-            FIRST 2 (a, b, c) received            | 90 | 90 | a=30! b=70 c=50          | 50
-            FIRST 2 (a, b) received               | 90 | 90 | a=30! b=70               | -
-            ALL applied OR ANY 1 (*) durable      | 90 | 90 | a=80/70/40 b=-           | 70
-            ANY 1 (s) received                    | 90 | 90 | a=60                     | -
-        ";
-        for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            let columns: Vec<_> = line.split('|').map(str::trim).collect();
-            let number = |i: usize| columns[i].parse::<u64>().unwrap();
-            let votes = votes(number(1), number(2), columns[3]);
-            let expected = columns[4].parse().ok().map(|n| StorePosition::new(1, n));
-            assert_eq!(
-                satisfied(&columns[0].parse().unwrap(), &votes),
-                expected,
-                "{line}"
-            );
-        }
-    }
-
-    #[test]
-    fn whom_commits_wait_for() {
-        let votes = votes(90, 90, "a=60 b=90 c=-");
-        let wait = |text: &str| {
-            missing(&text.parse().unwrap(), &votes, StorePosition::new(1, 80))
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-        };
-        assert!(wait("ANY 1 (*) received").is_empty());
-        assert_eq!(wait("ANY 2 (*) received"), ["a", "c"]);
-        assert_eq!(wait("LOCAL durable AND ALL received"), ["a", "c"]);
-    }
-}
+mod tests;

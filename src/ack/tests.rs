@@ -1,314 +1,206 @@
-use super::engine::*;
-use super::policy::*;
-use super::quorum::{self, Voter};
-use crate::gtid::{Gtid, mariadb};
-use crate::ids::{Level, ServerName, StorePosition};
-use rand::{Rng, SeedableRng};
-use std::time::Duration;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
-fn at(n: u64) -> StorePosition {
-    StorePosition::new(1, n)
+use super::*;
+
+fn at(offset: u64) -> StorePosition {
+    StorePosition::new(1, offset)
 }
 
-fn gtid(n: u64) -> Gtid {
-    Gtid::MariaDb(mariadb::Gtid::new(0, 1, n))
+fn gtid(text: &str) -> Gtid {
+    text.parse().unwrap()
 }
 
-fn name(n: &str) -> ServerName {
-    ServerName::new(n)
-}
-
-fn voters() -> Vec<Voter> {
-    let voter = |n: &str, is_source| Voter {
-        name: name(n),
+fn acks() -> Acks {
+    let voters = ["db1", "db2"].map(|name| Voter {
+        name: ServerName::new(name),
         zone: None,
-        is_source,
+        is_source: name == "db1",
+    });
+    let set = "0-1-1..4".parse().unwrap();
+    let durable = Durable {
+        released: at(40),
+        released_set: set,
+        degraded: Vec::new(),
     };
-    vec![voter("s", true), voter("a", false), voter("b", false)]
+    let acks = Acks::new(Sync::default(), voters.into(), durable, Epoch(3));
+    acks.marks(at(40), at(40));
+    acks
 }
 
-fn sync(require: &str, on_timeout: OnTimeout) -> Sync {
-    Sync {
-        mode: Mode::Custom,
-        require: require.parse().unwrap(),
-        timeout: Duration::from_secs(10),
-        on_timeout,
-        ..Sync::default()
+fn store(acks: &Acks, n: u64) {
+    acks.captured(at(10 * n), gtid(&format!("0-1-{n}")));
+    acks.marks(at(10 * n), at(10 * n));
+}
+
+fn confirm(acks: &Acks, n: u64) {
+    acks.confirm(&ServerName::new("db2"), Level::Received, at(10 * n));
+}
+
+fn is_ready(future: impl Future<Output = ()>) -> bool {
+    let mut context = Context::from_waker(Waker::noop());
+    pin!(future).poll(&mut context) == Poll::Ready(())
+}
+
+#[tokio::test]
+async fn a_commit_waits_until_its_gtid_is_released() {
+    let acks = acks();
+    acks.wait_released(&gtid("0-1-4")).await;
+    store(&acks, 5);
+    let waiting = tokio::spawn(acks.wait_released(&gtid("0-1-5")));
+    let other = tokio::spawn(acks.wait_position(&"0-1-6".parse().unwrap()));
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    assert_eq!(acks.snapshot().parked, 2);
+    confirm(&acks, 5);
+    waiting.await.unwrap();
+    assert!(!other.is_finished());
+    store(&acks, 6);
+    confirm(&acks, 6);
+    other.await.unwrap();
+    assert_eq!(acks.snapshot().parked, 0);
+    assert!(acks.is_released(&gtid("0-1-6")));
+}
+
+#[tokio::test]
+async fn a_dropped_waiter_leaves_nothing_behind() {
+    let acks = acks();
+    for _ in 0..3 {
+        let mut waiting = Box::pin(acks.wait_released(&gtid("0-1-9")));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        assert_eq!(acks.snapshot().parked, 1);
+        drop(waiting);
+        assert_eq!(acks.snapshot().parked, 0);
     }
-}
-
-const SEMI_SYNC: &str = "LOCAL durable AND ANY 1 (*) received";
-
-fn seconds(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
-
-/// An engine with transactions that end at 10, 20, … written and synced.
-fn engine(require: &str, on_timeout: OnTimeout, transactions: u64) -> Engine {
-    let mut engine = Engine::new(
-        sync(require, on_timeout),
-        voters(),
-        StorePosition::ZERO,
-        Vec::new(),
-    );
-    for n in 1..=transactions {
-        engine.captured(at(n * 10), gtid(n), seconds(0));
-    }
-    engine.marks(at(transactions * 10), at(transactions * 10), seconds(0));
-    engine
+    // Never polled, never parked.
+    drop(acks.wait_released(&gtid("0-1-9")));
+    assert_eq!(acks.snapshot().parked, 0);
 }
 
 #[test]
-fn a_commit_returns_when_one_replica_and_our_own_disk_have_it() {
-    let mut engine = Engine::new(
-        sync(SEMI_SYNC, OnTimeout::Block),
-        voters(),
-        StorePosition::ZERO,
-        Vec::new(),
-    );
-    engine.captured(at(10), gtid(1), seconds(0));
-    assert_eq!(
-        engine.marks(at(10), StorePosition::ZERO, seconds(0)),
-        Outcome::default()
-    );
-    assert_eq!(
-        engine.confirm(&name("a"), Level::Received, at(10), seconds(0)),
-        Outcome::default(),
-        "not on our own disk"
-    );
-    assert_eq!(engine.marks(at(10), at(10), seconds(0)).released, [gtid(1)]);
-    assert_eq!(engine.released(), at(10));
-}
-
-#[test]
-fn a_word_about_what_was_not_written_counts_for_nothing() {
-    let mut engine = engine(SEMI_SYNC, OnTimeout::Block, 1);
-    assert_eq!(
-        engine.confirm(&name("a"), Level::Received, at(999), seconds(0)),
-        Outcome::default()
-    );
-    assert_eq!(engine.released(), StorePosition::ZERO);
-}
-
-#[test]
-fn block_warns_once_and_waits() {
-    let mut engine = engine(SEMI_SYNC, OnTimeout::Block, 1);
-    assert_eq!(engine.tick(seconds(9)).notices, []);
-    assert_eq!(
-        engine.tick(seconds(10)).notices,
-        [Notice::TimedOut { oldest: gtid(1) }]
-    );
-    assert_eq!(engine.tick(seconds(3600)), Outcome::default());
-    assert_eq!(engine.waits_for(), [name("a"), name("b")]);
-    assert_eq!(
-        engine
-            .confirm(&name("b"), Level::Received, at(10), seconds(3601))
-            .released,
-        [gtid(1)]
+fn a_position_is_reached_when_each_domain_is() {
+    let acks = acks();
+    let wait = |text: &str| is_ready(acks.wait_position(&text.parse().unwrap()));
+    assert!(wait("") && wait("0-1-4"));
+    assert!(!wait("0-1-4,7-2-9"));
+    acks.assume_released(&"7-2-1..9".parse().unwrap());
+    assert!(wait("0-1-4,7-2-9"));
+    assert!(
+        !wait("0-2-4"),
+        "another server's transaction is another one"
     );
 }
 
 #[test]
-fn degrade_lowers_the_policy_lists_what_returned_and_comes_back() {
-    let mut engine = engine(SEMI_SYNC, OnTimeout::Degrade, 2);
-    let outcome = engine.tick(seconds(10));
-    assert_eq!(
-        outcome.notices,
-        [Notice::DegradedBegins { oldest: gtid(1) }]
-    );
-    assert_eq!(outcome.released, [gtid(1), gtid(2)]);
-    assert!(engine.is_degraded());
-    // Later commits do not wait for the timeout again.
-    engine.captured(at(30), gtid(3), seconds(11));
-    assert_eq!(
-        engine.marks(at(30), at(30), seconds(11)).released,
-        [gtid(3)]
-    );
-    assert_eq!(engine.degraded_total(), 3);
-    // A replica is back, but has not caught up.
-    assert_eq!(
-        engine
-            .confirm(&name("a"), Level::Received, at(20), seconds(12))
-            .notices,
-        []
-    );
-    assert_eq!(
-        engine
-            .degraded()
-            .map(|d| d.gtid.clone())
-            .collect::<Vec<_>>(),
-        [gtid(3)]
-    );
-    let outcome = engine.confirm(&name("a"), Level::Received, at(30), seconds(13));
-    assert_eq!(outcome.notices, [Notice::DegradedEnds]);
-    assert_eq!(engine.degraded().count(), 0);
-    assert!(!engine.is_degraded());
+fn permits_follow_what_is_released_and_synced_in_this_epoch() {
+    let fresh = Acks::new(Sync::default(), Vec::new(), Durable::default(), Epoch(3));
+    assert_eq!(*fresh.permits().borrow(), None, "the store has not spoken");
+
+    let acks = acks();
+    let mut permits = acks.permits();
+    let seen = |permits: &mut watch::Receiver<Option<AckPermit>>| {
+        let permit = permits.borrow_and_update().unwrap();
+        (permit.epoch(), permit.position())
+    };
+    assert_eq!(seen(&mut permits), (Epoch(3), at(40)));
+    store(&acks, 5);
+    assert!(!permits.has_changed().unwrap());
+    confirm(&acks, 5);
+    assert!(permits.has_changed().unwrap());
+    assert_eq!(seen(&mut permits), (Epoch(3), at(50)));
+    assert_eq!(*acks.released().borrow(), at(50));
+    acks.set_epoch(Epoch(4));
+    assert_eq!(seen(&mut permits), (Epoch(4), at(50)));
 }
 
 #[test]
-fn our_own_fsync_is_not_degraded_away() {
-    let mut engine = Engine::new(
-        sync(SEMI_SYNC, OnTimeout::Degrade),
-        voters(),
-        StorePosition::ZERO,
-        Vec::new(),
+fn a_stalled_commit_is_noticed_and_named() {
+    let acks = acks();
+    store(&acks, 5);
+    acks.tick();
+    assert!(!acks.stalled());
+    std::thread::sleep(Duration::from_millis(25));
+    acks.tick();
+    assert!(acks.stalled());
+    let snapshot = acks.snapshot();
+    assert_eq!(snapshot.waits_for, [ServerName::new("db2")]);
+    let sentence = snapshot.sentence.unwrap();
+    assert!(
+        sentence.starts_with("1 commit waits, the oldest (0-1-5) for "),
+        "{sentence}"
     );
-    engine.captured(at(10), gtid(1), seconds(0));
-    engine.marks(at(10), StorePosition::ZERO, seconds(0));
-    engine.tick(seconds(100));
-    assert_eq!(engine.released(), StorePosition::ZERO);
+    assert!(
+        sentence.ends_with(", for db2 to confirm received."),
+        "{sentence}"
+    );
+    confirm(&acks, 5);
+    assert!(!acks.stalled());
+    assert_eq!(acks.snapshot().sentence, None);
+    assert!(!*acks.applied_wanted().borrow());
+    acks.set_sync(Sync::mode_only(policy::Mode::Sync));
+    assert!(*acks.applied_wanted().borrow());
 }
 
 #[test]
-fn weaker_releases_at_once_and_released_never_goes_back() {
-    let mut engine = engine("ALL applied", OnTimeout::Block, 3);
-    engine.confirm(&name("a"), Level::Received, at(30), seconds(0));
-    assert_eq!(engine.released(), StorePosition::ZERO);
+fn a_restart_forgets_nothing() {
+    let keys = SyncPatch {
+        timeout: Some("1ms".into()),
+        on_timeout: Some("degrade".into()),
+        ..SyncPatch::default()
+    };
+    let acks = acks();
+    acks.set_sync(Sync::from_keys(&keys).unwrap());
+    store(&acks, 5);
+    std::thread::sleep(Duration::from_millis(5));
+    acks.tick();
+    store(&acks, 6);
+    let durable = acks.durable();
+    assert_eq!(durable.released, at(60));
+    assert_eq!(durable.released_set.to_string(), "0-1-1..6");
     assert_eq!(
-        engine
-            .set_sync(sync(SEMI_SYNC, OnTimeout::Block), seconds(1))
-            .released
-            .len(),
-        3
+        (durable.degraded.len(), acks.snapshot().degraded_count),
+        (2, 2)
     );
-    engine.set_sync(sync("ALL applied", OnTimeout::Block), seconds(2));
-    engine.reconnected(&name("a"), at(10), seconds(2));
-    assert_eq!(engine.released(), at(30));
+    assert!(acks.snapshot().degraded);
+    assert_eq!(acks.snapshot().in_force, "LOCAL durable");
+
+    let voters = vec![Voter {
+        name: ServerName::new("db2"),
+        zone: None,
+        is_source: false,
+    }];
+    let again = Acks::new(Sync::default(), voters, durable.clone(), Epoch(3));
+    again.marks(at(60), at(60));
+    assert_eq!(again.durable(), durable);
+    assert!(is_ready(again.wait_released(&gtid("0-1-6"))));
+    again.reconnected(&ServerName::new("db2"), at(60));
+    assert!(again.durable().degraded.is_empty());
+    assert_eq!(again.snapshot().degraded_total, 2);
 }
 
-#[test]
-fn a_cut_takes_back_what_was_not_synced() {
-    let mut engine = Engine::new(
-        sync(SEMI_SYNC, OnTimeout::Block),
-        voters(),
-        StorePosition::ZERO,
-        Vec::new(),
-    );
-    engine.captured(at(10), gtid(1), seconds(0));
-    engine.captured(at(20), gtid(2), seconds(0));
-    engine.marks(at(20), at(10), seconds(0));
-    engine.confirm(&name("a"), Level::Received, at(20), seconds(0));
-    assert_eq!(engine.released(), at(10));
-    engine.cut(at(10));
-    // It comes again in the next file, and has to be confirmed again.
-    let again = StorePosition::new(2, 300);
-    engine.captured(again, gtid(2), seconds(1));
-    assert_eq!(engine.marks(again, again, seconds(1)).released, []);
-    assert_eq!(
-        engine
-            .confirm(&name("a"), Level::Received, again, seconds(1))
-            .released,
-        [gtid(2)]
-    );
-}
-
-/// Thousands of random histories against what the promises say in their own words.
-#[test]
-fn seeded_histories_keep_the_promises() {
-    let policies = [
-        "LOCAL received",
-        "LOCAL durable",
-        SEMI_SYNC,
-        "MAJORITY received",
-        "ALL applied",
-        "FIRST 1 (a, b) received",
-        "ALL received OR ANY 1 (b) durable",
-    ];
-    for seed in 0..2_000u64 {
-        let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
-        let on_timeout = if random.random_bool(0.3) {
-            OnTimeout::Degrade
-        } else {
-            OnTimeout::Block
-        };
-        let mut engine = Engine::new(
-            sync(policies[random.random_range(0..policies.len())], on_timeout),
-            voters(),
-            StorePosition::ZERO,
-            Vec::new(),
-        );
-        let (mut captured, mut written, mut synced, mut now) = (0u64, 0u64, 0u64, 0u64);
-        let mut answered = 0u64;
-        for _ in 0..200 {
-            now += random.random_range(0..3);
-            let before = engine.released();
-            let who = name(["a", "b"][random.random_range(0..2)]);
-            let outcome = match random.random_range(0..9) {
-                0 | 1 => {
-                    captured += 1;
-                    engine.captured(at(captured * 10), gtid(captured), seconds(now));
-                    Outcome::default()
-                }
-                2 => {
-                    written = captured;
-                    engine.marks(at(written * 10), at(synced * 10), seconds(now))
-                }
-                3 => {
-                    synced = written;
-                    engine.marks(at(written * 10), at(synced * 10), seconds(now))
-                }
-                4 | 5 => {
-                    let level = [Level::Received, Level::Durable, Level::Applied]
-                        [random.random_range(0..3)];
-                    engine.confirm(
-                        &who,
-                        level,
-                        at(random.random_range(0..=captured + 1) * 10),
-                        seconds(now),
-                    )
-                }
-                6 => engine.reconnected(
-                    &who,
-                    at(random.random_range(0..=written) * 10),
-                    seconds(now),
-                ),
-                7 => engine.set_sync(
-                    sync(policies[random.random_range(0..policies.len())], on_timeout),
-                    seconds(now),
-                ),
-                _ => engine.tick(seconds(now)),
-            };
-            for released in &outcome.released {
-                answered += 1;
-                assert_eq!(
-                    *released,
-                    gtid(answered),
-                    "seed {seed}: each once, in order"
-                );
-            }
-            let released = engine.released();
-            assert!(released >= before, "seed {seed}: released went back");
-            assert!(
-                released <= at(written * 10),
-                "seed {seed}: released what is not written"
-            );
-            if released > before {
-                if engine.sync().require.wants_synced() || engine.is_degraded() {
-                    assert!(
-                        released <= at(synced * 10),
-                        "seed {seed}: released what is not synced"
-                    );
-                }
-                let holds =
-                    quorum::satisfied(&engine.sync().require, engine.votes()).unwrap_or_default();
-                let lowered = on_timeout == OnTimeout::Degrade;
-                assert!(
-                    released <= holds || lowered,
-                    "seed {seed}: released {released}, the policy holds to {holds}"
-                );
-                // Promise 7: whatever went beyond the policy is on the list.
-                let listed = engine
-                    .degraded()
-                    .filter(|commit| commit.end > holds)
-                    .count() as u64;
-                let beyond = (before.offset.max(holds.offset)..released.offset)
-                    .step_by(10)
-                    .count() as u64;
-                assert!(
-                    listed >= beyond,
-                    "seed {seed}: {beyond} returned beyond the policy, {listed} are listed"
-                );
-            }
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_forgotten_under_load() {
+    let acks = acks();
+    let last = 2_000;
+    let waiters: Vec<_> = (5..=last)
+        .map(|n| {
+            let acks = acks.clone();
+            tokio::spawn(async move { acks.wait_released(&gtid(&format!("0-1-{n}"))).await })
+        })
+        .collect();
+    let driver = acks.clone();
+    let thread = std::thread::spawn(move || {
+        for n in 5..=last {
+            store(&driver, n);
+            confirm(&driver, n);
         }
+    });
+    for waiter in waiters {
+        waiter.await.unwrap();
     }
+    thread.join().unwrap();
+    assert_eq!(acks.snapshot().parked, 0);
+    assert_eq!(acks.snapshot().waiting, 0);
 }

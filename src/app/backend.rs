@@ -11,7 +11,7 @@ use crate::admin::status::{
 };
 use crate::admin::{Backend, Change, Refusal};
 use crate::capture::State;
-use crate::config::{Error, SyncPatch, write_sync};
+use crate::config::{SyncPatch, WriteError, write_sync};
 use crate::ids::{Flavor, Level, ServerName, StorePosition};
 use crate::ship::{Progress, Reader};
 use crate::topology::health::Member;
@@ -65,7 +65,7 @@ impl Backend for AppBackend {
                 unconfirmed: acks
                     .degraded_commits
                     .iter()
-                    .map(ToString::to_string)
+                    .map(|commit| commit.gtid.to_string())
                     .collect(),
             },
             problems,
@@ -84,10 +84,7 @@ impl Backend for AppBackend {
     }
 
     fn metrics(&self) -> String {
-        let app = &self.0;
-        let acks = app.acks.snapshot();
-        metrics::counter!("ackline_degraded_commits_total").absolute(acks.degraded_total);
-        app.metrics.render()
+        self.0.metrics.render()
     }
 
     fn sync(&self) -> serde_json::Value {
@@ -110,9 +107,7 @@ impl Backend for AppBackend {
                 self.0.apply(config);
                 Ok(self.sync())
             }
-            Err(error @ (Error::Parse { .. } | Error::Invalid { .. })) => {
-                Err(Refusal::Invalid(error.to_string()))
-            }
+            Err(WriteError::Invalid(errors)) => Err(Refusal::Invalid(errors.to_string())),
             Err(error) => Err(Refusal::Failed(error.to_string())),
         }
     }
@@ -211,10 +206,10 @@ fn progress(reader: &Reader) -> (&'static str, Option<String>) {
 }
 
 fn confirmed(acks: &Snapshot, name: &ServerName) -> Confirmed {
-    acks.confirmed
+    acks.votes
         .iter()
-        .find(|(known, _)| known == name)
-        .map(|(_, confirmed)| confirmed.clone())
+        .find(|vote| vote.voter.name == *name)
+        .map(|vote| vote.confirmed)
         .unwrap_or_default()
 }
 

@@ -4,7 +4,7 @@
 //! of our binlog is confirmed anew after a restart. The degraded list is written when it changes.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::App;
 use crate::shutdown::Shutdown;
@@ -38,9 +38,6 @@ pub(super) fn keep(app: &App) {
             name: app.config.load().source().name.clone(),
             server_id: source.server_id,
         });
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis() as u64);
     let kept = app.store.change_durable(|state| {
         // Not beyond what is on disk: after a power cut there must be nothing of it that we lack.
         state.released = snapshot.released.min(snapshot.synced).max(state.released);
@@ -49,19 +46,12 @@ pub(super) fn keep(app: &App) {
         if source.is_some() {
             state.source = source;
         }
-        let known = std::mem::take(&mut state.degraded);
         state.degraded = snapshot
             .degraded_commits
             .iter()
-            .map(|gtid| {
-                known
-                    .iter()
-                    .find(|commit| commit.gtid == *gtid)
-                    .cloned()
-                    .unwrap_or(DegradedCommit {
-                        gtid: gtid.clone(),
-                        at: now,
-                    })
+            .map(|commit| DegradedCommit {
+                gtid: commit.gtid.clone(),
+                at: commit.at.as_millis() as u64,
             })
             .collect();
     });

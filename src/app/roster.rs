@@ -199,6 +199,9 @@ impl Servers {
                     votes: listed && identity.votes,
                     durable: identity.durable,
                 };
+                if listed {
+                    self.acks.eligible(&known.name, known.votes);
+                }
                 Some((identity.server_id?, known))
             })
             .collect();

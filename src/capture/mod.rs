@@ -316,6 +316,8 @@ impl Capture {
     /// bring along. A source that never wrote is followed from its beginning.
     fn choose_base(&mut self, source: &Source) -> Result<Position, End> {
         self.writer.begin_base(&source.state)?;
+        // It is nobody's to acknowledge any more.
+        self.acks.assume_released(&source.state.claimed());
         Ok(source.state.position())
     }
 

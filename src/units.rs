@@ -1,0 +1,123 @@
+//! Durations and sizes as people write them: `10s`, `500ms`, `128MiB`.
+
+use std::time::Duration;
+
+const DURATION: &str = "write a whole number with a unit: ms, s, m, h or d, as in \"10s\"";
+const SIZE: &str = "write a whole number with a unit: B, KiB, MiB, GiB or TiB, as in \"128MiB\"";
+
+/// Reads `10s`, `500ms`, `5m`, `12h`, `7d`. The error says what to write.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let millis = parse(text, DURATION, |unit| {
+        Some(match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        })
+    })?;
+    Ok(Duration::from_millis(millis))
+}
+
+/// Reads `4096B`, `64KiB`, `128MiB`, `2GiB`, `1TiB`. The error says what to write.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    parse(text, SIZE, |unit| {
+        Some(match unit {
+            "B" => 1,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            "TiB" => 1 << 40,
+            _ => return None,
+        })
+    })
+}
+
+fn parse(text: &str, advice: &str, factor: impl Fn(&str) -> Option<u64>) -> Result<u64, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let value = number.parse::<u64>().ok();
+    value
+        .zip(factor(unit.trim_start()))
+        .and_then(|(value, factor)| value.checked_mul(factor))
+        .ok_or_else(|| format!("'{text}' cannot be read: {advice}"))
+}
+
+/// In the largest unit that says it exactly; `parse_duration` reads it back, to the millisecond.
+pub fn show_duration(duration: Duration) -> String {
+    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let units = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "m"),
+        (1_000, "s"),
+    ];
+    show(millis, &units, "ms", "0s")
+}
+
+/// In the largest unit that says it exactly; `parse_size` reads it back.
+pub fn show_size(bytes: u64) -> String {
+    let units = [
+        (1 << 40, "TiB"),
+        (1 << 30, "GiB"),
+        (1 << 20, "MiB"),
+        (1 << 10, "KiB"),
+    ];
+    show(bytes, &units, "B", "0B")
+}
+
+fn show(value: u64, units: &[(u64, &str)], smallest: &str, zero: &str) -> String {
+    if value == 0 {
+        return zero.to_owned();
+    }
+    match units
+        .iter()
+        .find(|(factor, _)| value.is_multiple_of(*factor))
+    {
+        Some((factor, unit)) => format!("{}{unit}", value / factor),
+        None => format!("{value}{smallest}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_read_back() {
+        for text in ["0s", "1ms", "500ms", "10s", "90s", "5m", "12h", "7d"] {
+            assert_eq!(show_duration(parse_duration(text).unwrap()), text);
+        }
+        for text in ["0B", "1B", "1000B", "64KiB", "128MiB", "3GiB", "2TiB"] {
+            assert_eq!(show_size(parse_size(text).unwrap()), text);
+        }
+        assert_eq!(show_duration(parse_duration("120s").unwrap()), "2m");
+        assert_eq!(
+            parse_duration("10 s"),
+            Ok(Duration::from_secs(10)),
+            "a blank is fine"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_what_to_write() {
+        for text in [
+            "",
+            "10",
+            "s",
+            "-1s",
+            "1.5s",
+            "10 seconds",
+            "999999999999999999999s",
+            "1e3s",
+        ] {
+            let error = parse_duration(text).unwrap_err();
+            assert!(error.contains("as in \"10s\""), "{error}");
+        }
+        for text in ["", "128", "128MB", "MiB", "99999999999TiB"] {
+            let error = parse_size(text).unwrap_err();
+            assert!(error.contains("as in \"128MiB\""), "{error}");
+        }
+    }
+}
