@@ -10,6 +10,8 @@ mod keeper;
 mod reload;
 mod roster;
 
+pub use roster::server_config;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

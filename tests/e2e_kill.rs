@@ -66,15 +66,30 @@ async fn nobody_sees(sandbox: &Sandbox, account: &Account, count: u64, of: Durat
     // A held result or a held login is as good an answer as one without the row.
     let _ = tokio::time::timeout(of, watched).await;
     let status = sandbox.status().await;
-    assert!(status.text("binlog.released") != "", "{status}");
+    assert!(!status.text("binlog.released").is_empty(), "{status}");
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// In the very moment in which the commit begins to wait.
+    AtOnce,
+    SeenWaiting,
 }
 
 /// A KILL that takes effect at the source. Only a KILL QUERY leaves a client that waits for its answer.
-async fn killed(by: fn(&Sandbox) -> Account, kill: fn(u32) -> String, answered_with_ok: bool) {
+async fn killed(
+    by: fn(&Sandbox) -> Account,
+    kill: fn(u32) -> String,
+    moment: Moment,
+    answered_with_ok: bool,
+) {
     let sandbox = prepared().await;
     let mut reader = sandbox.app().connect().await;
     assert_eq!(reader.value(COUNT).await, "0");
     let mut commit = waiting(&sandbox, "INSERT INTO seen VALUES (1)").await;
+    if moment == Moment::SeenWaiting {
+        commit.stays_unanswered().await;
+    }
     let mut killer = by(&sandbox).connect().await;
     // Its own result may be held as well.
     let _ = tokio::time::timeout(
@@ -119,19 +134,23 @@ async fn killed(by: fn(&Sandbox) -> Account, kill: fn(u32) -> String, answered_w
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_query_directly_at_the_source() {
-    killed(Sandbox::source, |id| format!("KILL QUERY {id}"), true).await;
+    let kill = |id| format!("KILL QUERY {id}");
+    killed(Sandbox::source, kill, Moment::SeenWaiting, true).await;
+    killed(Sandbox::source, kill, Moment::AtOnce, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_connection_directly_at_the_source() {
-    killed(Sandbox::source, |id| format!("KILL CONNECTION {id}"), false).await;
+    let kill = |id| format!("KILL CONNECTION {id}");
+    killed(Sandbox::source, kill, Moment::SeenWaiting, false).await;
+    killed(Sandbox::source, kill, Moment::AtOnce, false).await;
 }
 
 /// Text that no proxy can read: the gate of the sessions is what holds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_query_in_disguise_through_the_proxy() {
-    let disguised = |id| format!("EXECUTE IMMEDIATE CONCAT('KI', 'LL QUERY {id}')");
-    killed(|sandbox| sandbox.app().clone(), disguised, true).await;
+    let kill = |id| format!("EXECUTE IMMEDIATE CONCAT('KI', 'LL QUERY {id}')");
+    killed(|sandbox| sandbox.app().clone(), kill, Moment::AtOnce, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -97,7 +97,7 @@ impl Servers {
 
     /// Starts and stops watching until the watched servers are the configured ones.
     pub fn configure(self: &Arc<Self>, config: &Config) {
-        let servers: Vec<ServerConfig> = config.servers.iter().map(described).collect();
+        let servers: Vec<ServerConfig> = config.servers.iter().map(server_config).collect();
         {
             let mut asked = self.asked.lock();
             let replicas = servers.iter().filter(|server| server.role == Role::Replica);
@@ -212,7 +212,8 @@ impl Servers {
     }
 }
 
-fn described(server: &config::Server) -> ServerConfig {
+/// A `[[server]]` as `topology/` needs it.
+pub fn server_config(server: &config::Server) -> ServerConfig {
     ServerConfig {
         name: server.name.clone(),
         account: account(server),

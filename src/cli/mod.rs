@@ -4,9 +4,11 @@
 //! usage, 3 no running proxy reached.
 
 mod client;
+mod doctor;
 mod mode;
 mod sandbox;
 mod status;
+mod table;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,6 +33,14 @@ enum Command {
     Serve(ConfigPath),
     /// Reads the configuration and says what is wrong with it.
     Check(ConfigPath),
+    /// Every server's settings, grants and replication against what is needed, as SQL to run.
+    Doctor {
+        #[command(flatten)]
+        config: ConfigPath,
+        /// Runs what can be set at run time.
+        #[arg(long)]
+        fix: bool,
+    },
     /// What the running proxy does, and for whom commits wait.
     Status {
         #[command(flatten)]
@@ -103,6 +113,9 @@ impl Cli {
                     config.sync.require
                 );
                 Ok(())
+            }
+            Command::Doctor { config, fix } => {
+                small_runtime()?.block_on(doctor::run(&config.config, fix))
             }
             Command::Status {
                 config,

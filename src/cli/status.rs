@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Failure;
 use super::client::Client;
+use super::table::aligned;
 use crate::admin::status::Status;
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -97,27 +98,6 @@ fn table(status: &Status) -> String {
     notes.extend(status.problems.iter().cloned());
     for note in notes {
         text.push_str(&format!("\n{note}\n"));
-    }
-    text
-}
-
-fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| {
-        rows.iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        let line: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:<width$}"))
-            .collect();
-        text.push_str(line.join("  ").trim_end());
-        text.push('\n');
     }
     text
 }

@@ -310,11 +310,11 @@ impl Watcher {
 
     /// Over the connection of last time; where that was lost, over a new one at once.
     async fn ask(&mut self) -> Result<Report, Error> {
-        if let Some(mut admin) = self.admin.take() {
-            if let Ok(report) = self.following.ask(&mut admin).await {
-                self.admin = Some(admin);
-                return Ok(report);
-            }
+        if let Some(mut admin) = self.admin.take()
+            && let Ok(report) = self.following.ask(&mut admin).await
+        {
+            self.admin = Some(admin);
+            return Ok(report);
         }
         let mut admin = Admin::connect(&self.account, DEADLINE).await?;
         let report = self.following.ask(&mut admin).await?;

@@ -63,6 +63,7 @@ impl Account {
     }
 }
 
+#[derive(Debug)]
 pub struct Database {
     pub conn: Conn,
 }

@@ -24,13 +24,13 @@ mod status;
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-pub use binlog::{Printed, print_all};
+pub use binlog::{Printed, number, print_all};
 pub use commit::{Commit, STAYS};
 pub use database::{Account, Database, wait_equal};
 pub use faildisk::{FailingDisk, Mode};
 pub use http::{Answer, request};
 pub use process::Signal;
-pub use sandbox::{Manifest, Part, Sandbox};
+pub use sandbox::{ACKLINE, Manifest, Part, Sandbox};
 pub use status::Status;
 
 /// What has to come true on a busy machine of two cores.

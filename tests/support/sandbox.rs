@@ -280,6 +280,10 @@ impl Sandbox {
         .await;
     }
 
+    pub fn show_logs(&self) {
+        show_logs(&self.dir);
+    }
+
     /// Gives the system back the children that have died.
     pub(super) fn bury(&self) {
         self.children

@@ -57,6 +57,19 @@ impl Sandbox {
         self.bury();
     }
 
+    /// kill -9, and back at once: what happens in between is the caller's question. Then
+    /// [`Self::wait_dead`].
+    pub fn kill_now(&self, part: Part) {
+        self.signal(part, Signal::KILL);
+    }
+
+    pub fn wait_dead(&self, part: Part) {
+        if let Some(pid) = self.pid(part) {
+            process::wait_gone(pid);
+        }
+        self.bury();
+    }
+
     /// Starts a part that is dead, as an init system would: the part's own command and nothing more.
     pub fn start(&self, part: Part) {
         self.start_with(part, &[]);

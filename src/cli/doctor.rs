@@ -1,0 +1,282 @@
+//! `ackline doctor [--fix]`: what each server is set to, against what is needed, as SQL to run.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::anyhow;
+
+use super::Failure;
+use super::table::aligned;
+use crate::app;
+use crate::config::Config;
+use crate::ids::ServerName;
+use crate::net::admin::Admin;
+use crate::net::connect::split_address;
+use crate::topology::doctor::checks::{self, by_server};
+use crate::topology::doctor::repair::{Outcome, repair};
+use crate::topology::doctor::{Check, Endpoint, Examination, Fix, Wanted, option_file};
+use crate::topology::{Role, ServerConfig};
+
+const DEADLINE: Duration = Duration::from_secs(5);
+const REPLICATION_PORT: u16 = 3308;
+/// Some repairs show what else is wrong: an IO thread has to be restarted once semi-sync is on.
+const ROUNDS: usize = 2;
+
+/// 0 where all is well (afterwards, with `fix`).
+pub(super) async fn run(config: &Path, fix: bool) -> Result<(), Failure> {
+    let config = Config::load(config)?;
+    let wanted = wanted(&config);
+    let servers: Vec<ServerConfig> = config.servers.iter().map(app::server_config).collect();
+    let mut rounds = if fix { ROUNDS } else { 0 };
+    loop {
+        let mut visit = Visit::of(&servers).await;
+        let mut checks = checks::all(&visit.examined(), &wanted);
+        let to_run = checks.iter().any(|check| !check.fix_sql().is_empty());
+        if rounds > 0 && to_run {
+            rounds -= 1;
+            if visit.repair(&checks).await {
+                continue;
+            }
+        }
+        checks.extend(visit.unreached);
+        print!("{}", report(&checks, &wanted, &servers));
+        let bad = checks.iter().filter(|check| !check.ok).count();
+        return match bad {
+            0 => Ok(()),
+            bad => {
+                Err(anyhow!("{bad} of {} checks are not as they should be", checks.len()).into())
+            }
+        };
+    }
+}
+
+fn wanted(config: &Config) -> Wanted {
+    let listen = config.listen.replication.first();
+    let (host, port) = split_address(listen.map_or("", String::as_str), REPLICATION_PORT);
+    Wanted {
+        binlog_format: config.binlog.format.to_string(),
+        server_id: config.replication.server_id,
+        endpoint: Endpoint::new(&host, port, &config.replication.user),
+    }
+}
+
+/// One look at all servers.
+struct Visit {
+    reached: Vec<(Admin, Examination)>,
+    /// A check that is not ok for each of the others.
+    unreached: Vec<Check>,
+}
+
+impl Visit {
+    async fn of(servers: &[ServerConfig]) -> Self {
+        let mut visit = Self {
+            reached: Vec::new(),
+            unreached: Vec::new(),
+        };
+        for server in servers {
+            match Self::server(server).await {
+                Ok(reached) => visit.reached.push(reached),
+                Err(error) => visit.unreached.push(unreached(server, &error)),
+            }
+        }
+        visit
+    }
+
+    async fn server(server: &ServerConfig) -> anyhow::Result<(Admin, Examination)> {
+        let mut admin = Admin::connect(&server.account, DEADLINE).await?;
+        let examination = Examination::of(server, &mut admin).await?;
+        Ok((admin, examination))
+    }
+
+    fn examined(&self) -> Vec<Examination> {
+        self.reached
+            .iter()
+            .map(|(_, found)| found.clone())
+            .collect()
+    }
+
+    /// Runs what may be run and says so; whether anything was done.
+    async fn repair(&mut self, checks: &[Check]) -> bool {
+        let mut done = false;
+        for (admin, examination) in &mut self.reached {
+            let of_server = |check: &&Check| check.server == examination.name;
+            for check in checks.iter().filter(of_server) {
+                if check.fix_sql().is_empty() {
+                    continue;
+                }
+                let outcome = repair(admin, check, examination).await;
+                done |= outcome == Outcome::Done;
+                print!("{}", said(check, &outcome));
+            }
+        }
+        println!();
+        done
+    }
+}
+
+fn unreached(server: &ServerConfig, error: &anyhow::Error) -> Check {
+    let user = &server.account.user;
+    Check {
+        server: server.name.clone(),
+        name: "reachable".to_owned(),
+        found: "no".to_owned(),
+        wanted: format!("{} as {user}", server.account.address),
+        ok: false,
+        fix: Fix::ByHand(format!(
+            "start it, or correct address, user and password of [[server]] {} in the config",
+            server.name
+        )),
+        note: Some(format!("{error:#}")),
+        option_file: Vec::new(),
+    }
+}
+
+fn said(check: &Check, outcome: &Outcome) -> String {
+    let server = &check.server;
+    match outcome {
+        Outcome::Done => format!("{server}: done: {}\n", check.fix_sql().join("; ")),
+        Outcome::Denied { statement, grant } => format!(
+            "{server}: our account may not run {statement}\n  as an administrator there: {grant};\n"
+        ),
+        Outcome::Failed { statement, reason } => {
+            format!("{server}: {statement} failed: {reason}\n")
+        }
+    }
+}
+
+/// The table, and below it what is to be done.
+fn report(checks: &[Check], wanted: &Wanted, servers: &[ServerConfig]) -> String {
+    let mut rows = vec![["server", "check", "found", "wanted", ""].map(str::to_owned)];
+    for check in checks {
+        rows.push([
+            check.server.to_string(),
+            check.name.clone(),
+            check.found.clone(),
+            check.wanted.clone(),
+            if check.ok { "ok" } else { "NOT OK" }.to_owned(),
+        ]);
+    }
+    let mut text = aligned(&rows);
+    for (server, checks) in by_server(checks) {
+        text.push_str(&to_do(server, &checks));
+    }
+    let follows = |check: &Check| check.name == "follows" && !check.ok;
+    let replicas = servers.iter().any(|server| server.role == Role::Replica);
+    if replicas {
+        let when = if checks.iter().any(follows) {
+            "To make a replica follow this proxy, run there"
+        } else {
+            "What makes another replica follow this proxy"
+        };
+        let _ = writeln!(text, "\n{when}:");
+        for statement in wanted.endpoint.statements() {
+            let _ = writeln!(text, "  {statement};");
+        }
+    }
+    text
+}
+
+/// One server's repairs and remarks. Empty where there are none.
+fn to_do(server: &ServerName, checks: &[&Check]) -> String {
+    let mut text = String::new();
+    // Writing into a String does not fail.
+    let mut line = |line: String| {
+        let _ = writeln!(text, "  {line}");
+    };
+    for check in checks {
+        if let Some(note) = &check.note {
+            line(format!("-- {}: {note}", check.name));
+        }
+        match &check.fix {
+            Fix::Sql(statements) => {
+                for statement in statements {
+                    line(format!("{statement};"));
+                }
+            }
+            Fix::Grant(statement) => line(format!("{statement};  -- as an administrator")),
+            // Printed once, for all replicas, below.
+            Fix::ByHand(_) if check.name == "follows" => {}
+            Fix::ByHand(how) => line(format!("-- {}: {how}", check.name)),
+            Fix::Nothing | Fix::Restart | Fix::OptionFile => {}
+        }
+    }
+    let lines = option_file(checks.iter().copied());
+    if !lines.is_empty() {
+        let restart = checks.iter().any(|check| check.fix == Fix::Restart);
+        line(if restart {
+            "-- into its configuration file, then restart it:".to_owned()
+        } else {
+            "-- into its configuration file, since SET GLOBAL does not survive a restart:"
+                .to_owned()
+        });
+        line("[mariadbd]".to_owned());
+        for option in lines {
+            line(option.to_owned());
+        }
+    }
+    if text.is_empty() {
+        text
+    } else {
+        format!("\n{server}:\n{text}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, ok: bool, fix: Fix) -> Check {
+        Check {
+            server: ServerName::new("db2"),
+            name: name.to_owned(),
+            found: "OFF".to_owned(),
+            wanted: "ON".to_owned(),
+            ok,
+            fix,
+            note: None,
+            option_file: vec![name.to_owned()],
+        }
+    }
+
+    #[test]
+    fn the_table_and_what_to_do() {
+        let checks = [
+            check("log_bin", false, Fix::Restart),
+            check(
+                "read_only",
+                false,
+                Fix::Sql(vec!["SET GLOBAL read_only=ON".into()]),
+            ),
+        ];
+        let wanted = Wanted {
+            binlog_format: "mixed".into(),
+            server_id: crate::ids::ServerId(9),
+            endpoint: Endpoint::new("10.0.0.1", 3308, "repl"),
+        };
+        assert_eq!(
+            report(&checks, &wanted, &[]),
+            "server  check      found  wanted\n\
+             db2     log_bin    OFF    ON      NOT OK\n\
+             db2     read_only  OFF    ON      NOT OK\n\
+             \n\
+             db2:\n  \
+               SET GLOBAL read_only=ON;\n  \
+               -- into its configuration file, then restart it:\n  \
+               [mariadbd]\n  \
+               log_bin\n  \
+               read_only\n"
+        );
+    }
+
+    #[test]
+    fn a_refusal_comes_with_the_grant() {
+        let denied = Outcome::Denied {
+            statement: "SET GLOBAL sync_binlog=1".into(),
+            grant: "GRANT BINLOG ADMIN ON *.* TO 'a'@'%'".into(),
+        };
+        let text = said(&check("sync_binlog", false, Fix::Nothing), &denied);
+        assert!(text.contains("may not run SET GLOBAL sync_binlog=1\n"));
+        assert!(text.contains("GRANT BINLOG ADMIN ON *.* TO 'a'@'%';"));
+    }
+}

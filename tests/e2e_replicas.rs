@@ -1,0 +1,183 @@
+//! Who may vote: a replica that is not what a voter must be is served without a vote, and a reader that
+//! nobody listed is shown as such and gets what is released only.
+
+mod support;
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+
+use support::{Commit, Part, SOON, Sandbox, Signal, Status, wait_until};
+
+async fn prepared() -> Sandbox {
+    let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
+    sandbox
+        .app()
+        .connect()
+        .await
+        .run("CREATE TABLE seen (n INT PRIMARY KEY) ENGINE=InnoDB")
+        .await;
+    sandbox.assert_equal().await;
+    sandbox
+}
+
+async fn insert(sandbox: &Sandbox, n: u32) -> Commit {
+    Commit::begin(sandbox.app(), &format!("INSERT INTO seen VALUES ({n})")).await
+}
+
+/// replica2 streams, and its vote does not count, for a reason that holds this word; or it counts.
+async fn vote_of_second(sandbox: &Sandbox, objection: Option<&str>) {
+    let what = format!("replica2's vote: {objection:?}");
+    let as_wanted = |status: &Status| {
+        let Some(row) = status.replica("replica2") else {
+            return false;
+        };
+        let objections = row.list("objections");
+        let votes = match objection {
+            Some(word) => !row.flag("vote") && objections.iter().any(|says| says.contains(word)),
+            None => row.flag("vote") && objections.is_empty(),
+        };
+        votes && row.text("state") == "streaming"
+    };
+    sandbox.status_until(&what, SOON, as_wanted).await;
+}
+
+async fn is_at_second(sandbox: &Sandbox, n: u32) {
+    let mut replica = sandbox.replica(1).connect().await;
+    wait_until(
+        &format!("row {n} is at replica2"),
+        SOON,
+        async || match replica
+            .value(&format!("SELECT COUNT(*) FROM seen WHERE n = {n}"))
+            .await
+            .as_str()
+        {
+            "1" => Ok(()),
+            _ => Err("it is not"),
+        },
+    )
+    .await;
+}
+
+/// With the other replica stopped, replica2's acknowledgement releases nothing; it is served all the same.
+async fn second_releases_nothing(sandbox: &Sandbox, n: u32) {
+    sandbox.signal(Part::Replica(0), Signal::STOP);
+    let mut commit = insert(sandbox, n).await;
+    commit.stays_unanswered().await;
+    let status = sandbox.status().await;
+    assert_eq!(status.list("waiting.for"), ["replica1"], "{status}");
+    assert_eq!(
+        sandbox
+            .replica(1)
+            .connect()
+            .await
+            .value(&format!("SELECT COUNT(*) FROM seen WHERE n = {n}"))
+            .await,
+        "0",
+        "it was sent what is not released"
+    );
+    sandbox.signal(Part::Replica(0), Signal::CONT);
+    commit.succeeds_within(SOON).await;
+    is_at_second(sandbox, n).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_may_not_vote_is_served_and_told_why() {
+    let sandbox = prepared().await;
+    vote_of_second(&sandbox, None).await;
+
+    // Somebody could write to it.
+    let mut second = sandbox.replica(1).connect().await;
+    second.run("SET GLOBAL read_only=OFF").await;
+    vote_of_second(&sandbox, Some("read_only")).await;
+    second_releases_nothing(&sandbox, 1).await;
+    second.run("SET GLOBAL read_only=ON").await;
+    vote_of_second(&sandbox, None).await;
+    sandbox.signal(Part::Replica(0), Signal::STOP);
+    insert(&sandbox, 2).await.succeeds_within(SOON).await;
+    sandbox.signal(Part::Replica(0), Signal::CONT);
+    drop(second);
+
+    // Its binlog would lack what it replicated.
+    sandbox.kill(Part::Replica(1));
+    sandbox.add_option(Part::Replica(1), "skip_log_slave_updates");
+    sandbox.start(Part::Replica(1));
+    vote_of_second(&sandbox, Some("log_slave_updates")).await;
+    second_releases_nothing(&sandbox, 3).await;
+    let shown = sandbox.ackline(&["status"]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("log_slave_updates"), "{shown}");
+    sandbox.assert_equal().await;
+}
+
+struct Tool(Child);
+
+impl Drop for Tool {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unlisted_reader_has_no_vote_and_sees_what_is_released() {
+    let sandbox = prepared().await;
+    let folder = sandbox.dir.join("copied");
+    fs::create_dir(&folder).unwrap();
+    let reader = Command::new("mariadb-binlog")
+        .args(
+            sandbox
+                .manifest
+                .replication
+                .arguments()
+                .into_iter()
+                .filter(|argument| !argument.starts_with("--protocol")),
+        )
+        .args([
+            "--read-from-remote-server",
+            "--raw",
+            "--stop-never",
+            "--stop-never-slave-server-id=4711",
+        ])
+        .arg(format!("--result-file={}/", folder.display()))
+        .arg("binlog.000001")
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let _reader = Tool(reader);
+    let copied = || {
+        let text = fs::read(folder.join("binlog.000001")).unwrap_or_default();
+        String::from_utf8_lossy(&text).into_owned()
+    };
+    let contains = async |n: u32| {
+        wait_until(&format!("row {n} is in the copy"), SOON, async || {
+            if copied().contains(&format!("INSERT INTO seen VALUES ({n})")) {
+                Ok(())
+            } else {
+                Err("it is not")
+            }
+        })
+        .await;
+    };
+    insert(&sandbox, 1).await.succeeds_within(SOON).await;
+    contains(1).await;
+    let status = sandbox.status().await;
+    let row = status
+        .replica("unlisted-4711")
+        .unwrap_or_else(|| panic!("no row unlisted-4711 in {status}"));
+    assert!(!row.flag("vote"), "{status}");
+
+    sandbox.freeze_replicas();
+    let mut commit = insert(&sandbox, 2).await;
+    commit.stays_unanswered().await;
+    assert!(
+        !copied().contains("VALUES (2)"),
+        "a reader without a vote was sent what is not released"
+    );
+    assert_eq!(
+        sandbox.status().await.list("waiting.for"),
+        ["replica1", "replica2"]
+    );
+    sandbox.thaw_replicas();
+    commit.succeeds_within(SOON).await;
+    contains(2).await;
+}
