@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::folder::{tail, write_private};
+use super::folder::{errors, write_private};
 use super::plan::Plan;
 use super::server::Server;
 use super::{Error, Folder, Report, accounts};
@@ -51,9 +51,15 @@ fn install(folder: &Folder, plan: &Plan) -> Result<(), Error> {
     let sql = folder.root.join("accounts.sql");
     write_private(&sql, &accounts::sql(plan))?;
     let file = fs::File::create(&log).map_err(Error::io(format!("creating {}", log.display())))?;
-    let errors = file.try_clone().map_err(Error::io("duplicating a file"))?;
+    let stderr = file.try_clone().map_err(Error::io("duplicating a file"))?;
+    // Installations that share one remove each other's temporary tables (measured).
+    let temporary = folder.root.join("template.tmp");
+    remove(&temporary)?;
+    fs::create_dir(&temporary)
+        .map_err(Error::io(format!("creating {}", temporary.display())))?;
     let mut command = Command::new(INSTALL);
     command
+        .env("TMPDIR", &temporary)
         .arg("--no-defaults")
         .arg(with_path("--datadir=", &unfinished))
         .arg(with_path("--extra-file=", &sql))
@@ -66,12 +72,13 @@ fn install(folder: &Folder, plan: &Plan) -> Result<(), Error> {
     let status = command
         .stdin(Stdio::null())
         .stdout(file)
-        .stderr(errors)
+        .stderr(stderr)
         .status()
         .map_err(|error| super::server::cannot_run(INSTALL, error))?;
     remove(&sql)?;
+    remove(&temporary)?;
     if !status.success() {
-        let tail = tail(&log);
+        let tail = errors(&log);
         return Err(Error::Install { log, tail });
     }
     remove(&log)?;

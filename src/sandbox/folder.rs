@@ -110,13 +110,21 @@ pub(super) fn write_private(path: &Path, text: &str) -> Result<(), Error> {
 
 /// The last lines of a log, indented, for an error message.
 pub(super) fn tail(log: &Path) -> String {
+    quote(log, |_| true)
+}
+
+/// The last lines of a log that name an error: the installer's end with advice instead.
+pub(super) fn errors(log: &Path) -> String {
+    quote(log, |line| line.contains("ERROR") || line.contains("rror:"))
+}
+
+fn quote(log: &Path, which: impl Fn(&str) -> bool) -> String {
     let bytes = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<&str> = text.lines().collect();
-    let first = lines.len().saturating_sub(TAIL_LINES);
-    lines[first..]
-        .iter()
+    let lines: Vec<String> = text
+        .lines()
+        .filter(|line| which(line))
         .map(|line| format!("  {line}"))
-        .collect::<Vec<_>>()
-        .join("\n")
+        .collect();
+    lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
 }

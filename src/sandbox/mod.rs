@@ -6,7 +6,7 @@
 //! DIR/sandbox.json     for scripts: addresses, passwords, pids of the last `up` (0600)
 //! DIR/binlog/          the proxy's store and state
 //! DIR/proxy.log
-//! DIR/source/          data/ my.cnf server.log server.pid sock
+//! DIR/source/          data/ tmp/ my.cnf server.log server.pid sock
 //! DIR/replica1/ …      the same
 //! ```
 //!
@@ -56,16 +56,16 @@ pub type Report<'a> = &'a dyn Fn(&str);
 pub async fn up(request: &Request, report: Report<'_>) -> Result<Manifest, Error> {
     let folder = Folder::create(&request.dir)?;
     let _lock = Lock::acquire(&folder).await?;
-    let plan = Plan::load_or_decide(&folder, request)?;
+    let plan = Plan::load_or_decide(&folder, request).await?;
     let servers = Server::all(&folder, &plan);
 
     for server in &servers {
         if server.process().is_none() {
-            plan.ports.check(server.port, &server.name)?;
+            plan.ports.check(server.port, &server.name).await?;
         }
     }
     if proxy::running(&folder).is_none() {
-        plan.ports.check_proxy()?;
+        plan.ports.check_proxy().await?;
     }
 
     data_dir::provide(&folder, &plan, &servers, report)?;

@@ -37,6 +37,8 @@ password = {password}
 [mariadbd]
 {run_as}\
 datadir = {dir}/data
+# Its own: a server that starts removes what it takes for leftovers from a shared one.
+tmpdir = {dir}/tmp
 socket = {socket}
 pid_file = {dir}/server.pid
 log_error = {dir}/server.log

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,8 @@ const DEFAULT_MODE: &str = "semi-sync";
 const FLAVOR: &str = "mariadb";
 const MODES: [&str; 4] = ["async", "semi-sync", "quorum", "sync"];
 const PASSWORD_LENGTH: usize = 24;
+const PORT_LEAVES: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_millis(20);
 
 /// What the command line asks for; `None` where it does not say.
 #[derive(Debug, Default)]
@@ -59,7 +62,7 @@ pub(super) struct Account {
 
 impl Plan {
     /// The plan of an existing sandbox, if the request does not contradict it; else a new one, saved.
-    pub fn load_or_decide(folder: &Folder, request: &Request) -> Result<Self, Error> {
+    pub async fn load_or_decide(folder: &Folder, request: &Request) -> Result<Self, Error> {
         request.check()?;
         if let Some(plan) = Self::load(folder)? {
             plan.agree(folder, request)?;
@@ -67,7 +70,7 @@ impl Plan {
         }
         let plan = Self::decide(folder, request)?;
         // Before it is saved: another try with another --port must not meet a plan with this one.
-        plan.check_ports()?;
+        plan.check_ports().await?;
         let text = serde_json::to_string_pretty(&plan).map_err(|error| Error::Unreadable {
             path: folder.plan(),
             reason: error.to_string(),
@@ -121,13 +124,14 @@ impl Plan {
         })
     }
 
-    fn check_ports(&self) -> Result<(), Error> {
-        self.ports.check_proxy()?;
-        self.ports.check(self.ports.source(), "the source")?;
-        (1..=self.replicas).try_for_each(|number| {
+    async fn check_ports(&self) -> Result<(), Error> {
+        self.ports.check_proxy().await?;
+        self.ports.check(self.ports.source(), "the source").await?;
+        for number in 1..=self.replicas {
             let port = self.ports.replica(number);
-            self.ports.check(port, &format!("replica{number}"))
-        })
+            self.ports.check(port, &format!("replica{number}")).await?;
+        }
+        Ok(())
     }
 
     fn agree(&self, folder: &Folder, request: &Request) -> Result<(), Error> {
@@ -244,23 +248,32 @@ impl Ports {
         self.source() + number
     }
 
-    pub fn check_proxy(self) -> Result<(), Error> {
-        self.check(self.proxy(), "the proxy")?;
-        self.check(self.replication(), "the proxy's replication port")?;
-        self.check(self.admin(), "the proxy's admin address")
+    pub async fn check_proxy(self) -> Result<(), Error> {
+        self.check(self.proxy(), "the proxy").await?;
+        self.check(self.replication(), "the proxy's replication port")
+            .await?;
+        self.check(self.admin(), "the proxy's admin address").await
     }
 
     /// Better to say it now than to quote the log of a server that could not bind.
-    pub fn check(self, port: u16, what: &str) -> Result<(), Error> {
-        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::AddrInUse => Err(Error::PortInUse {
-                port,
-                what: what.into(),
-            }),
-            Err(error) => Err(Error::io(format!("binding 127.0.0.1:{port} for {what}"))(
-                error,
-            )),
+    pub async fn check(self, port: u16, what: &str) -> Result<(), Error> {
+        let deadline = Instant::now() + PORT_LEAVES;
+        loop {
+            match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+                Ok(_) => return Ok(()),
+                // Of a process that was just killed the memory goes first, its sockets later.
+                Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                    if Instant::now() > deadline {
+                        let what = what.into();
+                        return Err(Error::PortInUse { port, what });
+                    }
+                    tokio::time::sleep(POLL).await;
+                }
+                Err(error) => {
+                    let what = format!("binding 127.0.0.1:{port} for {what}");
+                    return Err(Error::io(what)(error));
+                }
+            }
         }
     }
 }
@@ -287,11 +300,18 @@ fn secret() -> Result<String, Error> {
 mod tests {
     use super::*;
 
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(future)
+    }
+
     /// One from which a whole sandbox is free at this moment.
     fn free_port() -> u16 {
         let is_free = |port: &u16| {
-            let ports = Ports(*port);
-            (0..13).all(|offset| ports.check(port + offset, "a test").is_ok())
+            (0..13).all(|offset| TcpListener::bind((Ipv4Addr::LOCALHOST, port + offset)).is_ok())
         };
         (20_000..30_000).step_by(50).find(is_free).unwrap()
     }
@@ -309,8 +329,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::create(dir.path()).unwrap();
         let request = request(dir.path());
-        let first = Plan::load_or_decide(&folder, &request).unwrap();
-        let again = Plan::load_or_decide(&folder, &request).unwrap();
+        let first = block_on(Plan::load_or_decide(&folder, &request)).unwrap();
+        let again = block_on(Plan::load_or_decide(&folder, &request)).unwrap();
         assert_eq!(first.app.password, again.app.password);
         assert_ne!(first.app.password, first.admin.password);
         assert_eq!(Some(again.ports.replica(2) - 12), request.port);
@@ -318,15 +338,14 @@ mod tests {
             dir: dir.path().into(),
             ..Request::default()
         };
-        Plan::load_or_decide(&folder, &silent).unwrap();
+        block_on(Plan::load_or_decide(&folder, &silent)).unwrap();
     }
 
     #[test]
     fn contradictions_are_wrong_usage() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::create(dir.path()).unwrap();
-        let port = Plan::load_or_decide(&folder, &request(dir.path()))
-            .unwrap()
+        let port = block_on(Plan::load_or_decide(&folder, &request(dir.path()))).unwrap()
             .ports
             .proxy();
         let contradicts = |change: &dyn Fn(&mut Request)| {
@@ -335,7 +354,7 @@ mod tests {
                 ..request(dir.path())
             };
             change(&mut request);
-            let error = Plan::load_or_decide(&folder, &request).unwrap_err();
+            let error = block_on(Plan::load_or_decide(&folder, &request)).unwrap_err();
             assert!(error.is_usage(), "{error}");
         };
         contradicts(&|request| request.port = Some(port + 1));
@@ -350,7 +369,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::create(dir.path()).unwrap();
         let mut asked = request(dir.path());
-        let plan = Plan::load_or_decide(&folder, &asked).unwrap();
+        let plan = block_on(Plan::load_or_decide(&folder, &asked)).unwrap();
         fs::write(folder.config(), "[sync]\nmode = \"quorum\"\n").unwrap();
         asked.mode = Some("quorum".into());
         plan.agree(&folder, &asked).unwrap();
@@ -365,7 +384,7 @@ mod tests {
         let refused = |change: &dyn Fn(&mut Request)| {
             let mut request = request(dir.path());
             change(&mut request);
-            let error = Plan::load_or_decide(&folder, &request).unwrap_err();
+            let error = block_on(Plan::load_or_decide(&folder, &request)).unwrap_err();
             assert!(error.is_usage(), "{error}");
             assert!(!folder.plan().exists());
         };

@@ -69,6 +69,9 @@ impl Server {
         if !options.exists() {
             write_private(&options, &option_file::text(self, plan))?;
         }
+        let temporary = self.dir.join("tmp");
+        std::fs::create_dir_all(&temporary)
+            .map_err(Error::io(format!("creating {}", temporary.display())))?;
         let mut argument = std::ffi::OsString::from("--defaults-file=");
         argument.push(&options);
         detached(PROGRAM.as_ref(), &self.log())?
