@@ -29,9 +29,17 @@ pub enum Error {
     Different { gtid: Gtid },
     #[error("the source's dump starts with {found} where our store ends with {expected}")]
     Elsewhere { expected: Gtid, found: Gtid },
+    #[error(
+        "the source has nothing to send where our store's last transaction {expected} should come (RESET MASTER while we attached?)"
+    )]
+    Silent { expected: Gtid },
     #[error("the source sends events without checksums: SET GLOBAL binlog_checksum=CRC32 on it")]
     NoChecksum,
 }
+
+/// A source that answers the dump with heartbeats only does not have what we ask for: MariaDB lets a
+/// dump wait for a GTID for ever where the binlog is empty. Some, since it may have to search.
+const HEARTBEATS_ONLY: u32 = 5;
 
 /// The transaction that our store ends with, which the dump must start with.
 #[derive(Clone, Debug)]
@@ -67,6 +75,8 @@ enum Phase {
     Comparing {
         expected: Expected,
         content: Digester,
+        /// In a row, before anything of the transaction came.
+        heartbeats: u32,
     },
     Storing,
 }
@@ -91,6 +101,7 @@ impl Feed {
                 Some(expected) => Phase::Comparing {
                     expected,
                     content: Digester::default(),
+                    heartbeats: 0,
                 },
                 None => Phase::Storing,
             },
@@ -100,6 +111,23 @@ impl Feed {
     /// Whether the source is still to be proven by its first transaction.
     pub fn is_comparing(&self) -> bool {
         matches!(self.phase, Phase::Comparing { .. })
+    }
+
+    fn heartbeat<'a>(&mut self) -> Result<Action<'a>, Error> {
+        if let Phase::Comparing {
+            expected,
+            heartbeats,
+            ..
+        } = &mut self.phase
+        {
+            *heartbeats += 1;
+            if *heartbeats >= HEARTBEATS_ONLY {
+                return Err(Error::Silent {
+                    expected: expected.gtid.clone(),
+                });
+            }
+        }
+        Ok(Action::Nothing)
     }
 
     pub fn packet<'a>(&mut self, payload: &'a [u8]) -> Result<Action<'a>, Error> {
@@ -119,11 +147,11 @@ impl Feed {
                 self.file = String::from_utf8_lossy(rotate.file).into();
                 return Ok(Action::Nothing);
             }
+            EventType::HEARTBEAT => return self.heartbeat(),
             // These speak of the source's own files; ours have their own.
             EventType::GTID_LIST
             | EventType::BINLOG_CHECKPOINT
             | EventType::STOP
-            | EventType::HEARTBEAT
             | EventType::START_ENCRYPTION => {
                 return Ok(Action::Nothing);
             }
@@ -161,7 +189,12 @@ impl Feed {
                     ack_wanted,
                 })
             }
-            Phase::Comparing { expected, content } => {
+            Phase::Comparing {
+                expected,
+                content,
+                heartbeats,
+            } => {
+                *heartbeats = 0;
                 if let Some(gtid) = &self.running
                     && *gtid != expected.gtid
                 {
