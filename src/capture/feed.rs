@@ -223,3 +223,36 @@ impl Feed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The payload of a heartbeat without an ack wanted.
+    fn heartbeat() -> Vec<u8> {
+        let mut payload = vec![0, 0xef, 0];
+        payload.extend([0, 0, 0, 0, EventType::HEARTBEAT.0, 1, 0, 0, 0, 23, 0, 0, 0]);
+        payload.extend([0; 10]);
+        payload
+    }
+
+    #[test]
+    fn heartbeats_prove_nothing() {
+        let gtid: Gtid = "0-1-9".parse().unwrap();
+        let expected = Expected {
+            gtid: gtid.clone(),
+            digest: Digester::default().finish(),
+        };
+        let mut comparing = Feed::new(true, Some(expected));
+        for _ in 1..HEARTBEATS_ONLY {
+            assert_eq!(comparing.packet(&heartbeat()).unwrap(), Action::Nothing);
+        }
+        let error = comparing.packet(&heartbeat()).unwrap_err();
+        assert!(matches!(error, Error::Silent { expected } if expected == gtid));
+
+        let mut storing = Feed::new(true, None);
+        for _ in 0..2 * HEARTBEATS_ONLY {
+            assert_eq!(storing.packet(&heartbeat()).unwrap(), Action::Nothing);
+        }
+    }
+}
