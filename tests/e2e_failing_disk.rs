@@ -166,6 +166,7 @@ async fn a_failed_fsync_is_final_for_its_file() {
     scene.assert_well(&[1, 2, 3, 4]).await;
 
     // The cut holds after a restart.
+    scene.disk.set(Mode::Pass);
     scene.sandbox.kill(Part::Proxy);
     scene.start_proxy().await;
     scene.insert(5).await.succeeds_within(SOON).await;
