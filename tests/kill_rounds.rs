@@ -27,6 +27,8 @@ const GO_ON: usize = 40;
 const RECOVERS_WITHIN: Duration = Duration::from_secs(120);
 /// A statement that is not answered for so long is given up; a hang shows as a round that does not go on.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
+/// A COMMIT that began so long ago has left the client.
+const SENT: Duration = Duration::from_micros(500);
 const TABLE: &str = "kill_rounds";
 
 struct Orders {
@@ -65,8 +67,8 @@ impl Orders {
 #[derive(Default)]
 struct Ledger {
     next: AtomicU64,
-    /// Numbers whose COMMIT was sent and is not answered.
-    in_flight: Mutex<BTreeSet<u64>>,
+    /// Numbers whose COMMIT was sent and is not answered, and since when.
+    in_flight: Mutex<BTreeMap<u64, Instant>>,
     answered_ok: Mutex<BTreeSet<u64>>,
     ok: AtomicUsize,
     /// Clients that are between two transactions and stay there.
@@ -112,7 +114,7 @@ async fn insert(mut database: Database, ledger: &Ledger) -> Result<Database, mys
     database
         .try_run(&format!("INSERT INTO {TABLE} VALUES ({number})"))
         .await?;
-    ledger.in_flight.lock().insert(number);
+    ledger.in_flight.lock().insert(number, Instant::now());
     let answer = database.try_run("COMMIT").await;
     ledger.in_flight.lock().remove(&number);
     answer?;
@@ -201,22 +203,34 @@ impl Harness {
 
     /// kill -9 while a commit is under way; how many were.
     async fn kill(&self, victim: Part) -> Result<usize, String> {
+        let pid = self
+            .sandbox
+            .pid(victim)
+            .ok_or(format!("{victim:?} does not run"))?;
         let deadline = Instant::now() + SOON;
-        while self.ledger.in_flight.lock().is_empty() {
-            if Instant::now() > deadline {
-                return Err("no commit is under way".into());
+        loop {
+            {
+                // No client can note an answer before the signal is out.
+                let in_flight = self.ledger.in_flight.lock();
+                let met = in_flight
+                    .values()
+                    .filter(|sent| sent.elapsed() >= SENT)
+                    .count();
+                if met > 0 {
+                    assert!(
+                        support::signal(pid, support::Signal::KILL),
+                        "{victim:?} left in this moment"
+                    );
+                    drop(in_flight);
+                    self.sandbox.wait_dead(pid);
+                    return Ok(met);
+                }
             }
-            tokio::task::yield_now().await;
+            if Instant::now() > deadline {
+                return Err(format!("no commit was in flight at the kill of {victim:?}"));
+            }
+            tokio::time::sleep(Duration::from_micros(100)).await;
         }
-        let sent = self.ledger.in_flight.lock().clone();
-        self.sandbox.kill_now(victim);
-        // Sent before the signal and unanswered after it.
-        let met = self.ledger.in_flight.lock().intersection(&sent).count();
-        self.sandbox.wait_dead(victim);
-        if met == 0 {
-            return Err(format!("the kill of {victim:?} met no commit in flight"));
-        }
-        Ok(met)
     }
 
     async fn rest(&self) -> Result<(), String> {

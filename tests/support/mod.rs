@@ -29,7 +29,7 @@ pub use commit::{Commit, STAYS};
 pub use database::{Account, Database, wait_equal};
 pub use faildisk::{FailingDisk, Mode};
 pub use http::{Answer, request};
-pub use process::Signal;
+pub use process::{Signal, signal};
 pub use sandbox::{ACKLINE, Manifest, Part, Sandbox};
 pub use status::Status;
 

@@ -57,16 +57,9 @@ impl Sandbox {
         self.bury();
     }
 
-    /// kill -9, and back at once: what happens in between is the caller's question. Then
-    /// [`Self::wait_dead`].
-    pub fn kill_now(&self, part: Part) {
-        self.signal(part, Signal::KILL);
-    }
-
-    pub fn wait_dead(&self, part: Part) {
-        if let Some(pid) = self.pid(part) {
-            process::wait_gone(pid);
-        }
+    /// For who signalled it himself.
+    pub fn wait_dead(&self, pid: i32) {
+        process::wait_gone(pid);
         self.bury();
     }
 
