@@ -248,9 +248,8 @@ impl Writer {
         Ok(())
     }
 
-    /// After a failed fsync: makes the cut durable and opens a new file. After a failed write: writes
-    /// what is whole and still buffered. Capture must attach again from the returned end. While the
-    /// disk is still bad it fails, and can be called again.
+    /// After a failed fsync: makes the cut durable and opens a new file. Capture must attach again
+    /// from the returned end. While the disk is still bad it fails, and can be called again.
     pub fn reopen(&mut self) -> Result<StorePosition, Error> {
         if self.check_sync().is_err() {
             self.syncer.settle_failure();
@@ -267,10 +266,6 @@ impl Writer {
             }
             self.stage = Stage::Between { next: cut.file + 1 };
             self.rotation = Rotation::NotDue;
-        } else {
-            // Else the source would send it again to a writer that holds it already.
-            self.abandon()?;
-            self.flush()?;
         }
         if let Stage::Between { next } = self.stage
             && self.template.is_some()

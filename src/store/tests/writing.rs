@@ -297,29 +297,6 @@ fn a_full_disk_loses_nothing_and_goes_on_by_itself() {
 }
 
 #[test]
-fn what_a_failed_write_kept_is_written_by_reopen() {
-    use crate::store::disk::Operation;
-    let bench = Bench::new(1 << 20);
-    let (store, mut writer) = bench.started();
-    put_all(&mut writer, &samples(1, 2)).unwrap();
-    bench.faults.fail(&[Operation::Write]);
-    let third = sample(0, 7, 3, 40);
-    put(&mut writer, &third).unwrap();
-    assert!(matches!(writer.flush(), Err(Error::Io { .. })));
-    // The source left in the middle of one more.
-    writer.append(&sample(0, 7, 4, 40).events[0]).unwrap();
-    assert!(writer.reopen().is_err(), "the disk is still bad");
-    bench.faults.fail(&[]);
-    let end = writer.reopen().unwrap();
-    assert_eq!(end, store.marks().borrow().written);
-    assert_eq!(store.end().to_string(), "0-7-3");
-    // What the source sends from there on is taken.
-    put_all(&mut writer, &[sample(0, 7, 4, 40)]).unwrap();
-    let expected = [samples(1, 2), vec![third, sample(0, 7, 4, 40)]].concat();
-    assert_same(&read_all(&store, StorePosition::ZERO, 1 << 20), &expected);
-}
-
-#[test]
 fn a_full_disk_at_a_rotation_lets_the_file_grow_or_retries_the_next_one() {
     for room in (0..900).step_by(3) {
         let bench = Bench::new(600);
