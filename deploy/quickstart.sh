@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
 if ! command -v cargo >/dev/null; then
-    echo "quickstart: no cargo here: install Rust first" >&2
+    echo "quickstart: no cargo here; get Rust from https://rustup.rs" >&2
     exit 1
 fi
 echo "== what is missing is installed"
@@ -44,12 +44,15 @@ MYSQL_PWD=$password mariadb -h"$host" -P"$port" -u"$user" "$database" --table -e
 echo "answered after $((($(date +%s%N) - begun) / 1000000)) ms"
 
 echo "== who has acknowledged it"
-"$ackline" status --config "$config"
 "$ackline" status --json --config "$config" | jq -r '
+    # "binlog.000001:1234" as numbers that can be compared.
+    def position: capture("(?<file>[0-9]+):(?<offset>[0-9]+)$") | [(.file | tonumber), (.offset | tonumber)];
     .binlog.released_position as $released
-    | "released: \($released)",
-      (.replicas[] | "\(.name): received \(.received // "nothing")"
-          + (if .received == $released then ", so it acknowledged the commit" else "" end))'
+    | "released up to \($released), GTID \(.binlog.gtid)",
+      (.replicas[] | "\(.name) "
+          + if .received == null then "has received nothing"
+            elif (.received | position) >= ($released | position) then "acknowledged it (received \(.received))"
+            else "has not acknowledged it yet (received \(.received))" end)'
 
 cat <<END
 == what to try next

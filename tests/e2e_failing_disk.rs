@@ -165,7 +165,7 @@ async fn a_failed_fsync_is_final_for_its_file() {
     );
     scene.assert_well(&[1, 2, 3, 4]).await;
 
-    // The cut holds after a restart.
+    // The cut holds after a restart (a new process would count its failing syncs anew).
     scene.disk.set(Mode::Pass);
     scene.sandbox.kill(Part::Proxy);
     scene.start_proxy().await;

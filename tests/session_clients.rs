@@ -1,5 +1,8 @@
 //! Real clients against a real server through the session listener.
 
+// A test that cannot go on shall stop where it is.
+#![allow(clippy::unwrap_used)]
+
 #[path = "support/session.rs"]
 #[allow(dead_code)]
 mod support;

@@ -92,7 +92,7 @@ fn describe() {
         ),
         // ack/
         (
-            "ackline_released_transactions_total",
+            "ackline_transactions_released_total",
             "Transactions for which the policy in force held.",
         ),
         (
@@ -100,15 +100,11 @@ fn describe() {
             "Commits that returned under a weaker policy than asked for.",
         ),
         (
-            "ackline_unconfirmed_commits_total",
-            "Released commits that lost a confirmation afterwards.",
-        ),
-        (
-            "ackline_ack_timeouts_total",
+            "ackline_commit_timeouts_total",
             "Times that a commit waited for longer than [sync] timeout.",
         ),
         (
-            "ackline_policy_lowered_total",
+            "ackline_degraded_episodes_total",
             "Times that the policy in force was lowered.",
         ),
         // ship/
@@ -182,7 +178,7 @@ pub(super) fn gauges(status: &Status) -> String {
         status.waiting.oldest_seconds,
     );
     page.single(
-        "ackline_degraded_commits",
+        "ackline_degraded_commits_unconfirmed",
         "Commits of a weaker policy that are not confirmed yet.",
         status.degraded_commits.unconfirmed.len() as f64,
     );

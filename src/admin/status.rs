@@ -84,3 +84,76 @@ pub struct DegradedCommits {
     /// Those that the voters have not confirmed since, newest last.
     pub unconfirmed: Vec<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scripts rely on these names and shapes: whoever changes this text changes a contract.
+    const GOLDEN: &str = r#"{
+  "mode": "semi-sync",
+  "require": "LOCAL durable AND ANY 1 (*) received",
+  "degraded": false,
+  "epoch": 1,
+  "source": {
+    "name": "db1",
+    "flavor": "mariadb",
+    "address": "127.0.0.1:3306",
+    "state": "attached",
+    "reason": null
+  },
+  "replicas": [
+    {
+      "name": "db2",
+      "ship": "pull",
+      "state": "streaming",
+      "reason": null,
+      "zone": "b",
+      "vote": true,
+      "objections": [],
+      "received": "binlog.000001:900",
+      "durable": null,
+      "applied": "binlog.000001:800",
+      "lag_seconds": 0.5
+    }
+  ],
+  "binlog": {
+    "dir": "/var/lib/ackline",
+    "format": "mixed",
+    "gtid": "0-1-7",
+    "released": "0-1-1..7",
+    "files": 1,
+    "bytes": 900,
+    "written_position": "binlog.000001:900",
+    "synced_position": "binlog.000001:900",
+    "released_position": "binlog.000001:800"
+  },
+  "sessions": 3,
+  "hold": null,
+  "waiting": {
+    "commits": 1,
+    "oldest_seconds": 12.4,
+    "for": [
+      "db2"
+    ],
+    "sentence": "1 commit waits"
+  },
+  "degraded_commits": {
+    "total": 1,
+    "unconfirmed": [
+      "0-1-5"
+    ]
+  },
+  "problems": [
+    "disk full"
+  ]
+}"#;
+
+    #[test]
+    fn the_document_is_a_contract() {
+        let status: Status = serde_json::from_str(GOLDEN).unwrap();
+        assert_eq!(status.replicas[0].zone.as_deref(), Some("b"));
+        let again = serde_json::to_string_pretty(&status).unwrap();
+        assert_eq!(again, GOLDEN);
+    }
+}

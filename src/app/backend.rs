@@ -157,12 +157,17 @@ fn row(member: &Member, identity: &Identity, acks: &Snapshot, readers: &[Reader]
         .iter()
         .rfind(|reader| reader.identity.name == server.name);
     let (state, reason) = match (reader, health.report()) {
+        // Its dump connection may be half-open: what it says of itself counts for more.
+        (_, _) if health.trouble().is_some() => {
+            ("unreachable", health.trouble().map(str::to_owned))
+        }
         (Some(reader), _) => progress(reader),
-        (None, None) => ("unreachable", health.trouble().map(str::to_owned)),
+        (None, None) => ("unreachable", None),
         (None, Some(report)) => ("disconnected", Some(why_disconnected(report))),
     };
     let text = |level: Level| confirmed.at(level).map(|at: StorePosition| at.to_string());
-    let lag_seconds = match health.report().and_then(|report| report.main_replication()) {
+    let now = health.report().filter(|_| health.is_up());
+    let lag_seconds = match now.and_then(|report| report.main_replication()) {
         // Its own clock counts whole seconds only.
         Some(_) if confirmed.applied >= Some(acks.written) => Some(0.0),
         Some(replication) => replication.seconds_behind.map(|seconds| seconds as f64),
@@ -221,9 +226,9 @@ fn waiting(acks: &Snapshot, replicas: &[ReplicaRow]) -> Waiting {
     let missing: Vec<Missing<'_>> = names
         .iter()
         .map(|name| Missing {
-            name,
+            name: name.as_str(),
             state: match replicas.iter().find(|row| row.name == *name) {
-                Some(row) if !row.vote => "without a vote now",
+                Some(row) if !row.vote && row.state != "unreachable" => "without a vote now",
                 Some(row) => &row.state,
                 None => "the source",
             },
@@ -248,6 +253,10 @@ fn waiting(acks: &Snapshot, replicas: &[ReplicaRow]) -> Waiting {
         commits: acks.waiting,
         oldest_seconds: oldest.as_secs_f64(),
         sentence: sentence(acks.waiting, oldest, &mode, &need, &missing),
-        r#for: names,
+        // One without a vote now cannot help it.
+        r#for: names
+            .into_iter()
+            .filter(|name| replicas.iter().any(|row| row.name == *name && row.vote))
+            .collect(),
     }
 }

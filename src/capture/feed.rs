@@ -29,17 +29,9 @@ pub enum Error {
     Different { gtid: Gtid },
     #[error("the source's dump starts with {found} where our store ends with {expected}")]
     Elsewhere { expected: Gtid, found: Gtid },
-    #[error(
-        "the source has nothing to send where our store's last transaction {expected} should come (RESET MASTER while we attached?)"
-    )]
-    Silent { expected: Gtid },
     #[error("the source sends events without checksums: SET GLOBAL binlog_checksum=CRC32 on it")]
     NoChecksum,
 }
-
-/// A source that answers the dump with heartbeats only does not have what we ask for: MariaDB lets a
-/// dump wait for a GTID for ever where the binlog is empty. Some, since it may have to search.
-const HEARTBEATS_ONLY: u32 = 5;
 
 /// The transaction that our store ends with, which the dump must start with.
 #[derive(Clone, Debug)]
@@ -75,8 +67,6 @@ enum Phase {
     Comparing {
         expected: Expected,
         content: Digester,
-        /// In a row, before anything of the transaction came.
-        heartbeats: u32,
     },
     Storing,
 }
@@ -87,12 +77,15 @@ pub struct Feed {
     tracker: TransactionTracker,
     running: Option<Gtid>,
     phase: Phase,
+    /// Events of transactions so far.
+    events: u64,
 }
 
 impl Feed {
     /// `expected`: none where the store is empty and the dump starts from its base.
     pub fn new(semi_sync: bool, expected: Option<Expected>) -> Self {
         Self {
+            events: 0,
             semi_sync,
             file: "".into(),
             tracker: TransactionTracker::default(),
@@ -101,7 +94,6 @@ impl Feed {
                 Some(expected) => Phase::Comparing {
                     expected,
                     content: Digester::default(),
-                    heartbeats: 0,
                 },
                 None => Phase::Storing,
             },
@@ -113,21 +105,10 @@ impl Feed {
         matches!(self.phase, Phase::Comparing { .. })
     }
 
-    fn heartbeat<'a>(&mut self) -> Result<Action<'a>, Error> {
-        if let Phase::Comparing {
-            expected,
-            heartbeats,
-            ..
-        } = &mut self.phase
-        {
-            *heartbeats += 1;
-            if *heartbeats >= HEARTBEATS_ONLY {
-                return Err(Error::Silent {
-                    expected: expected.gtid.clone(),
-                });
-            }
-        }
-        Ok(Action::Nothing)
+    /// Grows with every event that is part of a transaction; a source that only sends heartbeats makes
+    /// no progress.
+    pub fn events(&self) -> u64 {
+        self.events
     }
 
     pub fn packet<'a>(&mut self, payload: &'a [u8]) -> Result<Action<'a>, Error> {
@@ -147,17 +128,18 @@ impl Feed {
                 self.file = String::from_utf8_lossy(rotate.file).into();
                 return Ok(Action::Nothing);
             }
-            EventType::HEARTBEAT => return self.heartbeat(),
             // These speak of the source's own files; ours have their own.
             EventType::GTID_LIST
             | EventType::BINLOG_CHECKPOINT
             | EventType::STOP
+            | EventType::HEARTBEAT
             | EventType::START_ENCRYPTION => {
                 return Ok(Action::Nothing);
             }
             _ => {}
         }
         let event = checksum::strip(event, Algorithm::Crc32)?;
+        self.events += 1;
         let ends = match self.tracker.feed(event)? {
             Step::Outside => {
                 return Err(Error::Unexpected(format!(
@@ -189,12 +171,7 @@ impl Feed {
                     ack_wanted,
                 })
             }
-            Phase::Comparing {
-                expected,
-                content,
-                heartbeats,
-            } => {
-                *heartbeats = 0;
+            Phase::Comparing { expected, content } => {
                 if let Some(gtid) = &self.running
                     && *gtid != expected.gtid
                 {
@@ -220,39 +197,6 @@ impl Feed {
                     ack_wanted,
                 })
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The payload of a heartbeat without an ack wanted.
-    fn heartbeat() -> Vec<u8> {
-        let mut payload = vec![0, 0xef, 0];
-        payload.extend([0, 0, 0, 0, EventType::HEARTBEAT.0, 1, 0, 0, 0, 23, 0, 0, 0]);
-        payload.extend([0; 10]);
-        payload
-    }
-
-    #[test]
-    fn heartbeats_prove_nothing() {
-        let gtid: Gtid = "0-1-9".parse().unwrap();
-        let expected = Expected {
-            gtid: gtid.clone(),
-            digest: Digester::default().finish(),
-        };
-        let mut comparing = Feed::new(true, Some(expected));
-        for _ in 1..HEARTBEATS_ONLY {
-            assert_eq!(comparing.packet(&heartbeat()).unwrap(), Action::Nothing);
-        }
-        let error = comparing.packet(&heartbeat()).unwrap_err();
-        assert!(matches!(error, Error::Silent { expected } if expected == gtid));
-
-        let mut storing = Feed::new(true, None);
-        for _ in 0..2 * HEARTBEATS_ONLY {
-            assert_eq!(storing.packet(&heartbeat()).unwrap(), Action::Nothing);
         }
     }
 }

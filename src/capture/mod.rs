@@ -32,7 +32,7 @@ use tokio::sync::watch;
 
 use crate::ack::Acks;
 use crate::gtid::mariadb::Position;
-use crate::ids::{Epoch, ServerId, ServerName, SourcePosition};
+use crate::ids::{Epoch, ServerId, ServerName, SourcePosition, StorePosition};
 use crate::net::admin::{Account, Admin};
 use crate::net::{self, PacketReader, PacketWriter};
 use crate::protocol::binlog_dump::BinlogDump;
@@ -213,21 +213,14 @@ impl Capture {
                 }
                 End::Store(error) => {
                     tracing::error!(%error, "the binlog store failed; nothing is acknowledged until it works again");
-                    let state = State::Stalled {
+                    State::Stalled {
                         reason: error.to_string(),
-                    };
-                    self.state.send_replace(state);
-                    if self.reopen_store().await.is_err() {
-                        break;
-                    }
-                    State::Connecting {
-                        reason: "the binlog store was reopened".into(),
                     }
                 }
             };
             self.state.send_replace(state);
-            if let Err(error) = self.writer.abandon() {
-                tracing::error!(%error, "the torn end of our binlog cannot be cut");
+            if self.settle_store().await.is_err() {
+                break;
             }
             tokio::select! {
                 () = tokio::time::sleep(retry) => {}
@@ -240,13 +233,17 @@ impl Capture {
         }
     }
 
-    /// After a failed fsync: a new file, as soon as the disk takes one (promise 9).
-    async fn reopen_store(&mut self) -> Result<(), End> {
+    /// Before the source is asked again from the store's end, the store has to be there: in a new
+    /// file after a failed fsync (promise 9), without the transaction that was cut off, and with those
+    /// that were whole and could not be written.
+    async fn settle_store(&mut self) -> Result<(), End> {
+        let end = self.store.marks().borrow().written;
         loop {
-            match self.writer.reopen() {
-                Ok(end) => {
-                    self.acks.cut(end);
-                    tracing::warn!(%end, "our binlog goes on in a new file; what was not synced comes again from the source");
+            match self.mend() {
+                Ok(now) => {
+                    if now.file > end.file {
+                        tracing::warn!(end = %now, "our binlog goes on in a new file; what was not synced comes again from the source");
+                    }
                     return Ok(());
                 }
                 Err(error) => {
@@ -260,6 +257,12 @@ impl Capture {
                 }
             }
         }
+    }
+
+    fn mend(&mut self) -> Result<StorePosition, store::Error> {
+        self.writer.reopen()?;
+        self.writer.abandon()?;
+        Ok(self.writer.flush()?.written)
     }
 
     async fn attach_and_follow(&mut self) -> Result<std::convert::Infallible, End> {
@@ -325,12 +328,25 @@ impl Capture {
         // With an expected transaction the source is proven by its coming again; an empty store has
         // nothing to compare.
         if link.feed.is_comparing() {
+            let mut seen = link.feed.events();
+            let mut deadline = tokio::time::Instant::now() + STEP;
             while link.feed.is_comparing() {
                 tokio::select! {
-                    filled = tokio::time::timeout(STEP, link.reader.ready()) => filled.map_err(|_| End::Lost("the dump does not start".into()))??,
+                    ready = tokio::time::timeout_at(deadline, link.reader.ready()) => {
+                        ready.map_err(|_| End::Lost("the dump does not start with what our binlog ends with".into()))??;
+                    }
                     () = self.shutdown.cancelled() => return Err(End::Shutdown),
                 }
                 self.take(link)?;
+                // Heartbeats alone are no progress.
+                if link.feed.events() > seen {
+                    seen = link.feed.events();
+                    deadline = tokio::time::Instant::now() + STEP;
+                } else if tokio::time::Instant::now() >= deadline {
+                    return Err(End::Lost(
+                        "the dump does not start with what our binlog ends with".into(),
+                    ));
+                }
             }
             self.flush(link).await?;
         }

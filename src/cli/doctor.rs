@@ -180,8 +180,8 @@ fn report(checks: &[Check], wanted: &Wanted, servers: &[ServerConfig]) -> String
 /// One server's repairs and remarks. Empty where there are none.
 fn to_do(server: &ServerName, checks: &[&Check]) -> String {
     let mut text = String::new();
-    // Writing into a String does not fail.
     let mut line = |line: String| {
+        // Writing into a String does not fail.
         let _ = writeln!(text, "  {line}");
     };
     for check in checks {

@@ -99,6 +99,8 @@ fn progress(line: &str) {
 fn welcome(manifest: &Manifest) -> String {
     let app = &manifest.app;
     let config = manifest.config.display();
+    // As it was called: it need not be on the path.
+    let ackline = std::env::args().next().unwrap_or_else(|| "ackline".into());
     format!(
         "\
 A commit through the proxy works. Connect to it:
@@ -107,11 +109,11 @@ A commit through the proxy works. Connect to it:
   mysql://{user}:{password}@{host}:{port}/{database}
 
 Next, try:
-  ackline status --watch --config {config}    # who has acknowledged what
-  ackline mode quorum --config {config}       # a majority instead, while traffic runs
+  {ackline} status --watch --config {config}    # who has acknowledged what
+  {ackline} mode quorum --config {config}       # a majority instead, while traffic runs
   kill -STOP {replicas}; …; kill -CONT {replicas}    # replicas that stop answering: a commit waits for them
 
-Everything a script needs is in {path}; `ackline sandbox down --dir {dir}` stops it all.
+Everything a script needs is in {path}; `{ackline} sandbox down --dir {dir}` stops it all.
 ",
         host = app.host,
         port = app.port,

@@ -1,10 +1,10 @@
 //! Packets over streams: the only floor (with the store) that does IO below the parts.
 //!
-//! - [`packets`]: whole packets over a stream, for control and dump connections. A session relays
+//! - [`packets`], whole packets over a stream, for control and dump connections. A session relays
 //!   with its own buffers, because it must not gather what it passes on.
 //! - [`connect`], [`listener`]: sockets and their options; names are resolved at each connect
-//! - [`login`]: our side of a login at a server; [`serve_login`]: a server's side of one at us
-//! - [`admin`]: questions to a server (mysql_async), for health checks, `doctor` and GTID waits
+//! - [`login`], our side of a login at a server; [`serve_login`]: a server's side of one at us
+//! - [`admin`], questions to a server (mysql_async), for health checks, `doctor` and GTID waits
 
 pub mod admin;
 pub mod connect;

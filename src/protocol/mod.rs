@@ -3,13 +3,13 @@
 //! Nothing in here does IO or knows a clock. One message a file: its constants, how it is parsed, how
 //! it is written, its tests. Bytes from a peer never panic; they become an [`Error`].
 //!
-//! - [`packet`]: the 4-byte header and what happens at 2^24-1 bytes
-//! - [`capabilities`]: what both ends agreed on, MariaDB's upper half included
+//! - [`packet`], the 4-byte header and what happens at 2^24-1 bytes
+//! - [`capabilities`], what both ends agreed on, MariaDB's upper half included
 //! - [`handshake`], [`handshake_response`], [`auth`]: the login
-//! - [`command`]: what a client may send
-//! - [`response`]: the state machine that says what each packet of an answer is
+//! - [`command`], what a client may send
+//! - [`response`], the state machine that says what each packet of an answer is
 //! - [`ok`], [`err`], [`session_state`]: the ends of answers
-//! - [`result_set`]: writing small text results (the replication port answers with these)
+//! - [`result_set`], writing small text results (the replication port answers with these)
 //! - [`register_slave`], [`binlog_dump`], [`semi_sync`]: replication
 //!
 //! Layouts: "Client/Server Protocol" of MySQL's source documentation, "MariaDB Protocol" of MariaDB's

@@ -43,7 +43,7 @@ use folder::Folder;
 use lock::Lock;
 use plan::Plan;
 use process::Process;
-use server::Server;
+use server::{Outcome, Server, Startup};
 
 /// How long a part may take to leave before it is killed.
 const PROXY_LEAVES: Duration = Duration::from_secs(20);
@@ -59,37 +59,41 @@ pub async fn up(request: &Request, report: Report<'_>) -> Result<Manifest, Error
     let plan = Plan::load_or_decide(&folder, request)?;
     let servers = Server::all(&folder, &plan);
 
-    let dead: Vec<&Server> = servers
-        .iter()
-        .filter(|server| server.process().is_none())
-        .collect();
-    let proxy = proxy::running(&folder);
-    for server in &dead {
-        plan.ports.check(server.port, &server.name)?;
+    for server in &servers {
+        if server.process().is_none() {
+            plan.ports.check(server.port, &server.name)?;
+        }
     }
-    if proxy.is_none() {
+    if proxy::running(&folder).is_none() {
         plan.ports.check_proxy()?;
     }
 
     data_dir::provide(&folder, &plan, &servers, report)?;
-    let mut started = Vec::new();
-    for server in dead {
-        started.push(server.start(&plan)?);
-    }
-    for start in started {
-        let name = start.server.name.clone();
-        let (port, process) = (start.server.port, start.ready(&plan).await?);
-        report(&format!(
-            "{name} runs on 127.0.0.1:{port} (pid {})",
-            process.pid()
-        ));
-    }
-    for replica in servers.iter().filter(|server| !server.is_source()) {
-        replication::attach(replica, &plan, report).await?;
+    let startups: Vec<Startup<'_>> = servers
+        .iter()
+        .map(|server| Startup::begin(server, &plan))
+        .collect::<Result<_, _>>()?;
+    for startup in startups {
+        let server = startup.server;
+        let name = &server.name;
+        match startup.finish(&plan).await? {
+            Outcome::Started(process) => {
+                let (port, pid) = (server.port, process.pid());
+                report(&format!("{name} runs on 127.0.0.1:{port} (pid {pid})"));
+            }
+            Outcome::Runs => {}
+            Outcome::Stopped => {
+                report(&format!("{name} is stopped by SIGSTOP and left alone"));
+                continue;
+            }
+        }
+        if !server.is_source() {
+            replication::attach(server, &plan, report).await?;
+        }
     }
 
     proxy::write_config(&folder, &plan)?;
-    let process = proxy::start(&folder, &plan, proxy, report).await?;
+    let process = proxy::start(&folder, &plan, report).await?;
     let manifest = Manifest::of(&folder, &plan, &servers, &process)?;
     manifest.save()?;
     Ok(manifest)

@@ -35,6 +35,14 @@ impl Process {
         self.pid.as_raw_nonzero().get()
     }
 
+    /// Stopped with SIGSTOP: it runs, and answers nobody.
+    pub fn is_stopped(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        // The state follows the name, which may hold blanks and parentheses (proc_pid_stat(5)).
+        let state = stat.rsplit_once(") ").map(|(_, after_name)| after_name);
+        state.is_some_and(|state| state.starts_with('T'))
+    }
+
     /// False where it is gone already.
     fn signal(&self, signal: Signal) -> Result<bool, Error> {
         match pidfd_send_signal(&self.descriptor, signal) {

@@ -1,6 +1,7 @@
 //! The proxy of the sandbox: its configuration, its process, and the proof that it works.
 
 use std::path::Path;
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use super::folder::{tail, write_private};
@@ -96,25 +97,19 @@ password = \"{password}\"
 pub(super) async fn start(
     folder: &Folder,
     plan: &Plan,
-    running: Option<Process>,
     report: Report<'_>,
 ) -> Result<Process, Error> {
     let log = folder.proxy_log();
     let mut child = None;
-    if running.is_none() {
-        let program = std::env::current_exe().map_err(Error::io("finding our own program"))?;
-        let spawned = detached(program.as_os_str(), &log)?
-            .args(["serve", "--config"])
-            .arg(folder.config())
-            .spawn()
-            .map_err(|error| cannot_run("setsid", error))?;
-        report("the proxy starts");
-        child = Some(spawned);
-    }
     let deadline = Instant::now() + COMMITS_WITHIN;
     let mut next_report = Instant::now() + REPORT_EVERY;
     let mut probe = Box::pin(probe(plan, deadline));
     loop {
+        // Looked at each time: one that was just killed is seen for a moment longer.
+        if child.is_none() && running(folder).is_none() {
+            report("the proxy starts");
+            child = Some(spawn(folder, &log)?);
+        }
         // The probe keeps its connection, and a commit that waits, across these looks.
         match tokio::time::timeout(POLL, &mut probe).await {
             Ok(Ok(())) => break,
@@ -138,7 +133,16 @@ pub(super) async fn start(
             report("waiting for a commit through the proxy");
         }
     }
-    self::running(folder).ok_or_else(|| died(&log))
+    running(folder).ok_or_else(|| died(&log))
+}
+
+fn spawn(folder: &Folder, log: &Path) -> Result<Child, Error> {
+    let program = std::env::current_exe().map_err(Error::io("finding our own program"))?;
+    detached(program.as_os_str(), log)?
+        .args(["serve", "--config"])
+        .arg(folder.config())
+        .spawn()
+        .map_err(|error| cannot_run("setsid", error))
 }
 
 fn died(log: &Path) -> Error {

@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -64,22 +64,17 @@ impl Server {
         process::server_of(&self.dir)
     }
 
-    pub fn start<'a>(&'a self, plan: &Plan) -> Result<Start<'a>, Error> {
+    fn start(&self, plan: &Plan) -> Result<Child, Error> {
         let options = self.dir.join("my.cnf");
         if !options.exists() {
             write_private(&options, &option_file::text(self, plan))?;
         }
         let mut argument = std::ffi::OsString::from("--defaults-file=");
         argument.push(&options);
-        let log = self.log();
-        let child = detached(PROGRAM.as_ref(), &log)?
+        detached(PROGRAM.as_ref(), &self.log())?
             .arg(argument)
             .spawn()
-            .map_err(|error| cannot_run("setsid", error))?;
-        Ok(Start {
-            server: self,
-            child,
-        })
+            .map_err(|error| cannot_run("setsid", error))
     }
 
     /// A connection as the administrator.
@@ -111,24 +106,58 @@ impl Server {
     }
 }
 
-/// A server that was started and does not answer yet.
-pub(super) struct Start<'a> {
+/// A server on its way to answering.
+pub(super) struct Startup<'a> {
     pub server: &'a Server,
-    child: Child,
+    /// None for one that ran already.
+    child: Option<Child>,
 }
 
-impl Start<'_> {
-    pub async fn ready(mut self, plan: &Plan) -> Result<Process, Error> {
+/// How a start-up ended.
+pub(super) enum Outcome {
+    Started(Process),
+    /// It ran already.
+    Runs,
+    /// It runs, but somebody has stopped it with SIGSTOP: it is left alone.
+    Stopped,
+}
+
+impl<'a> Startup<'a> {
+    /// Starts the server unless it runs.
+    pub fn begin(server: &'a Server, plan: &Plan) -> Result<Self, Error> {
+        let child = match server.process() {
+            Some(_) => None,
+            None => Some(server.start(plan)?),
+        };
+        Ok(Self { server, child })
+    }
+
+    pub async fn finish(mut self, plan: &Plan) -> Result<Outcome, Error> {
         let deadline = Instant::now() + READY_WITHIN;
         loop {
+            if self.child.is_none() {
+                match self.server.process() {
+                    Some(process) if process.is_stopped() => return Ok(Outcome::Stopped),
+                    Some(_) => {}
+                    // A process that was just killed is seen for a moment longer.
+                    None => self.child = Some(self.server.start(plan)?),
+                }
+            }
             if let Ok(admin) = self.server.connect(plan).await {
                 admin.close().await;
                 if let Some(process) = self.server.process() {
-                    return Ok(process);
+                    let started = self.child.is_some();
+                    return Ok(if started {
+                        Outcome::Started(process)
+                    } else {
+                        Outcome::Runs
+                    });
                 }
             }
             // Also buries it, where it has died.
-            if !matches!(self.child.try_wait(), Ok(None)) {
+            if let Some(child) = &mut self.child
+                && !matches!(child.try_wait(), Ok(None))
+            {
                 return Err(self.server.died());
             }
             if Instant::now() > deadline {
@@ -148,7 +177,7 @@ impl Start<'_> {
 /// A program in a session of its own, which outlives us and our terminal; its output goes to `log`.
 ///
 /// Through the `setsid` of util-linux, which becomes the program: the pid stays the same.
-pub(super) fn detached(program: &std::ffi::OsStr, log: &PathBuf) -> Result<Command, Error> {
+pub(super) fn detached(program: &std::ffi::OsStr, log: &Path) -> Result<Command, Error> {
     let opening = || format!("opening {}", log.display());
     let output = OpenOptions::new()
         .create(true)

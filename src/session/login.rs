@@ -11,10 +11,11 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::abandon::{Reached, abandon};
 use super::gate::Source;
 use super::peers::{Peer, Peers, Side};
 use super::registry::{Activity, Entered};
-use super::{End, Shared, refusal, tracking};
+use super::{End, Shared, refusal};
 use crate::ids::Epoch;
 use crate::net::connect;
 use crate::net::stream::Stream;
@@ -23,8 +24,6 @@ use crate::protocol::{Capabilities, ErrPacket, Handshake, HandshakeResponse, han
 
 /// Between two attempts to reach the source.
 const RETRY: Duration = Duration::from_millis(100);
-/// For telling the source that its client left.
-const ABANDON: Duration = Duration::from_secs(2);
 
 /// What we can relay. Not among them: TLS and compression (the bytes could not be read), result
 /// metadata on demand and query attributes (MySQL: they change the layout of packets that we look
@@ -91,23 +90,18 @@ pub async fn begin(
     let mut client = Peer::new(client);
     let (source, origin) = reach(&mut client, shared, entry).await?;
     let mut peers = Peers { client, source };
-    match greet(&mut peers, shared, entry, origin.epoch).await {
+    let mut reached = Reached::Connected;
+    match greet(&mut peers, shared, entry, origin.epoch, &mut reached).await {
         Ok(agreed) => Ok((peers, agreed)),
         Err(end) => {
             match end {
                 End::SourceLeft(_) => peers.farewell().await,
-                _ if end.is_clients() => leave(&mut peers.source, false).await,
+                _ if end.is_clients() => abandon(&mut peers.source, reached).await,
                 _ => {}
             }
             Err(end)
         }
     }
-}
-
-/// Tells the source, in a way that it does not count as a connection error, that its client left.
-pub async fn leave(source: &mut Peer, answered: bool) {
-    let done = tokio::time::timeout(ABANDON, tracking::abandon(source, answered)).await;
-    tracing::debug!(?done, "the client left during its login");
 }
 
 /// Connects to the source, held while there is none.
@@ -188,6 +182,7 @@ async fn greet(
     shared: &Shared,
     entry: &Entered,
     epoch: Epoch,
+    reached: &mut Reached,
 ) -> Result<Agreed, End> {
     let mut packet = loop {
         if let Some(whole) = peers.source.packet().map_err(End::source_protocol)? {
@@ -202,6 +197,7 @@ async fn greet(
         return Err(End::RefusedBySource);
     }
     let greeting = Handshake::parse(&packet[HEADER..]).map_err(End::source_protocol)?;
+    *reached = Reached::Greeted(greeting.capabilities);
     entry.set_connection(greeting.connection_id);
     let offered = greeting.capabilities & CARRIED;
     Handshake::patch_capabilities(&mut packet[HEADER..], offered).map_err(End::source_protocol)?;
@@ -213,20 +209,20 @@ async fn greet(
         Ok(packet) => packet?,
         Err(_) => {
             let error = refusal::bad_handshake("no login packet in time");
-            return refuse_met(peers, 1, &error, shared).await;
+            return refuse_met(peers, 1, &error, shared, *reached).await;
         }
     };
     let sequence = Header::parse(&packet).map_or(1, |header| header.sequence);
     let payload = &mut packet[HEADER..];
     if handshake_response::is_ssl_request(payload) {
         let error = refusal::bad_handshake("TLS is not offered");
-        return refuse_met(peers, sequence, &error, shared).await;
+        return refuse_met(peers, sequence, &error, shared, *reached).await;
     }
     let login = match HandshakeResponse::parse(payload) {
         Ok(login) => login,
         Err(error) => {
             let error = refusal::bad_handshake(&error.to_string());
-            return refuse_met(peers, sequence, &error, shared).await;
+            return refuse_met(peers, sequence, &error, shared, *reached).await;
         }
     };
     entry.set_user(&login.user);
@@ -235,6 +231,7 @@ async fn greet(
     handshake_response::patch_capabilities(payload, to_source).map_err(End::client_protocol)?;
     let stream = &mut peers.source.stream;
     stream.write_all(&packet).await.map_err(End::source)?;
+    *reached = Reached::Answered;
     Ok(Agreed {
         client,
         source: to_source & greeting.capabilities,
@@ -262,13 +259,14 @@ async fn refuse_met<T>(
     sequence: u8,
     error: &ErrPacket,
     shared: &Shared,
+    reached: Reached,
 ) -> Result<T, End> {
     shared.metrics.refused(error.code);
     let sent = peers
         .client
         .send_error(sequence.wrapping_add(1), error)
         .await;
-    leave(&mut peers.source, false).await;
+    abandon(&mut peers.source, reached).await;
     sent.map_err(End::client)?;
     Err(End::Refused(error.code))
 }

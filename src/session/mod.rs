@@ -19,6 +19,7 @@
 //! - Either end's leaving ends the other at once, whatever is under way.
 //! - An idle session holds no buffer.
 
+mod abandon;
 pub mod answer;
 mod buffer;
 mod config;

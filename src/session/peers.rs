@@ -19,7 +19,7 @@ pub const READ_AHEAD: usize = 64 * 1024;
 /// What a source that leaves still has to say is passed on for so long.
 const FAREWELL: Duration = Duration::from_millis(500);
 /// A login packet with its connection attributes is never longer than this.
-const LOGIN_PACKET: usize = 128 * 1024;
+const LOGIN_PACKET: usize = READ_AHEAD - HEADER;
 
 #[derive(Debug)]
 pub struct Peer {
@@ -120,6 +120,9 @@ impl Peer {
         if first.is_empty() {
             return self.stream.write_all(second).await;
         }
+        if second.is_empty() {
+            return self.stream.write_all(first).await;
+        }
         let mut done = 0;
         while done < first.len() {
             let slices = [IoSlice::new(&first[done..]), IoSlice::new(second)];
@@ -182,6 +185,14 @@ impl Peers {
             return Ok(());
         }
         Err(End::source(io::ErrorKind::ConnectionAborted.into()))
+    }
+
+    /// Keeps what the source says before it is its turn (progress reports, while a file is sent).
+    pub async fn source_early(&mut self) -> Result<(), End> {
+        if self.source.inbound.unread().len() >= READ_AHEAD {
+            return Err(End::source(io::ErrorKind::InvalidData.into()));
+        }
+        self.source.try_fill().await.map_err(End::source)
     }
 
     /// A source that leaves may have said why: ERR packets are passed on as they are, until its end

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 
+use super::abandon::{Reached, abandon};
 use super::answer::{self, Answer, Passage, Step};
-use super::login::{self, Agreed};
+use super::login::Agreed;
 use super::peers::{Peers, Side};
 use super::registry::{Activity, Entered};
 use super::request::{self, Case, Front, Missing, Prepared, Request, Verdict};
@@ -428,7 +429,7 @@ impl Relay {
             }
             match self.peers.readable_or(std::future::pending()).await? {
                 Some(Side::Client) => self.peers.client.try_fill().await.map_err(End::client)?,
-                _ => self.peers.source_unasked().await?,
+                _ => self.peers.source_early().await?,
             }
         }
     }
@@ -490,7 +491,7 @@ impl Relay {
     async fn part(&mut self, end: &End) {
         match end {
             End::ClientLeft(_) | End::ClientProtocol(_) if !self.logged_in => {
-                login::leave(&mut self.peers.source, true).await;
+                abandon(&mut self.peers.source, Reached::Answered).await;
             }
             End::SourceLeft(_) => self.peers.farewell().await,
             End::Drained => {

@@ -90,26 +90,38 @@ pub enum Front {
 
 /// Prepared statements of which an execution is something special; most sessions have none.
 #[derive(Clone, Debug, Default)]
-pub struct Prepared(HashMap<u32, Case>);
+pub struct Prepared {
+    by_number: HashMap<u32, Case>,
+    /// A text named the tracking variables without setting them at once (PREPARE, CREATE PROCEDURE):
+    /// from now on whatever runs other statements may.
+    dynamic: bool,
+}
 
 impl Prepared {
     /// A statement got its number.
     pub fn note(&mut self, statement: u32, case: Case) {
         let ordinary = matches!(case.kind, Kind::Read | Kind::Write | Kind::Control);
         if !ordinary || case.touches_tracking {
-            self.0.insert(statement, case);
+            self.by_number.insert(statement, case);
         }
     }
 
     pub fn clear(&mut self) {
-        self.0.clear();
+        *self = Self::default();
+    }
+
+    fn note_text(&mut self, case: &mut Case) {
+        if case.touches_tracking && case.kind != Kind::Control {
+            self.dynamic = true;
+        }
+        case.touches_tracking |= self.dynamic && case.kind == Kind::Routine;
     }
 
     fn close(&mut self, payload: &[u8]) {
-        if !self.0.is_empty()
+        if !self.by_number.is_empty()
             && let Some(statement) = statement(payload)
         {
-            self.0.remove(&statement);
+            self.by_number.remove(&statement);
         }
     }
 
@@ -120,7 +132,7 @@ impl Prepared {
             kind: Kind::Write,
             touches_tracking: false,
         };
-        if self.0.is_empty() {
+        if self.by_number.is_empty() {
             return case;
         }
         /// MariaDB: the statement that was prepared last.
@@ -128,10 +140,10 @@ impl Prepared {
         match statement(payload) {
             Some(LAST) => {
                 case.kind = Kind::Routine;
-                case.touches_tracking = self.0.values().any(|case| case.touches_tracking);
+                case.touches_tracking = self.by_number.values().any(|case| case.touches_tracking);
             }
             Some(statement) => {
-                if let Some(known) = self.0.get(&statement) {
+                if let Some(known) = self.by_number.get(&statement) {
                     case.kind = known.kind;
                     case.touches_tracking = known.touches_tracking;
                 }
@@ -207,7 +219,7 @@ pub fn front(unread: &[u8], prepared: &mut Prepared) -> Front {
     }
 }
 
-fn inspect(command: Command, payload: &[u8], prepared: &Prepared) -> (Case, Verdict) {
+fn inspect(command: Command, payload: &[u8], prepared: &mut Prepared) -> (Case, Verdict) {
     let mut case = Case {
         command,
         kind: Kind::Control,
@@ -224,6 +236,7 @@ fn inspect(command: Command, payload: &[u8], prepared: &Prepared) -> (Case, Verd
                 return (case, Verdict::Relay);
             }
             case.touches_tracking = tracking::touches(text);
+            prepared.note_text(&mut case);
             let targets = kill::targets(text);
             if targets.is_empty() {
                 return (case, Verdict::Relay);

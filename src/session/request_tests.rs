@@ -88,7 +88,7 @@ fn tracking_is_watched_also_when_prepared() {
     assert!(run(3).touches_tracking);
     assert!(!run(4).touches_tracking);
     front(&bytes(&[b"\x19\x03\0\0\0"]), &mut prepared);
-    assert!(prepared.0.is_empty());
+    assert!(prepared.by_number.is_empty());
 }
 
 #[test]

@@ -9,17 +9,15 @@
 //! What is not seen is a change inside a stored routine; until the next reset such a session's
 //! commits are guarded at the source only.
 
-use std::io;
-
 use tokio::io::AsyncWriteExt;
 
 use super::End;
 use super::login::Agreed;
 use super::peers::Peer;
 use crate::protocol::fields::Fields;
-use crate::protocol::packet::{self, HEADER, Header};
+use crate::protocol::packet::{self, HEADER};
 use crate::protocol::response::{Packet, Response};
-use crate::protocol::{Capabilities, Command, Error};
+use crate::protocol::{Capabilities, Command};
 
 const MARIADB_READ: &str = "SELECT @@session_track_system_variables";
 const MARIADB_REPLACE: &str = "SET session_track_system_variables='last_gtid'";
@@ -121,58 +119,4 @@ async fn ask(
         }
     }
     Ok(code.map_or(Ok(value), Err))
-}
-
-/// Ends a login that the client left, so that the source counts a wrong password and not a connection
-/// broken off: about 100 of those block our address for everybody (ERR 1129, FACTS.md).
-pub async fn abandon(source: &mut Peer, mut answered: bool) -> io::Result<()> {
-    use crate::protocol::{Handshake, HandshakeResponse};
-    const ROUNDS: usize = 6;
-    /// Of the length of a native answer, and the answer to no scramble.
-    const GARBAGE: [u8; 20] = [0xA5; 20];
-    for _ in 0..ROUNDS {
-        let whole = loop {
-            match source.packet().map_err(invalid)? {
-                Some(whole) => break whole,
-                None => source.fill().await?,
-            }
-        };
-        let bytes = source.take(whole);
-        let Some(header) = Header::parse(&bytes) else {
-            return Ok(());
-        };
-        let payload = &bytes[HEADER..];
-        if payload.first() == Some(&0xFF) || (answered && payload.first() == Some(&0)) {
-            return Ok(());
-        }
-        let mut answer = GARBAGE.to_vec();
-        if !answered {
-            let greeting = Handshake::parse(payload).map_err(invalid)?;
-            answer.clear();
-            HandshakeResponse {
-                capabilities: greeting.capabilities
-                    & (Capabilities::CLIENT_MYSQL
-                        | Capabilities::PROTOCOL_41
-                        | Capabilities::SECURE_CONNECTION
-                        | Capabilities::PLUGIN_AUTH),
-                max_packet: 1 << 24,
-                collation: 33,
-                user: b"ackline: client left".to_vec(),
-                auth_response: GARBAGE.to_vec(),
-                database: None,
-                auth_plugin: crate::protocol::auth::NATIVE_PASSWORD.to_owned(),
-                attributes: Vec::new(),
-            }
-            .write(&mut answer);
-            answered = true;
-        }
-        source
-            .send(header.sequence.wrapping_add(1), &answer)
-            .await?;
-    }
-    Ok(())
-}
-
-fn invalid(error: Error) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
 }

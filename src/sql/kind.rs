@@ -143,7 +143,7 @@ mod tests {
             ("set autocommit=1", Kind::Control),
             (
                 "set statement max_statement_time=1 for insert into t values(1)",
-                Kind::Other,
+                Kind::Routine,
             ),
             ("/*!40000 insert */ into t values(1)", Kind::Routine),
             ("call p()", Kind::Routine),

@@ -4,7 +4,6 @@
 //! [[server]] ──► roster ──► health (one task a server, ~1 s) ──► Report ──► voter ──► may it vote, and if not: why
 //!                              │                                   └─────► identity: server id → name
 //!                              └── applied (one standing question a replica, where `applied` counts)
-//! hold    why no session is served just now (a watch)
 //! doctor  the same facts against what is needed, as SQL to run
 //! ```
 //!
@@ -21,14 +20,12 @@
 pub mod applied;
 pub mod doctor;
 pub mod health;
-pub mod hold;
 pub mod identity;
 pub mod report;
 pub mod roster;
 pub mod voter;
 
 pub use health::{Health, Topology};
-pub use hold::{Hold, Holds};
 pub use report::Report;
 pub use roster::{Role, ServerConfig, Ship};
 pub use voter::Reason;

@@ -192,12 +192,13 @@ fn gate(server: &Examination) -> Vec<Check> {
         let name = "rpl_semi_sync_master_wait_point";
         let check = Check::new(&server.name, name, &gate.wait_point, "AFTER_SYNC");
         let line = option_line(name, "AFTER_SYNC");
-        if fits {
-            keeps(check, server, name, &line)
-        } else {
-            check
+        match (fits, attached) {
+            // The proxy sets it at every attach: nothing depends on the file.
+            (true, true) => check,
+            (true, false) => keeps(check, server, name, &line),
+            (false, _) => check
                 .lines(&[&line])
-                .fails(Fix::Sql(vec![format!("SET GLOBAL {name}=AFTER_SYNC")]))
+                .fails(Fix::Sql(vec![format!("SET GLOBAL {name}=AFTER_SYNC")])),
         }
     };
     let timeout = match gate.timeout_ms {
@@ -298,9 +299,9 @@ fn boots_closed(server: &Examination) -> Check {
     match (server.origin("read_only"), report.read_only) {
         (Origin::Boot, true) => Check::new(&server.name, name, "yes", wanted),
         // Opened by the proxy, which says nothing of how it boots.
-        (Origin::RunTime, _) => Check::new(&server.name, name, "unknown", wanted)
-            .note("set at run time since; the configuration file should have it")
-            .lines(&["read_only"]),
+        // Opened by the proxy; the server does not tell any more what its file says.
+        (Origin::RunTime, _) => Check::new(&server.name, name, "cannot be seen now", wanted)
+            .note("set at run time since; see that the configuration file has read_only"),
         (Origin::Boot | Origin::Default, _) => Check::new(&server.name, name, "no", wanted)
             .note(
                 "after a restart, writes that bypass the proxy would be let in before it attaches",
