@@ -84,6 +84,14 @@ async fn repaired(sandbox: &Sandbox, n: u32) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_source_that_lost_its_history_serves_nobody() {
     let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
+    // Refusals are waited for below; they need not take as long as a failover may.
+    sandbox.save_config(&format!(
+        "{}\n[failover]\nhold = \"1s\"\n",
+        sandbox.config()
+    ));
+    sandbox.kill(Part::Proxy);
+    sandbox.start(Part::Proxy);
+    sandbox.serves().await;
     sandbox
         .app()
         .connect()
