@@ -55,8 +55,7 @@ fn install(folder: &Folder, plan: &Plan) -> Result<(), Error> {
     // Installations that share one remove each other's temporary tables (measured).
     let temporary = folder.root.join("template.tmp");
     remove(&temporary)?;
-    fs::create_dir(&temporary)
-        .map_err(Error::io(format!("creating {}", temporary.display())))?;
+    fs::create_dir(&temporary).map_err(Error::io(format!("creating {}", temporary.display())))?;
     let mut command = Command::new(INSTALL);
     command
         .env("TMPDIR", &temporary)

@@ -345,7 +345,8 @@ mod tests {
     fn contradictions_are_wrong_usage() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::create(dir.path()).unwrap();
-        let port = block_on(Plan::load_or_decide(&folder, &request(dir.path()))).unwrap()
+        let port = block_on(Plan::load_or_decide(&folder, &request(dir.path())))
+            .unwrap()
             .ports
             .proxy();
         let contradicts = |change: &dyn Fn(&mut Request)| {
