@@ -1,7 +1,7 @@
 //! Wires the parts together, runs them, and lets them leave in order.
 //!
 //! ```text
-//! store ─► acks ─► guard ─► capture (own thread) ─► ship, sessions, admin ─► wait for a signal ─► drain
+//! store ─► acks ─► guard ─► capture and ship (one thread) ─► sessions (a thread a core), admin ─► wait for a signal ─► drain
 //! ```
 
 mod backend;
@@ -31,6 +31,7 @@ use crate::session;
 use crate::ship::{self, Ship, SourceFacts};
 use crate::shutdown::Shutdown;
 use crate::store::{self, Batch, Marks, Observer, Place, Store};
+use crate::workers::{Worker, Workers};
 
 const TICK: Duration = Duration::from_millis(10);
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -187,9 +188,17 @@ async fn start(
         config_problem: parking_lot::Mutex::new(None),
     });
 
-    capture_thread(capture, shutdown)?;
-    shutdown.spawn(ship.listen(replication));
-    shutdown.spawn(session::serve(mysql, sessions, shutdown.clone()));
+    // Capture and shipping meet at every commit.
+    let binlog_worker = Worker::start("binlog", shutdown).context("cannot start a thread")?;
+    binlog_worker.spawn(shutdown, run_capture(capture, shutdown.clone()));
+    binlog_worker.spawn(shutdown, ship.listen(replication));
+    let session_workers = Workers::start("sessions", shutdown).context("cannot start threads")?;
+    shutdown.spawn(session::serve(
+        mysql,
+        session_workers,
+        sessions,
+        shutdown.clone(),
+    ));
     for listener in admin_listeners {
         let backend: Arc<dyn admin::Backend> = Arc::new(backend::AppBackend(app.clone()));
         let ending = shutdown.clone();
@@ -213,27 +222,12 @@ async fn start(
     Ok(app)
 }
 
-/// Capture appends on its own thread, so that a slow disk stalls no session.
-fn capture_thread(capture: Capture, shutdown: &Shutdown) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let (done, ended) = tokio::sync::oneshot::channel();
-    std::thread::Builder::new()
-        .name("capture".into())
-        .spawn(move || {
-            runtime.block_on(capture.run());
-            let _ = done.send(());
-        })?;
-    let ending = shutdown.clone();
-    shutdown.spawn(async move {
-        // The drain waits for it, because it closes the binlog.
-        let _ = ended.await;
-        if !ending.is_cancelled() {
-            tracing::error!("capture ended by itself; commits wait until ackline is started again");
-        }
-    });
-    Ok(())
+/// The drain waits for it, because it closes the binlog.
+async fn run_capture(capture: Capture, shutdown: Shutdown) {
+    capture.run().await;
+    if !shutdown.is_cancelled() {
+        tracing::error!("capture ended by itself; commits wait until ackline is started again");
+    }
 }
 
 /// Positions of transactions that earlier runs captured and did not release.
@@ -345,11 +339,11 @@ fn follow_end(
     let (sender, receiver) = watch::channel(store.end());
     let (store, mut needed, ending) = (store.clone(), acks.applied_wanted(), shutdown.clone());
     shutdown.spawn(async move {
-        let mut marks = store.marks();
+        let mut written = store.written();
         let follow = async {
             while needed.wait_for(|needed| *needed).await.is_ok() {
                 sender.send_replace(store.end());
-                if marks.changed().await.is_err() {
+                if written.changed().await.is_err() {
                     return;
                 }
             }

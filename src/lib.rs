@@ -11,6 +11,7 @@ pub mod cursor;
 pub mod ids;
 pub mod shutdown;
 pub mod units;
+pub mod workers;
 // Floor 1
 pub mod gtid;
 // Floor 2

@@ -35,6 +35,20 @@ impl Shutdown {
         self.tasks.spawn(future);
     }
 
+    /// The same on another event loop than the caller's.
+    pub fn spawn_on<F>(&self, runtime: &tokio::runtime::Handle, future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.tasks.spawn_on(future, runtime);
+    }
+
+    /// Resolves when a drain has begun and every task has left.
+    pub async fn drained(&self) {
+        self.token.cancelled().await;
+        self.tasks.wait().await;
+    }
+
     /// Tells every task to leave and waits for them; false when the deadline passed first.
     pub async fn drain(&self, deadline: Duration) -> bool {
         self.token.cancel();

@@ -102,7 +102,7 @@ impl Failure {
 impl Cli {
     pub fn run(self) -> Result<(), Failure> {
         match self.command {
-            Command::Serve(path) => Ok(serving_runtime()?.block_on(app::serve(&path.config))?),
+            Command::Serve(path) => Ok(small_runtime()?.block_on(app::serve(&path.config))?),
             Command::Check(path) => {
                 let config = Config::load(&path.config)?;
                 println!(
@@ -128,12 +128,6 @@ impl Cli {
             Command::Sandbox { action } => small_runtime()?.block_on(action.run()),
         }
     }
-}
-
-fn serving_runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
 }
 
 /// For commands that ask a few questions and leave.

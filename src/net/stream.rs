@@ -7,6 +7,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::workers::Worker;
+
 #[derive(Debug)]
 pub enum Stream {
     Tcp(TcpStream),
@@ -28,6 +30,22 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(context),
             Self::Unix(stream) => stream.poll_read_ready(context),
+        }
+    }
+
+    /// Hands it to another event loop.
+    pub fn move_to(self, worker: &Worker) -> io::Result<Self> {
+        match self {
+            Self::Tcp(stream) => {
+                let stream = stream.into_std()?;
+                let _entered = worker.enter();
+                Ok(Self::Tcp(TcpStream::from_std(stream)?))
+            }
+            Self::Unix(stream) => {
+                let stream = stream.into_std()?;
+                let _entered = worker.enter();
+                Ok(Self::Unix(UnixStream::from_std(stream)?))
+            }
         }
     }
 

@@ -45,6 +45,7 @@ use crate::net::listener::{Listeners, Peer as Address};
 use crate::net::stream::Stream;
 use crate::protocol;
 use crate::shutdown::Shutdown;
+use crate::workers::Workers;
 use peers::Peer;
 use relay::Relay;
 
@@ -103,17 +104,23 @@ impl End {
     }
 }
 
-/// Accepts and serves until shutdown; then sessions end at their next command boundary. Returns when
-/// no more are accepted; `shutdown` waits for the sessions themselves.
-pub async fn serve(listeners: Listeners, shared: Shared, shutdown: Shutdown) {
+/// Accepts until shutdown, and serves each session on one of `workers`; after that sessions end at
+/// their next command boundary. Returns when no more are accepted; `shutdown` waits for the sessions
+/// themselves.
+pub async fn serve(listeners: Listeners, workers: Workers, shared: Shared, shutdown: Shutdown) {
     loop {
         let (stream, peer) = tokio::select! {
             // Cancel-safe: a connection that was not accepted stays in the kernel's queue.
             accepted = listeners.accept() => accepted,
             () = shutdown.cancelled() => break,
         };
-        let shared = shared.clone();
-        shutdown.spawn(run(stream, peer, shared));
+        let Some(worker) = workers.idlest() else {
+            break;
+        };
+        match stream.move_to(worker) {
+            Ok(stream) => worker.spawn(&shutdown, run(stream, peer, shared.clone())),
+            Err(error) => tracing::warn!(%error, "a connection could not be taken over"),
+        }
     }
     drop(listeners);
     shared.registry.drain();

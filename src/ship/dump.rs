@@ -121,16 +121,18 @@ struct Sender<'a> {
 impl Sender<'_> {
     async fn run(&mut self) -> Result<(), Error> {
         let store = self.ship.store.clone();
+        let mut written = store.written();
         let mut marks = store.marks();
         let mut released = self.ship.acks.released();
         let mut roster = self.ship.roster.clone();
-        let generation = marks.borrow().generation;
+        let generation = written.borrow().generation;
         let mut reader = store.reader(self.from)?;
         let mut batch = Batch::new();
         self.outbox.rotate(self.from);
         self.outbox.flush().await?;
         loop {
-            let now = *marks.borrow_and_update();
+            let now = *written.borrow_and_update();
+            marks.borrow_and_update();
             released.borrow_and_update();
             roster.borrow_and_update();
             if now.generation != generation {
@@ -139,7 +141,7 @@ impl Sender<'_> {
             }
             let votes = self.identify();
             let limit = if votes {
-                now.written
+                now.position
             } else {
                 visible_to_readers(self.ship)
             };
@@ -161,7 +163,8 @@ impl Sender<'_> {
             let heartbeat = self.asked.heartbeat;
             // Every arm is cancel-safe: watches and a timer.
             tokio::select! {
-                _ = marks.changed() => {}
+                _ = written.changed() => {}
+                _ = marks.changed(), if !votes => {}
                 _ = released.changed(), if !votes => {}
                 _ = roster.changed() => {}
                 () = tokio::time::sleep(heartbeat.unwrap_or_default()), if heartbeat.is_some() => {

@@ -66,7 +66,7 @@ pub use catalogue::LastTransaction;
 pub use locate::Located;
 pub use reader::{Batch, BatchEvent, Place, Reader};
 pub use recovery::{Recovery, TornTail};
-pub use watermark::{Marks, Observer};
+pub use watermark::{Marks, Observer, Written};
 pub use writer::Writer;
 
 #[derive(Debug, Error)]
@@ -229,6 +229,10 @@ impl Store {
 
     pub fn marks(&self) -> watch::Receiver<Marks> {
         self.shared.marks.subscribe()
+    }
+
+    pub fn written(&self) -> watch::Receiver<Written> {
+        self.shared.marks.subscribe_written()
     }
 
     /// All whole transactions up to `written`, and what the base claims.

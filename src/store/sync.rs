@@ -14,6 +14,9 @@ use super::disk::DiskFile;
 use super::{Error, Shared, Trouble};
 use crate::ids::StorePosition;
 
+/// Under constant load the floor is raised each time that so much more was synced.
+const FLOOR_STEP: u64 = 64 * 1024;
+
 /// What is to be durable next.
 #[derive(Debug)]
 pub(super) struct Target {
@@ -116,6 +119,7 @@ impl Drop for Syncer {
 }
 
 fn run(desk: &Desk, shared: &Shared) {
+    let mut floor = StorePosition::ZERO;
     loop {
         let target = {
             let mut queue = desk.queue.lock();
@@ -149,6 +153,15 @@ fn run(desk: &Desk, shared: &Shared) {
             queue.done = (target.position.file, target.length);
         }
         desk.settled.notify_all();
+        let idle = queue.target.is_none();
+        drop(queue);
+        // Under load not after each sync: it may say less than the truth.
+        let now = target.position;
+        let far = now.file != floor.file || now.offset >= floor.offset + FLOOR_STEP;
+        if !failed && (idle || far) {
+            shared.floor.raise(now);
+            floor = now;
+        }
     }
 }
 
@@ -158,7 +171,6 @@ impl Shared {
         self.catalogue.write().add_synced(position);
         self.marks
             .publish(|marks| marks.synced = marks.synced.max(position));
-        self.floor.raise(position);
     }
 
     /// Nothing of `file` behind `synced` is, and nothing ever will be.

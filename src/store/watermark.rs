@@ -22,6 +22,22 @@ pub struct Marks {
     pub generation: u64,
 }
 
+/// The part of the marks that readers of what is not synced yet follow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    pub position: StorePosition,
+    pub generation: u64,
+}
+
+impl From<Marks> for Written {
+    fn from(marks: Marks) -> Self {
+        Self {
+            position: marks.written,
+            generation: marks.generation,
+        }
+    }
+}
+
 /// Is told of every move of the marks, in order, by the thread that moved them (the writer's or the
 /// fsync thread): it must be quick and must not call the [`super::Writer`].
 pub trait Observer: Send + Sync {
@@ -39,6 +55,8 @@ impl Observer for () {
 
 pub(super) struct Watermarks {
     sender: watch::Sender<Marks>,
+    /// For those whom an fsync alone need not wake.
+    written: watch::Sender<Written>,
     observer: Arc<dyn Observer>,
     /// Held over the observer's call, so that it hears of moves in the order in which they happen.
     publishing: Mutex<()>,
@@ -49,6 +67,7 @@ impl Watermarks {
         observer.marks(marks);
         Self {
             sender: watch::Sender::new(marks),
+            written: watch::Sender::new(marks.into()),
             observer,
             publishing: Mutex::new(()),
         }
@@ -56,6 +75,10 @@ impl Watermarks {
 
     pub(super) fn subscribe(&self) -> watch::Receiver<Marks> {
         self.sender.subscribe()
+    }
+
+    pub(super) fn subscribe_written(&self) -> watch::Receiver<Written> {
+        self.written.subscribe()
     }
 
     pub(super) fn now(&self) -> Marks {
@@ -72,6 +95,10 @@ impl Watermarks {
             *now = marks;
             moved
         }) {
+            self.written.send_if_modified(|written| {
+                let now = marks.into();
+                std::mem::replace(written, now) != now
+            });
             self.observer.marks(marks);
         }
     }

@@ -13,6 +13,7 @@ use ackline::net::listener::Listeners;
 use ackline::session::{self, BoxFuture, Config, Gate, Metrics, Registry, Shared, Source};
 use ackline::shutdown::Shutdown;
 use ackline::sql::KillTarget;
+use ackline::workers::Workers;
 use tokio::sync::watch;
 
 pub const USER: &str = "app";
@@ -274,7 +275,8 @@ impl Proxy {
             scope.spawn(bind).join().unwrap().unwrap()
         });
         let port = listeners.addresses()[0].port();
-        runtime.spawn(session::serve(listeners, shared, shutdown.clone()));
+        let workers = Workers::start("sessions", &shutdown).unwrap();
+        runtime.spawn(session::serve(listeners, workers, shared, shutdown.clone()));
         Self {
             port,
             gate,
