@@ -35,6 +35,8 @@ const CAUGHT_UP: Duration = Duration::from_millis(100);
 pub enum Event {
     Released {
         gtid: Arc<Gtid>,
+        /// Since it was captured.
+        waited: Duration,
         /// Under less than was asked.
         degraded: bool,
     },
@@ -394,14 +396,23 @@ impl Engine {
         let released = self.released;
         let due = |oldest: &Pending| oldest.position <= released;
         while self.pending.front().is_some_and(due)
-            && let Some(Pending { position, gtid, .. }) = self.pending.pop_front()
+            && let Some(oldest) = self.pending.pop_front()
         {
+            let Pending {
+                position,
+                gtid,
+                since,
+            } = oldest;
             let degraded = Some(position) > asked;
             if degraded {
                 self.degraded.add(&self.requirement, position, &gtid, now);
             }
             self.recent.push(position, Arc::clone(&gtid));
-            self.events.push(Event::Released { gtid, degraded });
+            self.events.push(Event::Released {
+                gtid,
+                waited: now.saturating_sub(since),
+                degraded,
+            });
         }
     }
 

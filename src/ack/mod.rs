@@ -17,10 +17,6 @@
 //!   behind.
 //! - What [`Acks::durable`] returns is one moment's truth: a transaction is in its released set or,
 //!   after a restart, has to be released again. So a degraded commit is listed or not yet released.
-//!
-//! Metrics: `ackline_released_transactions_total`, `ackline_degraded_commits_total`,
-//! `ackline_unconfirmed_commits_total`, `ackline_ack_timeouts_total`,
-//! `ackline_policy_lowered_total`.
 
 mod degraded;
 pub mod engine;
@@ -43,6 +39,7 @@ use crate::gtid::{Gtid, GtidSet};
 use crate::ids::{Epoch, Level, ServerName, StorePosition};
 use engine::{Engine, Event, Restored};
 use parked::{Parked, Ticket};
+use policy::Mode;
 
 pub use degraded::{DegradedCommit, LISTED};
 pub use permit::AckPermit;
@@ -292,7 +289,7 @@ impl Acks {
         let result = change(&mut gate, now);
         let events = gate.engine.take_events();
         for event in &events {
-            if let Event::Released { gtid, degraded } = event {
+            if let Event::Released { gtid, degraded, .. } = event {
                 gate.parked.release(gtid, &mut wake);
                 if *degraded {
                     gate.unreported.insert(gtid);
@@ -300,9 +297,10 @@ impl Acks {
             }
         }
         self.0.publish(&gate);
+        let mode = gate.engine.sync().mode;
         drop(gate);
         wake_all(wake);
-        report(&events);
+        report(&events, mode);
         result
     }
 }
@@ -358,11 +356,17 @@ fn wake_all(wake: Vec<oneshot::Sender<()>>) {
 }
 
 /// Metrics and log lines, outside of the lock. Degraded commits are logged by [`Acks::tick`].
-fn report(events: &[Event]) {
+fn report(events: &[Event], mode: Mode) {
     let (mut released, mut degraded) = (0, 0);
     for event in events {
         match event {
-            Event::Released { degraded: less, .. } => {
+            Event::Released {
+                waited,
+                degraded: less,
+                ..
+            } => {
+                metrics::histogram!("ackline_commit_wait_seconds", "mode" => mode.name())
+                    .record(*waited);
                 released += 1;
                 degraded += u64::from(*less);
             }
@@ -371,13 +375,13 @@ fn report(events: &[Event]) {
                 waited,
                 waits_for,
             } => {
-                metrics::counter!("ackline_ack_timeouts_total").increment(1);
+                metrics::counter!("ackline_commit_timeouts_total").increment(1);
                 let waited = waited.as_millis();
                 tracing::warn!(%gtid, waited_ms = waited, waits_for = %waits_for.words, "commits wait for acknowledgements");
             }
             Event::Lowered { waits_for } => {
-                metrics::counter!("ackline_ack_timeouts_total").increment(1);
-                metrics::counter!("ackline_policy_lowered_total").increment(1);
+                metrics::counter!("ackline_commit_timeouts_total").increment(1);
+                metrics::counter!("ackline_degraded_episodes_total").increment(1);
                 tracing::warn!(waits_for = %waits_for.words, "voters are missing: commits return with LOCAL durable until they have caught up");
             }
             Event::Raised => {
@@ -398,7 +402,7 @@ fn report(events: &[Event]) {
         }
     }
     if released > 0 {
-        metrics::counter!("ackline_released_transactions_total").increment(released);
+        metrics::counter!("ackline_transactions_released_total").increment(released);
     }
     if degraded > 0 {
         metrics::counter!("ackline_degraded_commits_total").increment(degraded);

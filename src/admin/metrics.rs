@@ -47,94 +47,98 @@ pub async fn upkeep(handle: PrometheusHandle, shutdown: Shutdown) {
     }
 }
 
-/// Every counter and histogram of every floor.
+/// Every counter of every floor.
+const COUNTERS: &[(&str, &str)] = &[
+    // session/
+    (
+        "ackline_sessions_total",
+        "Application connections accepted.",
+    ),
+    (
+        "ackline_commands_total",
+        "Commands relayed to the source, by kind.",
+    ),
+    (
+        "ackline_refused_total",
+        "Logins and commands that ackline refused itself, by error code.",
+    ),
+    // capture/
+    (
+        "ackline_captured_transactions_total",
+        "Transactions received from the source.",
+    ),
+    (
+        "ackline_captured_bytes_total",
+        "Bytes of events received from the source.",
+    ),
+    (
+        "ackline_source_attaches_total",
+        "Times that capture attached to a source.",
+    ),
+    (
+        "ackline_source_acks_total",
+        "Acknowledgements sent to the source.",
+    ),
+    (
+        "ackline_source_escapes_total",
+        "Times that a commit may have returned at the source without an acknowledgement.",
+    ),
+    // store/
+    ("ackline_fsyncs_total", "Group fsyncs of our binlog."),
+    (
+        "ackline_fsync_failures_total",
+        "Fsyncs of our binlog that failed.",
+    ),
+    // ack/
+    (
+        "ackline_transactions_released_total",
+        "Transactions for which the policy in force held.",
+    ),
+    (
+        "ackline_degraded_commits_total",
+        "Commits that returned under a weaker policy than asked for.",
+    ),
+    (
+        "ackline_commit_timeouts_total",
+        "Times that a commit waited for longer than [sync] timeout.",
+    ),
+    (
+        "ackline_degraded_episodes_total",
+        "Times that the policy in force was lowered.",
+    ),
+    (
+        "ackline_unconfirmed_commits_total",
+        "Released commits whose confirmation a replica took back.",
+    ),
+    // ship/
+    (
+        "ackline_replica_acks_total",
+        "Acknowledgements received, by replica.",
+    ),
+    (
+        "ackline_replica_sent_bytes_total",
+        "Bytes of events sent, by replica.",
+    ),
+];
+
+const HISTOGRAMS: &[(&str, &str)] = &[
+    (
+        "ackline_commit_wait_seconds",
+        "From a transaction's arrival here to its release, by mode.",
+    ),
+    (
+        "ackline_hold_seconds",
+        "How long a hold kept a login, a command or an answer back.",
+    ),
+    ("ackline_fsync_seconds", "One group fsync of our binlog."),
+];
+
 fn describe() {
-    for (name, text) in [
-        // session/
-        (
-            "ackline_sessions_total",
-            "Application connections accepted.",
-        ),
-        (
-            "ackline_commands_total",
-            "Commands relayed to the source, by kind.",
-        ),
-        (
-            "ackline_refused_total",
-            "Logins and commands that ackline refused itself, by error code.",
-        ),
-        // capture/
-        (
-            "ackline_captured_transactions_total",
-            "Transactions received from the source.",
-        ),
-        (
-            "ackline_captured_bytes_total",
-            "Bytes of events received from the source.",
-        ),
-        (
-            "ackline_source_attaches_total",
-            "Times that capture attached to a source.",
-        ),
-        (
-            "ackline_source_acks_total",
-            "Acknowledgements sent to the source.",
-        ),
-        (
-            "ackline_source_escapes_total",
-            "Times that a commit may have returned at the source without an acknowledgement.",
-        ),
-        // store/
-        ("ackline_fsyncs_total", "Group fsyncs of our binlog."),
-        (
-            "ackline_fsync_failures_total",
-            "Fsyncs of our binlog that failed.",
-        ),
-        // ack/
-        (
-            "ackline_transactions_released_total",
-            "Transactions for which the policy in force held.",
-        ),
-        (
-            "ackline_degraded_commits_total",
-            "Commits that returned under a weaker policy than asked for.",
-        ),
-        (
-            "ackline_commit_timeouts_total",
-            "Times that a commit waited for longer than [sync] timeout.",
-        ),
-        (
-            "ackline_degraded_episodes_total",
-            "Times that the policy in force was lowered.",
-        ),
-        // ship/
-        (
-            "ackline_replica_acks_total",
-            "Acknowledgements received, by replica.",
-        ),
-        (
-            "ackline_replica_sent_bytes_total",
-            "Bytes of events sent, by replica.",
-        ),
-    ] {
-        describe_counter!(name, text);
+    for (name, text) in COUNTERS {
+        describe_counter!(*name, *text);
     }
-    for (name, text) in [
-        (
-            "ackline_session_commit_wait_seconds",
-            "How long a commit's answer waited for its release after the source had answered, by mode.",
-        ),
-        (
-            "ackline_commit_wait_seconds",
-            "From a transaction's arrival here to its release, by mode.",
-        ),
-        (
-            "ackline_hold_seconds",
-            "How long a hold kept a login, a command or an answer back.",
-        ),
-        ("ackline_fsync_seconds", "One group fsync of our binlog."),
-    ] {
-        describe_histogram!(name, Unit::Seconds, text);
+    for (name, text) in HISTOGRAMS {
+        describe_histogram!(*name, Unit::Seconds, *text);
     }
 }
 
@@ -280,6 +284,8 @@ impl Page {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::admin::status::ReplicaRow;
 
@@ -310,6 +316,34 @@ mod tests {
         }
         // A mark that is not known yet is left out, not zero.
         assert!(!text.contains("mark=\"synced\""));
+    }
+
+    /// What is recorded anywhere is described here, and the other way round.
+    #[test]
+    fn what_is_described_is_recorded() {
+        fn walk(dir: &std::path::Path, found: &mut BTreeSet<String>) {
+            for entry in std::fs::read_dir(dir).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    walk(&path, found);
+                } else if !path.ends_with("admin/metrics.rs") {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    for macro_call in ["counter!(", "histogram!("] {
+                        for call in text.split(macro_call).skip(1) {
+                            let name = call.trim_start().strip_prefix('"');
+                            let name = name.and_then(|rest| rest.split('"').next());
+                            found.extend(name.map(str::to_owned));
+                        }
+                    }
+                }
+            }
+        }
+        let mut recorded = BTreeSet::new();
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+        walk(source.as_ref(), &mut recorded);
+        let described = COUNTERS.iter().chain(HISTOGRAMS);
+        let described: BTreeSet<_> = described.map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(recorded, described);
     }
 
     #[test]

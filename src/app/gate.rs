@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::ack::Acks;
-use crate::ack::policy::Mode;
 use crate::capture::{Console, Guard, State, Victim, View};
 use crate::gtid::Gtid;
 use crate::ids::{Epoch, ServerName};
@@ -95,16 +94,6 @@ impl Gate for AppGate {
         if self.acks.is_anyone_waiting() {
             self.guard
                 .escaped("the source ended a session while commits wait");
-        }
-    }
-
-    fn mode(&self) -> &'static str {
-        match self.acks.sync().mode {
-            Mode::Async => "async",
-            Mode::SemiSync => "semi-sync",
-            Mode::Quorum => "quorum",
-            Mode::Sync => "sync",
-            Mode::Custom => "custom",
         }
     }
 }

@@ -28,6 +28,7 @@ mod ledger;
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::{Counter, counter};
 use tokio::sync::watch;
 
 use crate::ack::Acks;
@@ -146,6 +147,12 @@ pub struct Capture {
     state: watch::Sender<State>,
     source: watch::Sender<Option<Source>>,
     shutdown: Shutdown,
+    counted: Counted,
+}
+
+struct Counted {
+    transactions: Counter,
+    bytes: Counter,
 }
 
 /// What others see of capture.
@@ -177,6 +184,10 @@ impl Capture {
             state,
             source,
             shutdown,
+            counted: Counted {
+                transactions: counter!("ackline_captured_transactions_total"),
+                bytes: counter!("ackline_captured_bytes_total"),
+            },
         };
         (
             capture,
@@ -308,6 +319,7 @@ impl Capture {
         };
         let link = Link::dump(&self.config, &from, expected, self.acks.permits()).await?;
         tracing::info!(source = %self.config.name, version = %source.version, %from, "attached to the source's dump");
+        counter!("ackline_source_attaches_total").increment(1);
         self.source.send_replace(Some(source));
         Ok((link, admin))
     }
@@ -413,6 +425,7 @@ impl Capture {
     /// Everything that has arrived whole.
     fn take(&mut self, link: &mut Link) -> Result<(), End> {
         let mut bytes = 0;
+        let mut transactions = 0;
         while let Some(packet) = link.reader.try_next()? {
             let payload = packet.payload;
             bytes += payload.len();
@@ -432,6 +445,7 @@ impl Capture {
                     self.writer.append(event)?;
                     let ours = self.writer.commit(gtid.clone())?;
                     self.acks.captured(ours, gtid);
+                    transactions += 1;
                     if ack_wanted {
                         link.ledger.wanted(ours, position);
                     }
@@ -450,6 +464,8 @@ impl Capture {
                 break;
             }
         }
+        self.counted.transactions.increment(transactions);
+        self.counted.bytes.increment(bytes as u64);
         Ok(())
     }
 
@@ -522,6 +538,7 @@ struct Link {
     feed: Feed,
     ledger: Ledger,
     permits: watch::Receiver<Option<crate::ack::AckPermit>>,
+    acks_sent: Counter,
 }
 
 impl Link {
@@ -579,6 +596,7 @@ impl Link {
             feed: Feed::new(true, expected),
             ledger: Ledger::default(),
             permits,
+            acks_sent: counter!("ackline_source_acks_total"),
         })
     }
 
@@ -592,6 +610,7 @@ impl Link {
         }
         if let Some(position) = self.ledger.due(permit.position()) {
             self.send(&position).await?;
+            self.acks_sent.increment(1);
         }
         Ok(())
     }

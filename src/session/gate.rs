@@ -53,7 +53,4 @@ pub trait Gate: Send + Sync + 'static {
 
     /// The source ended a session that was in the middle of a command.
     fn source_left(&self);
-
-    /// The short name of the policy in force, for the metrics of commit waits.
-    fn mode(&self) -> &'static str;
 }

@@ -57,11 +57,6 @@ impl Metrics {
         .increment(1);
     }
 
-    /// How long a commit's answer waited here, after the source had answered.
-    pub fn commit_wait(&self, mode: &'static str, wait: Duration) {
-        histogram!("ackline_session_commit_wait_seconds", "mode" => mode).record(wait);
-    }
-
     /// How long a hold kept a login, a command or an answer back.
     pub fn hold(&self, wait: Duration) {
         self.hold.record(wait);

@@ -1,6 +1,6 @@
 //! A session after its login packet: commands to the source, answers to the client, in lockstep.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::io::AsyncWriteExt;
 
@@ -308,16 +308,13 @@ impl Relay {
             failed,
             ..
         } = running;
-        let (gate, metrics) = (&self.shared.gate, &self.shared.metrics);
+        let gate = &self.shared.gate;
         let unsure = case.touches_tracking || !self.tracking.on;
         let mut judge = |end: answer::End<'_>| match end {
             answer::End::Ok { gtid: Some(text) } => {
                 let gtid = std::str::from_utf8(text).ok().and_then(|t| t.parse().ok());
                 match gtid {
-                    Some(gtid) if gate.is_released_now(&gtid) => {
-                        metrics.commit_wait(gate.mode(), Duration::ZERO);
-                        unsure.then_some(Wait::Everything)
-                    }
+                    Some(gtid) if gate.is_released_now(&gtid) => unsure.then_some(Wait::Everything),
                     Some(gtid) if !unsure => Some(Wait::Released(gtid)),
                     // MySQL may name several.
                     _ => Some(Wait::Everything),
@@ -342,15 +339,12 @@ impl Relay {
     /// The commit gate.
     async fn wait(&mut self, wait: Wait) -> Result<(), End> {
         self.entry.set_activity(Activity::Waiting);
-        let began = Instant::now();
         let gate = &self.shared.gate;
-        let mode = gate.mode();
         let released = match wait {
             Wait::Released(gtid) => gate.released(gtid),
             Wait::Everything => gate.everything_now(),
         };
         let waited = self.peers.client.unless_leaves(released).await;
-        self.shared.metrics.commit_wait(mode, began.elapsed());
         waited.map_err(End::client)?;
         self.entry.set_activity(Activity::Running);
         Ok(())

@@ -1,11 +1,12 @@
 //! What a replica sends while it is being dumped to: acknowledgements, and its leaving.
 
+use metrics::{Counter, counter};
 use parking_lot::Mutex;
 
 use super::Ship;
 use super::connection::Error;
 use super::progress::{Entered, Identity};
-use crate::ids::{Level, StorePosition};
+use crate::ids::{Level, ServerName, StorePosition};
 use crate::net::{self, PacketReader};
 use crate::protocol::Command;
 use crate::protocol::semi_sync::Ack;
@@ -20,11 +21,15 @@ pub struct Shared {
 
 pub struct AckReceiver {
     reader: PacketReader,
+    acks: Counter,
 }
 
 impl AckReceiver {
-    pub fn new(reader: PacketReader) -> Self {
-        Self { reader }
+    pub fn new(reader: PacketReader, replica: &ServerName) -> Self {
+        Self {
+            reader,
+            acks: counter!("ackline_replica_acks_total", "replica" => replica.to_string()),
+        }
     }
 
     /// Receives until the replica leaves. Cancel-safe: what was read stays in the reader.
@@ -67,6 +72,7 @@ impl AckReceiver {
                         "an acknowledgement for {position}, which was not sent (sent: {sent})"
                     )));
                 }
+                self.acks.increment(1);
                 row.update(|reader| reader.acked = Some(position));
                 if identity.votes {
                     ship.acks.confirm(&identity.name, Level::Received, position);

@@ -129,11 +129,12 @@ async fn run_dump(
     let (reader, writer) = stream.into_halves();
     let outbox = Outbox::new(
         writer,
+        &identity.name,
         ship.config.server_id,
         asked.semi_sync,
         asked.checksum == Checksum::Crc32,
     );
-    let ack_receiver = AckReceiver::new(reader);
+    let ack_receiver = AckReceiver::new(reader, &identity.name);
     start::run(dump::Stream {
         ship,
         id,

@@ -8,13 +8,14 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
+use metrics::{Counter, counter};
 
 use super::connection::Error;
 use super::framer::Framer;
 use crate::event::heartbeat::Heartbeat;
 use crate::event::rotate::Rotate;
 use crate::event::{CHECKSUM_LENGTH, EventType, checksum};
-use crate::ids::{ServerId, StorePosition};
+use crate::ids::{ServerId, ServerName, StorePosition};
 use crate::net::PacketWriter;
 use crate::protocol::err::ErrPacket;
 use crate::store::file_name;
@@ -33,11 +34,13 @@ pub(super) struct Outbox {
     checksums: bool,
     /// The first file's head follows the place where the dump starts in it.
     entered: bool,
+    sent_bytes: Counter,
 }
 
 impl Outbox {
     pub fn new(
         writer: PacketWriter,
+        reader: &ServerName,
         server_id: ServerId,
         semi_sync: bool,
         checksums: bool,
@@ -49,6 +52,7 @@ impl Outbox {
             server_id,
             checksums,
             entered: false,
+            sent_bytes: counter!("ackline_replica_sent_bytes_total", "replica" => reader.to_string()),
         }
     }
 
@@ -136,6 +140,7 @@ impl Outbox {
     /// Not cancel-safe, and not to be: a packet would be cut, so the connection ends with it.
     pub async fn flush(&mut self) -> Result<(), Error> {
         let sent = tokio::time::timeout(STUCK, self.writer.send_raw(&self.out)).await;
+        self.sent_bytes.increment(self.out.len() as u64);
         self.out.clear();
         match sent {
             Ok(sent) => Ok(sent?),

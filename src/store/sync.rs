@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -119,6 +120,8 @@ impl Drop for Syncer {
 }
 
 fn run(desk: &Desk, shared: &Shared) {
+    let count = metrics::counter!("ackline_fsyncs_total");
+    let duration = metrics::histogram!("ackline_fsync_seconds");
     let mut floor = StorePosition::ZERO;
     loop {
         let target = {
@@ -133,7 +136,10 @@ fn run(desk: &Desk, shared: &Shared) {
                 desk.wanted.wait(&mut queue);
             }
         };
+        let began = Instant::now();
         let result = target.file.sync_data();
+        duration.record(began.elapsed());
+        count.increment(1);
         // The marks move before the writer is told: it may publish the next file's at once.
         let failed = match result {
             Ok(()) => {

@@ -227,9 +227,6 @@ impl Gate for TestGate {
         let waits = self.0.borrow().kills_wait;
         Box::pin(async move { waits })
     }
-    fn mode(&self) -> &'static str {
-        "test"
-    }
 }
 
 /// A session listener in front of a server.

@@ -461,7 +461,7 @@ impl World {
             .take_events()
             .into_iter()
             .filter_map(|event| match event {
-                Event::Released { gtid, degraded } => Some((gtid.number(), degraded)),
+                Event::Released { gtid, degraded, .. } => Some((gtid.number(), degraded)),
                 _ => None,
             })
             .collect();

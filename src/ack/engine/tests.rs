@@ -119,6 +119,7 @@ fn semi_sync_waits_for_a_replica_and_for_our_own_fsync() {
         released,
         [1, 2].map(|n| Event::Released {
             gtid: Arc::new(gtid(n)),
+            waited: Duration::ZERO,
             degraded: false
         })
     );

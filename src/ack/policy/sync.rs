@@ -30,15 +30,21 @@ pub enum Mode {
     Custom,
 }
 
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl Mode {
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Async => "async",
             Self::SemiSync => "semi-sync",
             Self::Quorum => "quorum",
             Self::Sync => "sync",
             Self::Custom => "custom",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }
 
