@@ -115,6 +115,40 @@ async fn a_replica_that_may_not_vote_is_served_and_told_why() {
     sandbox.assert_equal().await;
 }
 
+/// After a restart of the proxy the replicas may be there before anybody has asked them who they are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_connects_before_it_is_known_becomes_a_connected_voter() {
+    let sandbox = prepared().await;
+    sandbox.edit_config(
+        "mode = ",
+        "require = \"LOCAL durable AND FIRST 1 (*) received\"",
+    );
+    let known = sandbox.config();
+    let mut unknown = known.clone();
+    for index in 0..2 {
+        let address = &sandbox.manifest.replicas[index].account.port.to_string();
+        unknown = unknown.replace(
+            &format!("127.0.0.1:{address}"),
+            &format!("127.0.0.1:{}", index + 1),
+        );
+    }
+    sandbox.kill(Part::Proxy);
+    sandbox.save_config(&unknown);
+    sandbox.start(Part::Proxy);
+    let streams = |status: &Status| {
+        let row = status.replica("unlisted-2");
+        row.is_some_and(|row| row.text("state") == "streaming")
+    };
+    let what = "replica1 streams as somebody unknown";
+    sandbox.status_until(what, SOON, streams).await;
+    let mut commit = insert(&sandbox, 1).await;
+    commit.stays_unanswered().await;
+    sandbox.save_config(&known);
+    commit.succeeds_within(SOON).await;
+    insert(&sandbox, 2).await.succeeds_within(SOON).await;
+    sandbox.assert_equal().await;
+}
+
 struct Tool(Child);
 
 impl Drop for Tool {

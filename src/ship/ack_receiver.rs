@@ -21,14 +21,20 @@ pub struct Shared {
 
 pub struct AckReceiver {
     reader: PacketReader,
-    acks: Counter,
+    /// For whom, and how many.
+    acks: (ServerName, Counter),
+}
+
+fn acks_of(replica: &ServerName) -> (ServerName, Counter) {
+    let acks = counter!("ackline_replica_acks_total", "replica" => replica.to_string());
+    (replica.clone(), acks)
 }
 
 impl AckReceiver {
     pub fn new(reader: PacketReader, replica: &ServerName) -> Self {
         Self {
             reader,
-            acks: counter!("ackline_replica_acks_total", "replica" => replica.to_string()),
+            acks: acks_of(replica),
         }
     }
 
@@ -72,7 +78,10 @@ impl AckReceiver {
                         "an acknowledgement for {position}, which was not sent (sent: {sent})"
                     )));
                 }
-                self.acks.increment(1);
+                if self.acks.0 != identity.name {
+                    self.acks = acks_of(&identity.name);
+                }
+                self.acks.1.increment(1);
                 row.update(|reader| reader.acked = Some(position));
                 if identity.votes {
                     ship.acks.confirm(&identity.name, Level::Received, position);

@@ -40,11 +40,30 @@ pub(super) fn visible_to_readers(ship: &Ship) -> StorePosition {
     released.min(ship.store.marks().borrow().synced)
 }
 
-/// The connection votes as long as this lives.
+/// A listed server is connected as long as this lives.
 struct Attendance<'a> {
     ship: &'a Ship,
     name: ServerName,
     row: &'a Entered,
+}
+
+impl<'a> Attendance<'a> {
+    /// None for who is not listed. It has everything up to `has` and nothing more, whatever it
+    /// acknowledged on an earlier connection (promise 4).
+    fn begin(
+        ship: &'a Ship,
+        row: &'a Entered,
+        identity: &Identity,
+        has: StorePosition,
+    ) -> Option<Self> {
+        if !identity.listed {
+            return None;
+        }
+        let name = identity.name.clone();
+        ship.acks.reconnected(&name, has);
+        ship.acks.connected(&name, true);
+        Some(Self { ship, name, row })
+    }
 }
 
 impl Drop for Attendance<'_> {
@@ -71,16 +90,7 @@ pub(super) async fn send(
         mut ack_receiver,
         ..
     } = stream;
-    if identity.listed {
-        // What it asks for is what it still has, whatever it acknowledged before (promise 4).
-        ship.acks.reconnected(&identity.name, from);
-        ship.acks.connected(&identity.name, true);
-    }
-    let _attendance = identity.listed.then(|| Attendance {
-        ship,
-        name: identity.name.clone(),
-        row: &row,
-    });
+    let attendance = Attendance::begin(ship, &row, &identity, from);
     row.update(|reader| reader.progress = Progress::Streaming { sent: from });
     let shared = Mutex::new(Shared {
         identity,
@@ -95,6 +105,7 @@ pub(super) async fn send(
         request,
         shared: &shared,
         row: &row,
+        attendance,
         outbox,
         passing: false,
     };
@@ -113,6 +124,7 @@ struct Sender<'a> {
     request: BinlogDump,
     shared: &'a Mutex<Shared>,
     row: &'a Entered,
+    attendance: Option<Attendance<'a>>,
     outbox: Outbox,
     /// In a transaction that the reader has already (several domains that are not equally far).
     passing: bool,
@@ -175,18 +187,27 @@ impl Sender<'_> {
         }
     }
 
-    /// Who it is may change while it is connected: `doctor --fix` made a voter of it, or a restart of
-    /// its server took the vote away.
+    /// Who it is may change while it is connected: it came before anybody had asked its server for
+    /// its id, `doctor --fix` made a voter of it, or a restart of its server took the vote away.
     fn identify(&mut self) -> bool {
         let mut shared = self.shared.lock();
-        if self.registered {
-            let identity = self.ship.identify(self.server_id);
-            if identity != shared.identity {
-                self.row.update(|row| row.identity = identity.clone());
-                shared.identity = identity;
-            }
+        if !self.registered {
+            return false;
         }
-        shared.identity.votes
+        let identity = self.ship.identify(self.server_id);
+        let before = std::mem::replace(&mut shared.identity, identity.clone());
+        if identity == before {
+            return identity.votes;
+        }
+        self.row.update(|row| row.identity = identity.clone());
+        if (&identity.name, identity.listed) != (&before.name, before.listed) {
+            // The old one leaves before the new one comes: it may be the same server.
+            self.attendance = None;
+            let has = self.row.acked().unwrap_or(self.from).max(self.from);
+            self.attendance = Attendance::begin(self.ship, self.row, &identity, has);
+            self.outbox.count_for(&identity.name);
+        }
+        identity.votes
     }
 
     fn frame(&mut self, batch: &Batch, votes: bool) -> Result<(), Error> {

@@ -25,6 +25,10 @@ const STUCK: Duration = Duration::from_secs(60);
 /// The first event of a file.
 const FIRST_EVENT: u64 = 4;
 
+fn sent_bytes(reader: &ServerName) -> Counter {
+    counter!("ackline_replica_sent_bytes_total", "replica" => reader.to_string())
+}
+
 pub(super) struct Outbox {
     writer: PacketWriter,
     framer: Framer,
@@ -52,8 +56,13 @@ impl Outbox {
             server_id,
             checksums,
             entered: false,
-            sent_bytes: counter!("ackline_replica_sent_bytes_total", "replica" => reader.to_string()),
+            sent_bytes: sent_bytes(reader),
         }
+    }
+
+    /// The reader turned out to be this one.
+    pub fn count_for(&mut self, reader: &ServerName) {
+        self.sent_bytes = sent_bytes(reader);
     }
 
     /// Tells the reader where in our binlog it is.

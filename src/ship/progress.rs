@@ -84,6 +84,11 @@ impl Entered {
         }
     }
 
+    /// The last position acknowledged on this connection.
+    pub fn acked(&self) -> Option<StorePosition> {
+        self.readers.0.lock().get(&self.connection)?.acked
+    }
+
     /// Whether another connection of the same listed server is still there.
     pub fn others_of(&self, name: &ServerName) -> bool {
         self.readers
