@@ -22,8 +22,9 @@ impl Default for Config {
             connect_timeout: Duration::from_secs(3),
             // Most drivers give up on a connect after 10 s; then they should see why.
             login_hold: Duration::from_secs(9),
-            // The servers' own default of connect_timeout is 10 s.
-            login_timeout: Duration::from_secs(15),
+            // Before the source's own connect_timeout (10 s) strikes: its host cache counts those as
+            // connect errors of ours, and blocks us for everybody's sake after max_connect_errors.
+            login_timeout: Duration::from_secs(8),
             command_hold: Duration::from_secs(30),
             max_sessions: 0,
         }
