@@ -10,13 +10,7 @@ use support::{Commit, Part, SOON, Sandbox, Signal, Status, wait_until};
 
 async fn prepared() -> Sandbox {
     let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
-    sandbox
-        .app()
-        .connect()
-        .await
-        .run("CREATE TABLE seen (n INT PRIMARY KEY) ENGINE=InnoDB")
-        .await;
-    sandbox.assert_equal().await;
+    sandbox.create_seen().await;
     sandbox
 }
 
