@@ -13,6 +13,7 @@
 pub mod kill;
 pub mod kind;
 pub mod lexer;
+pub mod stream;
 pub mod tracking;
 
 pub use kill::KillTarget;
