@@ -8,13 +8,17 @@
 //! - [`lexer`] makes tokens
 //! - [`kind`]: the first keyword, about 10 ns
 //! - [`kill`]: who a text would kill
+//! - [`stream`]: tokens of a text that arrives in parts
+//! - [`hazard`]: statements that would make an acknowledgement a lie
 //! - [`tracking`]: whether a text may change what the server tells us about commits
 
+pub mod hazard;
 pub mod kill;
 pub mod kind;
 pub mod lexer;
 pub mod stream;
 pub mod tracking;
 
+pub use hazard::Hazard;
 pub use kill::KillTarget;
 pub use kind::Kind;

@@ -1,0 +1,225 @@
+//! Statements after which what is acknowledged would no longer be what was promised: changes that
+//! reach no binlog or carry somebody else's GTID, binlog that goes before it was read, and everything
+//! that the gate at the source depends on.
+//!
+//! They are found in every statement of a text, whatever its size, in bodies of routines and events,
+//! behind SET STATEMENT … FOR, in executable comments (taken as run and as not run) and in the
+//! literals of PREPARE and EXECUTE IMMEDIATE. Not seen is what is put together at run time (`PREPARE s
+//! FROM @text`) and what a routine does that was created elsewhere.
+//!
+//! - [`statement`] follows the tokens of one statement after another
+//! - [`variable`]: which variables matter, and which values of theirs do no harm
+
+mod statement;
+mod variable;
+
+use std::fmt;
+
+pub use variable::SessionVariable;
+
+use self::statement::Statements;
+use super::lexer::Backslash;
+use super::stream::{Piece, Stream};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Hazard {
+    /// SET of a variable that counts for this session alone, to a value that does harm.
+    Session(SessionVariable),
+    /// SET GLOBAL or PERSIST of this variable.
+    Global(String),
+    /// RESET MASTER, RESET BINARY LOGS AND GTIDS.
+    ResetBinlog,
+    /// RESET SLAVE, RESET REPLICA.
+    ResetReplica,
+    /// PURGE BINARY LOGS.
+    Purge,
+    /// FLUSH BINARY LOGS DELETE_DOMAIN_ID.
+    DeleteDomain,
+    /// CHANGE MASTER, CHANGE REPLICATION SOURCE or FILTER.
+    ChangeSource,
+    /// START SLAVE, START REPLICA.
+    StartReplica,
+    /// STOP SLAVE, STOP REPLICA.
+    StopReplica,
+    /// UNINSTALL of MySQL's semi-sync plugin.
+    UninstallSemiSync,
+}
+
+impl Hazard {
+    /// What it would do, for a sentence that begins with the statement.
+    pub fn harm(&self) -> &'static str {
+        match self {
+            Self::Session(variable) => variable.harm(),
+            Self::Global(_) => {
+                "would change what Ackline and the replicas rely on at the source for every session"
+            }
+            Self::ResetBinlog | Self::Purge => {
+                "would delete binlog at the source that Ackline may not have read"
+            }
+            Self::DeleteDomain => "would delete a part of the source's GTID state",
+            Self::ResetReplica | Self::ChangeSource | Self::StartReplica | Self::StopReplica => {
+                "would change the replication of the server that is the source now"
+            }
+            Self::UninstallSemiSync => "would let commits return without an acknowledgement",
+        }
+    }
+}
+
+impl fmt::Display for Hazard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Session(variable) => write!(f, "SET {}", variable.name()),
+            Self::Global(name) => write!(f, "SET GLOBAL {name}"),
+            Self::ResetBinlog => f.write_str("RESET MASTER"),
+            Self::ResetReplica => f.write_str("RESET REPLICA"),
+            Self::Purge => f.write_str("PURGE BINARY LOGS"),
+            Self::DeleteDomain => f.write_str("FLUSH BINARY LOGS DELETE_DOMAIN_ID"),
+            Self::ChangeSource => f.write_str("CHANGE MASTER"),
+            Self::StartReplica => f.write_str("START REPLICA"),
+            Self::StopReplica => f.write_str("STOP REPLICA"),
+            Self::UninstallSemiSync => f.write_str("UNINSTALL of the semi-sync plugin"),
+        }
+    }
+}
+
+/// The first hazard in a text.
+pub fn find(text: &[u8], backslash: Backslash) -> Option<Hazard> {
+    let mut scan = Scan::new(backslash);
+    scan.feed(text);
+    scan.finish()
+}
+
+/// The same for a text that arrives in parts.
+#[derive(Clone, Debug)]
+pub struct Scan {
+    reading: Reading,
+    /// From the first executable comment on: the text as a server reads it that does not run it.
+    unrun: Option<Box<Reading>>,
+}
+
+impl Scan {
+    pub fn new(backslash: Backslash) -> Self {
+        Self {
+            reading: Reading::new(backslash, 0),
+            unrun: None,
+        }
+    }
+
+    pub fn feed(&mut self, part: &[u8]) {
+        let mut at = 0;
+        while at < part.len() && self.found().is_none() {
+            let used = self.reading.step(&part[at..]);
+            if let Some(unrun) = &mut self.unrun {
+                unrun.feed(&part[at..at + used]);
+            } else if let Some(stream) = self.reading.stream.had_it_not_run() {
+                self.unrun = Some(Box::new(Reading {
+                    stream,
+                    ..self.reading.clone()
+                }));
+            }
+            at += used;
+        }
+    }
+
+    /// What was found so far.
+    pub fn found(&self) -> Option<&Hazard> {
+        let unrun = || self.unrun.as_ref()?.statements.found();
+        self.reading.statements.found().or_else(unrun)
+    }
+
+    /// The text is complete.
+    pub fn finish(mut self) -> Option<Hazard> {
+        self.reading.finish();
+        if let Some(unrun) = &mut self.unrun {
+            unrun.finish();
+        }
+        self.found().cloned()
+    }
+}
+
+/// One way to read a text.
+#[derive(Clone, Debug)]
+struct Reading {
+    stream: Stream,
+    statements: Statements,
+    backslash: Backslash,
+    /// The statement in the literal that is being read.
+    inner: Option<Box<Reading>>,
+    nesting: u8,
+}
+
+impl Reading {
+    /// No server runs a literal in a literal in a literal.
+    const DEEPEST: u8 = 2;
+
+    fn new(backslash: Backslash, nesting: u8) -> Self {
+        Self {
+            stream: Stream::new(backslash),
+            statements: Statements::default(),
+            backslash,
+            inner: None,
+            nesting,
+        }
+    }
+
+    fn step(&mut self, part: &[u8]) -> usize {
+        let Self {
+            stream,
+            statements,
+            backslash,
+            inner,
+            nesting,
+        } = self;
+        stream.step(part, &mut |piece| {
+            take(statements, inner, *backslash, *nesting, piece);
+        })
+    }
+
+    fn feed(&mut self, part: &[u8]) {
+        let mut at = 0;
+        while at < part.len() {
+            at += self.step(&part[at..]);
+        }
+    }
+
+    fn finish(&mut self) {
+        let Self {
+            stream,
+            statements,
+            backslash,
+            inner,
+            nesting,
+        } = self;
+        stream.finish(&mut |piece| take(statements, inner, *backslash, *nesting, piece));
+        statements.end();
+    }
+}
+
+fn take(
+    statements: &mut Statements,
+    inner: &mut Option<Box<Reading>>,
+    backslash: Backslash,
+    nesting: u8,
+    piece: Piece<'_>,
+) {
+    match piece {
+        Piece::Inside(bytes) if statements.runs_literals() && nesting < Reading::DEEPEST => {
+            inner
+                .get_or_insert_with(|| Box::new(Reading::new(backslash, nesting + 1)))
+                .feed(bytes);
+        }
+        Piece::Inside(_) => {}
+        Piece::Token(token) => {
+            if let Some(mut inner) = inner.take() {
+                inner.finish();
+                if let Some(hazard) = inner.statements.found() {
+                    statements.note(hazard.clone());
+                }
+            }
+            statements.token(token);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
