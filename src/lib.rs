@@ -27,9 +27,9 @@ pub mod cursor;
 pub mod ids;
 pub mod shutdown;
 pub mod units;
-pub mod workers;
-// Floor 1: names of transactions.
+// Floor 1: names of transactions; threads.
 pub mod gtid;
+pub mod workers;
 // Floor 2: bytes and what they mean.
 pub mod event;
 pub mod protocol;

@@ -126,7 +126,8 @@ async fn a_replica_that_connects_before_it_is_known_becomes_a_connected_voter() 
             &format!("127.0.0.1:{}", index + 1),
         );
     }
-    sandbox.kill(Part::Proxy);
+    // It keeps what is released: nobody could release it anew.
+    sandbox.stop(Part::Proxy);
     sandbox.save_config(&unknown);
     sandbox.start(Part::Proxy);
     let streams = |status: &Status| {
