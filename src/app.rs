@@ -169,6 +169,7 @@ async fn start(
     let sessions = session::Shared {
         gate,
         config: Arc::new(session_config),
+        allowed: session::AllowedUsers::new(config.allow_hazards.clone()),
         metrics: session::Metrics::default(),
         registry: session::Registry::new(),
     };
@@ -450,6 +451,10 @@ impl App {
         }
         if old.sync != new.sync {
             self.acks.set_sync(new.sync.clone());
+        }
+        if old.allow_hazards != new.allow_hazards {
+            tracing::info!(users = ?new.allow_hazards, "who may run replication hazards has changed");
+            self.sessions.allowed.set(new.allow_hazards.clone());
         }
         if old.log.level != new.log.level {
             (self.log_level)(&new.log.level);

@@ -197,6 +197,8 @@ pub struct Config {
     pub admin_token: Option<Secret>,
     /// `[failover] hold`: how long a login waits while nobody may be served.
     pub hold: Duration,
+    /// `[sessions] allow_hazards`: users whose replication hazards are not refused.
+    pub allow_hazards: Vec<String>,
     pub log: Log,
     pub users: Vec<User>,
 }

@@ -16,6 +16,8 @@ pub struct Changes {
     pub source: Option<Server>,
     pub sync: Option<Sync>,
     pub keep: Option<Keep>,
+    /// The whole list.
+    pub allow_hazards: Option<Vec<String>>,
     pub log: Option<Log>,
 }
 
@@ -75,6 +77,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Result<Changes, NeedsRestar
         source: (old_source != new_source).then(|| new_source.clone()),
         sync: (old.sync != new.sync).then(|| new.sync.clone()),
         keep: (old.binlog.keep != new.binlog.keep).then_some(new.binlog.keep),
+        allow_hazards: (old.allow_hazards != new.allow_hazards).then(|| new.allow_hazards.clone()),
         log: (old.log != new.log).then(|| new.log.clone()),
         ..Changes::default()
     };

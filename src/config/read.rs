@@ -24,6 +24,7 @@ const SECTIONS: &[&str] = &[
     "replication",
     "admin",
     "failover",
+    "sessions",
     "tls",
     "log",
     "user",
@@ -61,6 +62,7 @@ fn document_of(path: &Path, text: &Text<'_>, document: &Document<&str>) -> Optio
     let admin_token = one("admin").and_then(admin_token);
     let log = log(one("log"));
     let hold = one("failover").and_then(hold).unwrap_or(DEFAULT_HOLD);
+    let allow_hazards = one("sessions").map(allow_hazards).unwrap_or_default();
     if let Some(section) = one("tls") {
         tls(section);
     }
@@ -81,6 +83,7 @@ fn document_of(path: &Path, text: &Text<'_>, document: &Document<&str>) -> Optio
         replication,
         admin_token,
         hold,
+        allow_hazards,
         log,
         users,
     })
@@ -208,6 +211,26 @@ fn hold(section: Section<'_>) -> Option<Duration> {
     let hold = section.read("hold", units::parse_duration);
     section.finish();
     hold.map(|hold| hold.value)
+}
+
+fn allow_hazards(section: Section<'_>) -> Vec<String> {
+    let mut users = Vec::new();
+    for user in section.strings("allow_hazards").unwrap_or_default() {
+        // An account as SQL writes it; a login brings only the name (in which an @ may be).
+        let is_account =
+            user.value.contains(['\'', '`', '%']) || user.value.ends_with("@localhost");
+        if user.value.is_empty() || is_account {
+            let message = format!(
+                "{} is no user name: write it as in a login, without a host",
+                user.value
+            );
+            section.error(&user.span, message);
+        } else {
+            users.push(user.value);
+        }
+    }
+    section.finish();
+    users
 }
 
 fn log(section: Option<Section<'_>>) -> Log {

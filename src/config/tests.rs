@@ -64,6 +64,8 @@ fn the_committed_example_says_the_defaults() {
     assert_eq!(example.admin_token, silent.admin_token);
     assert_eq!(example.log, silent.log);
     assert_eq!(example.users, silent.users);
+    assert_eq!(example.allow_hazards, silent.allow_hazards);
+    assert!(silent.allow_hazards.is_empty());
     assert_eq!(example.replication.user, silent.replication.user);
     assert_eq!(example.replication.server_id, silent.replication.server_id);
     let (written, assumed) = (example.source(), silent.source());
@@ -613,4 +615,25 @@ fn the_file_keeps_its_permissions_and_its_link() {
         2,
         "nothing left behind"
     );
+}
+
+#[test]
+fn who_may_run_hazards() {
+    let one = parse(&with_section("[sessions]\nallow_hazards = \"admin\"")).unwrap();
+    assert_eq!(one.allow_hazards, ["admin"]);
+    let two = parse(&with_section(
+        "[sessions]\nallow_hazards = [\"admin\", \"jane@corp\"]",
+    ))
+    .unwrap();
+    assert_eq!(two.allow_hazards, ["admin", "jane@corp"]);
+    let changes = one.reloadable_diff(&two).unwrap();
+    assert_eq!(changes.allow_hazards.as_ref(), Some(&two.allow_hazards));
+    for account in ["", "'admin'@'10.0.0.1'", "admin@%", "admin@localhost"] {
+        let text = with_section(&format!("[sessions]\nallow_hazards = [\"{account}\"]"));
+        let errors = errors(&text);
+        assert!(errors[0].starts_with("19:"), "{errors:?}");
+        assert!(errors[0].contains("without a host"), "{errors:?}");
+    }
+    let unknown = errors(&with_section("[sessions]\nallow_hazard = \"a\""));
+    assert!(unknown[0].contains("write 'allow_hazards'"), "{unknown:?}");
 }

@@ -12,6 +12,8 @@ pub mod status {
     pub const MORE_RESULTS: u16 = 0x0008;
     pub const CURSOR_EXISTS: u16 = 0x0040;
     pub const LAST_ROW_SENT: u16 = 0x0080;
+    /// Backslashes in strings are plain characters (`sql_mode`).
+    pub const NO_BACKSLASH_ESCAPES: u16 = 0x0200;
     pub const OUT_PARAMETERS: u16 = 0x1000;
     pub const SESSION_STATE: u16 = 0x4000;
 }

@@ -90,6 +90,8 @@ pub struct Answer {
     released: bool,
     any_packet: bool,
     status: u16,
+    /// The source has told `status`.
+    status_told: bool,
     prepared: Option<u32>,
 }
 
@@ -114,13 +116,14 @@ impl Answer {
             released: false,
             any_packet: false,
             status: status::AUTOCOMMIT,
+            status_told: false,
             prepared: None,
         }
     }
 
-    /// The status bits of the last OK.
-    pub fn status(&self) -> u16 {
-        self.status
+    /// The status bits of the last OK or EOF, if there was one.
+    pub fn status(&self) -> Option<u16> {
+        self.status_told.then_some(self.status)
     }
 
     /// By how much numbers of packets differ between the client and the source.
@@ -265,6 +268,7 @@ impl Answer {
                 let rewritten = self.rewrite(&ok)?;
                 let status = ok.status;
                 self.status = status & !status::SESSION_STATE;
+                self.status_told = true;
                 if self.columns_ended && status & status::CURSOR_EXISTS != 0 {
                     // No rows follow: in the old spelling one EOF is both ends.
                     self.columns_ended = false;
@@ -277,6 +281,7 @@ impl Answer {
             }
             Packet::Eof(eof) => {
                 self.status = eof.status;
+                self.status_told = true;
                 self.pass(input, passage, header);
             }
             Packet::ResultHeader { definitions, .. } => {

@@ -3,10 +3,12 @@
 //! ```text
 //! login      the source's greeting and the client's answer are relayed; capabilities are patched
 //! request    what a command is, and whether it may pass            (pure)
+//! large      commands in parts                                 (pure)
 //! relay      the states of a session: idle, sending, answering, …
 //! answer     what the client sees of the source's answer           (pure)
 //! tracking   last_gtid behind the client's back
 //! gate       what a session asks of the rest: holds, releases, KILL
+//! allowed    who may run replication hazards
 //! registry   who is connected
 //! ```
 //!
@@ -17,13 +19,17 @@
 //!   have slipped past the source's own gate (`gate.may_show`), or when the source has moved.
 //! - One command at a time is at the source; what a client sends ahead stays in order, bounded.
 //! - Either end's leaving ends the other at once, whatever is under way.
+//! - A statement that would make an acknowledgement a lie ([`crate::sql::hazard`]) reaches the source
+//!   only from users who are listed for that.
 //! - An idle session holds no buffer.
 
 mod abandon;
+mod allowed;
 pub mod answer;
 mod buffer;
 mod config;
 pub mod gate;
+pub mod large;
 mod login;
 mod metrics;
 mod peers;
@@ -36,6 +42,7 @@ mod tracking;
 use std::io;
 use std::sync::Arc;
 
+pub use allowed::AllowedUsers;
 pub use config::Config;
 pub use gate::{BoxFuture, Gate, Source};
 pub use metrics::Metrics;
@@ -54,6 +61,7 @@ use relay::Relay;
 pub struct Shared {
     pub gate: Arc<dyn Gate>,
     pub config: Arc<Config>,
+    pub allowed: AllowedUsers,
     pub metrics: Metrics,
     pub registry: Registry,
 }

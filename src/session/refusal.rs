@@ -1,7 +1,7 @@
 //! What we say ourselves. The source's own refusals pass unchanged; ours say `ackline:`.
 
 use crate::protocol::{Command, ErrPacket};
-use crate::sql::KillTarget;
+use crate::sql::{Hazard, KillTarget};
 
 const GENERAL: &[u8; 5] = b"HY000";
 /// Drivers take this class for a lost connection.
@@ -65,6 +65,19 @@ pub fn prepared_kill() -> ErrPacket {
         1295,
         GENERAL,
         "ackline: KILL is not supported in the prepared statement protocol: send it as a query",
+    )
+}
+
+/// ER_SPECIFIC_ACCESS_DENIED_ERROR: as the source answers to those who lack the privilege.
+pub fn hazard(hazard: &Hazard, user: &str) -> ErrPacket {
+    ErrPacket::new(
+        1227,
+        b"42000",
+        format!(
+            "ackline: Access denied: {hazard} {}; leave it out, or let an administrator list '{user}' \
+             under allow_hazards in [sessions] of ackline's configuration",
+            hazard.harm()
+        ),
     )
 }
 

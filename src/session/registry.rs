@@ -101,6 +101,10 @@ impl Entry {
         *self.user.lock() = String::from_utf8_lossy(user).into_owned();
     }
 
+    pub fn user(&self) -> String {
+        self.user.lock().clone()
+    }
+
     pub fn set_activity(&self, activity: Activity) {
         let now = self.started.elapsed().as_millis() as u64;
         self.since.store(now, Ordering::Relaxed);

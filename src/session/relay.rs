@@ -6,16 +6,19 @@ use tokio::io::AsyncWriteExt;
 
 use super::abandon::{Reached, abandon};
 use super::answer::{self, Answer, Passage, Step};
+use super::large::{LargeText, Missing};
 use super::login::Agreed;
 use super::peers::{Peers, Side};
 use super::registry::{Activity, Entered};
-use super::request::{self, Case, Front, Missing, Prepared, Request, Verdict};
+use super::request::{self, Case, Front, Prepared, Request, Verdict};
 use super::tracking::{self, Tracking};
 use super::{End, Shared, refusal};
 use crate::gtid::Gtid;
+use crate::protocol::ok::status;
 use crate::protocol::packet::{HEADER, Header};
 use crate::protocol::{Command, ErrPacket};
-use crate::sql::Kind;
+use crate::sql::lexer::Backslash;
+use crate::sql::{Hazard, Kind};
 
 /// `Passage::front` is kept from one answer to the next up to this size.
 const KEEP_FRONT: usize = 4 * 1024;
@@ -27,6 +30,8 @@ enum Phase {
     Idle,
     /// A command larger than we read ahead is on its way to the source.
     Sending { running: Running, missing: Missing },
+    /// A large command was refused; what is missing of it is thrown away before the client is told.
+    Discarding(Discarding),
     /// The source works, or its answer is on its way.
     Answering(Running),
     /// The client was asked for a file and sends it.
@@ -39,9 +44,19 @@ enum Phase {
 struct Running {
     case: Case,
     answer: Answer,
-    /// Finds the names of tracking variables in a text that arrives in parts.
-    scan: Option<Box<crate::sql::tracking::Scan>>,
+    /// The text of a large command.
+    text: Option<Box<LargeText>>,
+    /// COM_CHANGE_USER: who it will be.
+    user: Option<Vec<u8>>,
     failed: bool,
+}
+
+#[derive(Debug)]
+struct Discarding {
+    missing: Missing,
+    refusal: ErrPacket,
+    /// A part of it is at the source, which therefore cannot be asked anything else.
+    half_sent: bool,
 }
 
 /// What an answer waits for.
@@ -58,6 +73,8 @@ pub struct Relay {
     shared: Shared,
     entry: Entered,
     tracking: Tracking,
+    /// As the session's `sql_mode` has it.
+    backslash: Backslash,
     prepared: Prepared,
     passage: Passage,
     logged_in: bool,
@@ -71,6 +88,7 @@ impl Relay {
             shared,
             entry,
             tracking: Tracking::LOGIN,
+            backslash: Backslash::Escapes,
             prepared: Prepared::default(),
             passage: Passage::default(),
             logged_in: false,
@@ -89,6 +107,7 @@ impl Relay {
             let next = match phase {
                 Phase::Idle => self.idle().await,
                 Phase::Sending { running, missing } => self.send(running, missing).await,
+                Phase::Discarding(discarding) => self.discard(discarding).await,
                 Phase::Answering(running) => self.answer(running).await,
                 Phase::SendingFile(running) => self.send_file(running).await,
                 Phase::Dialogue(running) => self.dialogue(running).await,
@@ -111,7 +130,8 @@ impl Relay {
                 self.agreed.client,
                 self.tracking.shows_gtid,
             ),
-            scan: None,
+            text: None,
+            user: None,
             failed: false,
         }
     }
@@ -119,7 +139,8 @@ impl Relay {
     async fn idle(&mut self) -> Result<Phase, End> {
         let mut waited = false;
         loop {
-            match request::front(self.peers.client.inbound.unread(), &mut self.prepared) {
+            let unread = self.peers.client.inbound.unread();
+            match request::front(unread, &mut self.prepared, self.backslash) {
                 Front::NeedMore => {}
                 Front::Silent(length) => {
                     self.hold().await?;
@@ -170,44 +191,67 @@ impl Relay {
     }
 
     async fn begin(&mut self, request: Request) -> Result<Phase, End> {
-        if let Some(refusal) = self.verdict(&request).await? {
-            if request.silent > 0 {
-                self.relay(request.silent).await?;
+        let Request {
+            case,
+            silent,
+            here,
+            missing,
+            ..
+        } = request;
+        let mut running = self.running(case);
+        let unread = self.peers.client.inbound.unread();
+        let packets = unread.get(silent..silent + here).unwrap_or_default();
+        let mut hazard = request.hazard.clone();
+        match case.command {
+            Command::QUERY | Command::STMT_PREPARE if missing.is_some() => {
+                let text = LargeText::begin(packets, self.backslash);
+                running.case.touches_tracking |= text.touches_tracking();
+                hazard = text.hazard().cloned();
+                running.text = Some(Box::new(text));
+            }
+            Command::CHANGE_USER => {
+                let name = packets.get(HEADER + 1..).unwrap_or_default();
+                running.user = name.split(|byte| *byte == 0).next().map(<[u8]>::to_vec);
+            }
+            _ => {}
+        }
+        if let Some(refusal) = self.verdict(&request, hazard.as_ref()).await? {
+            if silent > 0 {
+                self.relay(silent).await?;
             }
             self.shared.metrics.refused(refusal.code);
             let client = &mut self.peers.client;
-            client.send_error(1, &refusal).await.map_err(End::client)?;
-            if request.missing.is_some() {
-                return Err(End::Refused(refusal.code));
-            }
-            client.inbound.consume(request.here);
-            return Ok(Phase::Idle);
+            client.inbound.consume(here);
+            let Some(missing) = missing else {
+                client.send_error(1, &refusal).await.map_err(End::client)?;
+                return Ok(Phase::Idle);
+            };
+            return Ok(Phase::Discarding(Discarding {
+                missing,
+                refusal,
+                half_sent: false,
+            }));
         }
         self.entry.set_activity(Activity::Running);
-        self.shared.metrics.command(request.case.kind);
-        let mut running = self.running(request.case);
-        match request.missing {
-            None => {
-                self.relay(request.silent + request.here).await?;
-                Ok(Phase::Answering(running))
-            }
-            Some(missing) => {
-                let text = matches!(request.case.command, Command::QUERY | Command::STMT_PREPARE);
-                if text {
-                    running.scan = Some(Box::default());
-                    let first = request.silent..request.silent + request.here;
-                    self.scan(&mut running, first);
-                }
-                self.relay(request.silent + request.here).await?;
-                Ok(Phase::Sending { running, missing })
-            }
-        }
+        self.shared.metrics.command(case.kind);
+        self.relay(silent + here).await?;
+        Ok(match missing {
+            None => Phase::Answering(running),
+            Some(missing) => Phase::Sending { running, missing },
+        })
     }
 
     /// What speaks against relaying a command now, after waiting for what can be waited for.
-    async fn verdict(&mut self, request: &Request) -> Result<Option<ErrPacket>, End> {
+    async fn verdict(
+        &mut self,
+        request: &Request,
+        hazard: Option<&Hazard>,
+    ) -> Result<Option<ErrPacket>, End> {
         if let Some(held) = self.hold().await? {
             return Ok(Some(held));
+        }
+        if let Some(refusal) = hazard.and_then(|hazard| self.judge_hazard(hazard)) {
+            return Ok(Some(refusal));
         }
         match &request.verdict {
             Verdict::Relay => Ok(None),
@@ -251,29 +295,83 @@ impl Relay {
         Ok(None)
     }
 
-    fn scan(&self, running: &mut Running, part: std::ops::Range<usize>) {
-        if let Some(scan) = &mut running.scan {
-            let unread = self.peers.client.inbound.unread();
-            scan.feed(unread.get(part).unwrap_or_default());
-            running.case.touches_tracking |= scan.found();
+    /// None where the user may.
+    fn judge_hazard(&self, hazard: &Hazard) -> Option<ErrPacket> {
+        let user = self.entry.user();
+        let connection = self.entry.connection();
+        if self.shared.allowed.contains(&user) {
+            tracing::warn!(%hazard, user, connection, "a replication hazard is let through");
+            return None;
         }
+        tracing::info!(%hazard, user, connection, "a replication hazard is refused");
+        Some(refusal::hazard(hazard, &user))
     }
 
-    /// The rest of a large command.
+    /// The rest of a large command. The source runs nothing of it before it has come as a whole, so
+    /// what speaks against it may be in its last byte.
     async fn send(&mut self, mut running: Running, missing: Missing) -> Result<Phase, End> {
         let mut missing = Some(missing);
+        let mut hazard_seen = running.text.as_ref().is_some_and(|t| t.hazard().is_some());
         while let Some(still) = missing {
             match self.peers.readable_or(std::future::pending()).await? {
                 Some(Side::Client) => self.peers.client.try_fill().await.map_err(End::client)?,
                 // It answers before it has heard all: the packet is too large for it, and it leaves.
                 _ => self.peers.source_unasked().await?,
             }
-            let (used, rest) = still.pass(self.peers.client.inbound.unread());
-            self.scan(&mut running, 0..used);
+            let unread = self.peers.client.inbound.unread();
+            let Some(text) = &mut running.text else {
+                let (used, rest) = still.pass(unread);
+                self.relay(used).await?;
+                missing = rest;
+                continue;
+            };
+            let (used, rest) = text.pass(still, unread);
+            running.case.touches_tracking |= text.touches_tracking();
+            if !hazard_seen && let Some(hazard) = text.hazard() {
+                hazard_seen = true;
+                if let Some(refusal) = self.judge_hazard(hazard) {
+                    self.shared.metrics.refused(refusal.code);
+                    return Ok(Phase::Discarding(Discarding {
+                        missing: still,
+                        refusal,
+                        half_sent: true,
+                    }));
+                }
+            }
             self.relay(used).await?;
             missing = rest;
         }
         Ok(Phase::Answering(running))
+    }
+
+    /// Only a client that has sent all of its command looks for an answer.
+    async fn discard(&mut self, discarding: Discarding) -> Result<Phase, End> {
+        let Discarding {
+            mut missing,
+            refusal,
+            half_sent,
+        } = discarding;
+        loop {
+            let inbound = &mut self.peers.client.inbound;
+            let (used, complete) = missing.advance(inbound.unread(), |_| {});
+            inbound.consume(used);
+            if complete {
+                break;
+            }
+            match self.peers.readable_or(std::future::pending()).await? {
+                Some(Side::Client) => self.peers.client.try_fill().await.map_err(End::client)?,
+                _ => self.peers.source_unasked().await?,
+            }
+        }
+        let client = &mut self.peers.client;
+        let sent = client
+            .send_error(missing.sequence.wrapping_add(1), &refusal)
+            .await;
+        sent.map_err(End::client)?;
+        if half_sent {
+            return Err(End::Refused(refusal.code));
+        }
+        Ok(Phase::Idle)
     }
 
     async fn answer(&mut self, mut running: Running) -> Result<Phase, End> {
@@ -454,8 +552,16 @@ impl Relay {
             case,
             answer,
             failed,
+            user,
             ..
         } = running;
+        if let Some(status) = answer.status() {
+            self.backslash = if status & status::NO_BACKSLASH_ESCAPES == 0 {
+                Backslash::Escapes
+            } else {
+                Backslash::IsPlain
+            };
+        }
         if let Some(statement) = answer.prepared() {
             self.prepared.note(statement, case);
         }
@@ -472,6 +578,9 @@ impl Relay {
         }
         if resets {
             self.prepared.clear();
+            if let Some(user) = user {
+                self.entry.set_user(&user);
+            }
         }
         self.show().await?;
         if refused && !self.logged_in {

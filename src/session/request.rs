@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 
+use super::large::Missing;
 use super::peers::READ_AHEAD;
 use super::refusal;
 use crate::protocol::command::AnswerForm;
 use crate::protocol::packet::{HEADER, Header};
 use crate::protocol::{Command, ErrPacket};
 use crate::sql::kind::{is_plain, kind};
-use crate::sql::{KillTarget, Kind, kill, tracking};
+use crate::sql::lexer::Backslash;
+use crate::sql::{Hazard, KillTarget, Kind, hazard, kill, tracking};
 
 /// What is known of a command while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,48 +35,15 @@ pub enum Verdict {
 pub struct Request {
     pub case: Case,
     pub verdict: Verdict,
+    /// Refused unless the user is allowed to. Of a text that is not complete only
+    /// [`super::large::LargeText`] knows.
+    pub hazard: Option<Hazard>,
     /// Bytes in front of it: commands without an answer, to be sent along.
     pub silent: usize,
     /// Bytes of it that are there, headers included.
     pub here: usize,
     /// What is still to come of the payload's packet that `here` ends in; None when it is complete.
     pub missing: Option<Missing>,
-}
-
-/// The rest of a large command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Missing {
-    /// Bytes of the present packet.
-    pub left: usize,
-    /// Another packet follows it.
-    pub continued: bool,
-}
-
-impl Missing {
-    /// Goes over bytes that are sent on; returns how many belong to the command, and what is missing
-    /// after them (None: it is complete). Fewer bytes than given are used when a header is cut.
-    pub fn pass(mut self, bytes: &[u8]) -> (usize, Option<Self>) {
-        let mut at = 0;
-        loop {
-            let now = self.left.min(bytes.len() - at);
-            at += now;
-            self.left -= now;
-            if self.left > 0 {
-                return (at, Some(self));
-            }
-            if !self.continued {
-                return (at, None);
-            }
-            let Some(header) = Header::parse(&bytes[at..]) else {
-                return (at, Some(self));
-            };
-            at += HEADER;
-            self = Self {
-                left: header.length,
-                continued: header.continues(),
-            };
-        }
-    }
 }
 
 /// What stands at the front of the client's bytes.
@@ -160,7 +129,7 @@ fn statement(payload: &[u8]) -> Option<u32> {
 }
 
 /// Looks at the front of what the client sent.
-pub fn front(unread: &[u8], prepared: &mut Prepared) -> Front {
+pub fn front(unread: &[u8], prepared: &mut Prepared, backslash: Backslash) -> Front {
     let mut silent = 0;
     loop {
         let rest = &unread[silent..];
@@ -177,8 +146,7 @@ pub fn front(unread: &[u8], prepared: &mut Prepared) -> Front {
         if !complete && rest.len() < READ_AHEAD {
             return need_more;
         }
-        let here = rest.len().min(whole);
-        let payload = &rest[HEADER..here];
+        let payload = &rest[HEADER..rest.len().min(whole)];
         // An empty packet counts as COM_SLEEP; the server refuses it.
         let command = Command(payload.first().copied().unwrap_or(0));
         if complete && command == Command::QUIT {
@@ -192,30 +160,39 @@ pub fn front(unread: &[u8], prepared: &mut Prepared) -> Front {
             continue;
         }
         let (case, verdict) = inspect(command, payload, prepared);
-        let missing = if complete {
-            None
+        let hazard = if complete {
+            hazard(case, payload, backslash)
         } else {
-            let missing = Missing {
-                left: header.length,
-                continued: header.continues(),
-            };
-            // What is there may reach into the continuing packets.
-            let (used, missing) = missing.pass(&rest[HEADER..]);
-            return Front::Request(Request {
-                case,
-                verdict,
-                silent,
-                here: HEADER + used,
-                missing,
-            });
+            None
         };
+        // What is there may reach into the continuing packets.
+        let (used, missing) = Missing::behind(header).pass(&rest[HEADER..]);
         return Front::Request(Request {
             case,
             verdict,
+            hazard,
             silent,
-            here,
+            here: HEADER + used,
             missing,
         });
+    }
+}
+
+fn hazard(case: Case, payload: &[u8], backslash: Backslash) -> Option<Hazard> {
+    /// Flags of COM_REFRESH, in the server's mysql_com.h.
+    const REFRESH_SLAVE: u8 = 0x40;
+    const REFRESH_MASTER: u8 = 0x80;
+    match (case.command, payload) {
+        (Command::QUERY | Command::STMT_PREPARE, [_, text @ ..]) if !is_plain(case.kind, text) => {
+            hazard::find(text, backslash)
+        }
+        (Command::REFRESH, [_, flags, ..]) if flags & REFRESH_MASTER != 0 => {
+            Some(Hazard::ResetBinlog)
+        }
+        (Command::REFRESH, [_, flags, ..]) if flags & REFRESH_SLAVE != 0 => {
+            Some(Hazard::ResetReplica)
+        }
+        _ => None,
     }
 }
 

@@ -2,6 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::protocol::packet::{self, MAX_PAYLOAD};
+use crate::session::large::LargeText;
+use crate::sql::hazard::SessionVariable;
 
 fn bytes(payloads: &[&[u8]]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -9,6 +11,10 @@ fn bytes(payloads: &[&[u8]]) -> Vec<u8> {
         packet::write(&mut out, &mut 0, payload);
     }
     out
+}
+
+fn front(unread: &[u8], prepared: &mut Prepared) -> Front {
+    super::front(unread, prepared, Backslash::Escapes)
 }
 
 fn request(payload: &[u8]) -> Request {
@@ -89,6 +95,72 @@ fn tracking_is_watched_also_when_prepared() {
     assert!(!run(4).touches_tracking);
     front(&bytes(&[b"\x19\x03\0\0\0"]), &mut prepared);
     assert!(prepared.by_number.is_empty());
+}
+
+#[test]
+fn hazards() {
+    let hazard = |payload: &[u8]| request(payload).hazard;
+    assert_eq!(hazard(b"\x03RESET MASTER"), Some(Hazard::ResetBinlog));
+    assert_eq!(hazard(b"\x16RESET MASTER"), Some(Hazard::ResetBinlog));
+    assert_eq!(
+        hazard(b"\x03SELECT 1; PURGE BINARY LOGS TO 'a'"),
+        Some(Hazard::Purge)
+    );
+    assert_eq!(
+        hazard(b"\x03SELECT 1 /*!; RESET MASTER */"),
+        Some(Hazard::ResetBinlog)
+    );
+    assert_eq!(hazard(b"\x07\x80"), Some(Hazard::ResetBinlog));
+    assert_eq!(hazard(b"\x07\x40"), Some(Hazard::ResetReplica));
+    for harmless in [
+        b"\x03SELECT 'RESET MASTER'; SELECT 1".as_slice(),
+        b"\x07\x01",
+        b"\x07",
+        b"\x03",
+        b"\x02RESET MASTER",
+    ] {
+        assert_eq!(hazard(harmless), None, "{harmless:?}");
+    }
+}
+
+#[test]
+fn a_large_text_is_looked_at_as_it_passes() {
+    let mut payload = b"\x03INSERT INTO t VALUES ('; RESET MASTER; ".to_vec();
+    payload.resize(MAX_PAYLOAD - 10, b'x');
+    // A header stands in the middle of it.
+    payload.extend_from_slice(b"'); SET sql_log_bin = 0; SET session_track_gtids = 0");
+    let all = bytes(&[&payload]);
+    for first in [READ_AHEAD, all.len() - 60, all.len() - 1] {
+        let Front::Request(request) = front(&all[..first], &mut Prepared::default()) else {
+            panic!()
+        };
+        assert_eq!(request.hazard, None);
+        let mut text = LargeText::begin(&all[..request.here], Backslash::Escapes);
+        let mut missing = request.missing;
+        let mut at = request.here;
+        while let Some(still) = missing {
+            let end = (at + 100_003).min(all.len());
+            let (used, next) = text.pass(still, &all[at..end]);
+            at += used;
+            missing = next;
+        }
+        assert_eq!(
+            text.hazard(),
+            Some(&Hazard::Session(SessionVariable::SqlLogBin))
+        );
+        assert!(text.touches_tracking());
+    }
+    // Only its end makes it one.
+    payload.truncate(READ_AHEAD);
+    payload.extend_from_slice(b"'; SET gtid_seq_no = 05");
+    let all = bytes(&[&payload]);
+    let Front::Request(request) = front(&all[..READ_AHEAD], &mut Prepared::default()) else {
+        panic!()
+    };
+    let mut text = LargeText::begin(&all[..request.here], Backslash::Escapes);
+    let (used, missing) = text.pass(request.missing.unwrap(), &all[request.here..]);
+    assert_eq!((request.here + used, missing), (all.len(), None));
+    assert!(text.hazard().is_some());
 }
 
 #[test]

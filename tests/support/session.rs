@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use ackline::gtid::Gtid;
 use ackline::ids::Epoch;
 use ackline::net::listener::Listeners;
-use ackline::session::{self, BoxFuture, Config, Gate, Metrics, Registry, Shared, Source};
+use ackline::session::{
+    self, AllowedUsers, BoxFuture, Config, Gate, Metrics, Registry, Shared, Source,
+};
 use ackline::shutdown::Shutdown;
 use ackline::sql::KillTarget;
 use ackline::workers::Workers;
@@ -234,6 +236,7 @@ pub struct Proxy {
     pub port: u16,
     pub gate: Arc<TestGate>,
     pub registry: Registry,
+    pub allowed: AllowedUsers,
     pub shutdown: Shutdown,
     runtime: Option<tokio::runtime::Runtime>,
 }
@@ -259,9 +262,11 @@ impl Proxy {
             asked: Vec::new(),
         })));
         let registry = Registry::new();
+        let allowed = AllowedUsers::default();
         let shared = Shared {
             gate: gate.clone(),
             config: Arc::new(config),
+            allowed: allowed.clone(),
             metrics: Metrics::new(),
             registry: registry.clone(),
         };
@@ -278,6 +283,7 @@ impl Proxy {
             port,
             gate,
             registry,
+            allowed,
             shutdown,
             runtime: Some(runtime),
         }
