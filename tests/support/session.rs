@@ -61,7 +61,10 @@ impl Server {
             .unwrap();
         let data = folder.path().join("data");
         let as_user = is_root().then_some("--user=root");
+        // Servers name their temporary tables by their process number, and containers that share /tmp
+        // give the same numbers out.
         let installed = Command::new("mariadb-install-db")
+            .env("TMPDIR", folder.path())
             .args([
                 "--no-defaults",
                 "--auth-root-authentication-method=normal",
@@ -75,6 +78,7 @@ impl Server {
         let port = free_port();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let process = Command::new("mariadbd")
+            .env("TMPDIR", folder.path())
             .arg("--no-defaults")
             .args(as_user)
             .arg(format!("--datadir={}", data.display()))
