@@ -18,7 +18,7 @@ use std::fmt;
 pub use variable::SessionVariable;
 
 use self::statement::Statements;
-use super::lexer::Backslash;
+use super::lexer::{Backslash, is_word_byte};
 use super::stream::{Piece, Stream};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -84,9 +84,54 @@ impl fmt::Display for Hazard {
 
 /// The first hazard in a text.
 pub fn find(text: &[u8], backslash: Backslash) -> Option<Hazard> {
+    if is_surely_none(text) {
+        return None;
+    }
     let mut scan = Scan::new(backslash);
     scan.feed(text);
     scan.finish()
+}
+
+/// The statements that may be one by themselves, and what may hold one without a semicolon.
+const SUSPICIOUS: [&str; 11] = [
+    "reset",
+    "flush",
+    "purge",
+    "change",
+    "start",
+    "stop",
+    "uninstall",
+    "prepare",
+    "execute",
+    "create",
+    "alter",
+];
+
+/// Most texts need no reading: one statement (the exclamation mark stands for an executable comment)
+/// that begins with another word, or a SET of variables without an underscore, which all of ours have.
+fn is_surely_none(text: &[u8]) -> bool {
+    if memchr::memchr2(b';', b'!', text).is_some() {
+        return false;
+    }
+    let (first, rest) = first_word(text);
+    if first.eq_ignore_ascii_case(b"set") {
+        let (second, behind) = first_word(rest);
+        let may_run_another = second.eq_ignore_ascii_case(b"statement")
+            || second.is_empty() && matches!(behind, [b'/' | b'#' | b'-', ..]);
+        return !may_run_another && memchr::memchr(b'_', rest).is_none();
+    }
+    let is = |word: &&str| first.eq_ignore_ascii_case(word.as_bytes());
+    !first.is_empty() && !SUSPICIOUS.iter().any(is)
+}
+
+/// Empty where a comment or a symbol comes first.
+fn first_word(text: &[u8]) -> (&[u8], &[u8]) {
+    // The lexer's blanks; the vertical tab is none of Rust's.
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c);
+    let start = text.iter().position(|byte| !blank(byte));
+    let text = text.get(start.unwrap_or(text.len())..).unwrap_or_default();
+    let end = text.iter().position(|byte| !is_word_byte(*byte));
+    text.split_at(end.unwrap_or(text.len()))
 }
 
 /// The same for a text that arrives in parts.
@@ -163,6 +208,12 @@ impl Reading {
     }
 
     fn step(&mut self, part: &[u8]) -> usize {
+        if self.statements.skips_words() {
+            let skipped = self.stream.skim(part);
+            if skipped > 0 {
+                return skipped;
+            }
+        }
         let Self {
             stream,
             statements,

@@ -60,6 +60,18 @@ enum At {
     },
 }
 
+/// The bytes at which [`Stream::skim`] stops.
+const MATTERS: [bool; 256] = {
+    let mut table = [false; 256];
+    let bytes = b";'\"`#-/*";
+    let mut at = 0;
+    while at < bytes.len() {
+        table[bytes[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
 #[derive(Clone, Debug)]
 pub struct Stream {
     at: At,
@@ -187,6 +199,20 @@ impl Stream {
                 _ => self.goes(At::Unrun { inner }, 1),
             },
         }
+    }
+
+    /// How many bytes at the beginning of `part` hold words and symbols only, no semicolon, nothing
+    /// that opens a string or may open or close a comment. Who does not care for them goes over them.
+    pub fn skim(&mut self, part: &[u8]) -> usize {
+        if !matches!(self.at, At::Between | At::Word) {
+            return 0;
+        }
+        let end = part.iter().position(|byte| MATTERS[usize::from(*byte)]);
+        let end = end.unwrap_or(part.len());
+        if end > 0 {
+            self.at = At::Between;
+        }
+        end
     }
 
     /// The text is complete.
@@ -373,6 +399,22 @@ mod tests {
         );
         let long = format!("'{}'", "x".repeat(1000));
         assert_eq!(one(&long, escapes), word(&"x".repeat(KEPT)));
+    }
+
+    #[test]
+    fn skimming_stops_where_something_matters() {
+        let mut stream = Stream::new(Backslash::Escapes);
+        for (text, count) in [
+            ("select a, b; x", 11),
+            ("(1, 'a')", 4),
+            ("a*b", 1),
+            ("ab", 2),
+            ("", 0),
+        ] {
+            assert_eq!(stream.skim(text.as_bytes()), count, "{text}");
+        }
+        let used = stream.step(b"'a", &mut |_| {});
+        assert_eq!((used, stream.skim(b"a b")), (1, 0));
     }
 
     #[test]

@@ -98,6 +98,11 @@ impl Statements {
         matches!(self.at, At::Dynamic)
     }
 
+    /// Only a semicolon matters now.
+    pub(super) fn skips_words(&self) -> bool {
+        matches!(self.at, At::Rows)
+    }
+
     /// The text is complete.
     pub(super) fn end(&mut self) {
         self.token(Token::Symbol(b';'));
