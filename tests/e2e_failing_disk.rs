@@ -13,12 +13,7 @@ struct Scene {
 impl Scene {
     async fn prepare() -> Self {
         let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
-        sandbox
-            .app()
-            .connect()
-            .await
-            .run("CREATE TABLE seen (n INT PRIMARY KEY) ENGINE=InnoDB")
-            .await;
+        sandbox.create_seen().await;
         let disk = FailingDisk::build(&sandbox.manifest.binlog_dir);
         let scene = Self { sandbox, disk };
         scene.sandbox.kill(Part::Proxy);

@@ -12,13 +12,7 @@ const COUNT: &str = "SELECT COUNT(*) FROM seen";
 
 async fn prepared() -> Sandbox {
     let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
-    sandbox
-        .app()
-        .connect()
-        .await
-        .run("CREATE TABLE seen (n INT PRIMARY KEY) ENGINE=InnoDB")
-        .await;
-    sandbox.assert_equal().await;
+    sandbox.create_seen().await;
     sandbox.freeze_replicas();
     sandbox
 }

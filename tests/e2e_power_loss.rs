@@ -8,12 +8,7 @@ use support::{Commit, FailingDisk, Mode, Part, SOON, Sandbox, Status, print_all,
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replicas_that_are_ahead_are_held_and_go_on() {
     let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
-    sandbox
-        .app()
-        .connect()
-        .await
-        .run("CREATE TABLE seen (n INT PRIMARY KEY) ENGINE=InnoDB")
-        .await;
+    sandbox.create_seen().await;
     let disk = FailingDisk::build(&sandbox.manifest.binlog_dir);
     sandbox.kill(Part::Proxy);
     sandbox.start_with(Part::Proxy, &disk.environment());

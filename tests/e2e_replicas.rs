@@ -10,13 +10,7 @@ use support::{Commit, Part, SOON, Sandbox, Signal, Status, wait_until};
 
 async fn prepared() -> Sandbox {
     let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
-    sandbox
-        .app()
-        .connect()
-        .await
-        .run("CREATE TABLE seen (n INT PRIMARY KEY) ENGINE=InnoDB")
-        .await;
-    sandbox.assert_equal().await;
+    sandbox.create_seen().await;
     sandbox
 }
 
@@ -132,7 +126,8 @@ async fn a_replica_that_connects_before_it_is_known_becomes_a_connected_voter() 
             &format!("127.0.0.1:{}", index + 1),
         );
     }
-    sandbox.kill(Part::Proxy);
+    // It keeps what is released: nobody could release it anew.
+    sandbox.stop(Part::Proxy);
     sandbox.save_config(&unknown);
     sandbox.start(Part::Proxy);
     let streams = |status: &Status| {

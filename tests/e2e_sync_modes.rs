@@ -10,16 +10,6 @@ use support::{Commit, Part, SOON, STAYS, Sandbox, Signal, Status};
 
 const AT_ONCE: Duration = Duration::from_secs(5);
 
-async fn prepared(sandbox: &Sandbox) {
-    sandbox
-        .app()
-        .connect()
-        .await
-        .run("CREATE TABLE seen (n INT PRIMARY KEY) ENGINE=InnoDB")
-        .await;
-    sandbox.assert_equal().await;
-}
-
 fn insert(n: u32) -> String {
     format!("INSERT INTO seen VALUES ({n})")
 }
@@ -55,7 +45,7 @@ async fn returns(sandbox: &Sandbox, n: u32) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_mode_waits_for_its_voters() {
     let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
-    prepared(&sandbox).await;
+    sandbox.create_seen().await;
     let (first, second) = (Part::Replica(0), Part::Replica(1));
 
     // semi-sync: one replica is enough, none is not.
@@ -116,7 +106,7 @@ async fn each_mode_waits_for_its_voters() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_mode_changes_while_a_commit_waits() {
     let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
-    prepared(&sandbox).await;
+    sandbox.create_seen().await;
     sandbox.freeze_replicas();
 
     // Saving the file.
@@ -163,7 +153,7 @@ async fn the_mode_changes_while_a_commit_waits() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_that_is_wrong_changes_nothing() {
     let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
-    prepared(&sandbox).await;
+    sandbox.create_seen().await;
     let good = sandbox.config();
 
     for (change, code) in [
@@ -219,7 +209,7 @@ async fn a_change_that_is_wrong_changes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_the_timeout_it_degrades_and_says_so() {
     let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
-    prepared(&sandbox).await;
+    sandbox.create_seen().await;
     let timeout = Duration::from_secs(2);
     sandbox
         .sync(json!({"timeout": "2s", "on_timeout": "degrade"}))
@@ -294,7 +284,7 @@ async fn after_the_timeout_it_degrades_and_says_so() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_the_timeout_block_only_warns() {
     let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
-    prepared(&sandbox).await;
+    sandbox.create_seen().await;
     sandbox
         .sync(json!({"timeout": "500ms", "on_timeout": "block"}))
         .await;

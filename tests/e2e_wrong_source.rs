@@ -92,12 +92,7 @@ async fn a_source_that_lost_its_history_serves_nobody() {
     sandbox.kill(Part::Proxy);
     sandbox.start(Part::Proxy);
     sandbox.serves().await;
-    sandbox
-        .app()
-        .connect()
-        .await
-        .run("CREATE TABLE seen (n INT PRIMARY KEY) ENGINE=InnoDB")
-        .await;
+    sandbox.create_seen().await;
     commit(&sandbox, 1).await;
     copy_source(&sandbox, "older").await;
     let lost = [

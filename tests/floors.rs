@@ -12,8 +12,8 @@ use std::path::Path;
 /// Lowest first; a line is a floor. The last floor has an order of its own: each of its lines is a
 /// step.
 const FLOORS: &[&[&str]] = &[
-    &["ids", "cursor", "shutdown", "units", "workers"],
-    &["gtid"],
+    &["ids", "cursor", "shutdown", "units"],
+    &["gtid", "workers"],
     &["protocol", "event", "sql"],
     &["store", "net"],
     &["ack"],

@@ -4,7 +4,7 @@ use metrics::{Counter, counter};
 use parking_lot::Mutex;
 
 use super::Ship;
-use super::connection::Error;
+use super::error::Error;
 use super::progress::{Entered, Identity};
 use crate::ids::{Level, ServerName, StorePosition};
 use crate::net::{self, PacketReader};

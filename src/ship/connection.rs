@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpStream;
 
 use super::ack_receiver::AckReceiver;
+use super::error::Error;
 use super::outbox::Outbox;
 use super::questions::{self, Answer, Asked, Checksum, Facts};
 use super::{Identity, Ship, dump, start};
@@ -22,20 +23,6 @@ const MAX_COMMAND: usize = 1 << 20;
 const LOGIN: Duration = Duration::from_secs(10);
 /// A replica that logged in and then says nothing; it keeps no resources of ours for ever.
 const SILENT: Duration = Duration::from_secs(60);
-
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error(transparent)]
-    Net(#[from] net::Error),
-    #[error("{0}")]
-    Peer(String),
-    #[error(transparent)]
-    Store(#[from] crate::store::Error),
-    #[error(transparent)]
-    Event(#[from] crate::event::Error),
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
-}
 
 pub(super) async fn serve(
     ship: &Ship,

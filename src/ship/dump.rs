@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::Ship;
 use super::ack_receiver::{AckReceiver, Shared};
-use super::connection::Error;
+use super::error::Error;
 use super::outbox::Outbox;
 use super::progress::{Entered, Identity, Progress};
 use super::questions::Asked;

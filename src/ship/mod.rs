@@ -20,6 +20,7 @@
 mod ack_receiver;
 mod connection;
 mod dump;
+mod error;
 mod framer;
 mod outbox;
 mod progress;

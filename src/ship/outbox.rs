@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use metrics::{Counter, counter};
 
-use super::connection::Error;
+use super::error::Error;
 use super::framer::Framer;
 use crate::event::heartbeat::Heartbeat;
 use crate::event::rotate::Rotate;

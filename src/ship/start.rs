@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::connection::Error;
 use super::dump::{self, Stream};
+use super::error::Error;
 use super::progress::{Entered, Progress, Reader};
 use crate::gtid::Gtid;
 use crate::gtid::mariadb::Position;

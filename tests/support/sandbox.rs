@@ -151,6 +151,13 @@ impl Sandbox {
         }
     }
 
+    /// The table that the tests' commits go into, everywhere.
+    pub async fn create_seen(&self) {
+        let create = "CREATE TABLE seen (n INT PRIMARY KEY) ENGINE=InnoDB";
+        self.app().connect().await.run(create).await;
+        self.assert_equal().await;
+    }
+
     /// Source and replicas hold the same, once the replicas have caught up.
     pub async fn assert_equal(&self) {
         if let Err(difference) = database::wait_equal(&self.source(), &self.replicas(), SOON).await

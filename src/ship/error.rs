@@ -1,0 +1,17 @@
+//! Why a connection of the replication port ended.
+
+use crate::{event, net, store};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Net(#[from] net::Error),
+    #[error("{0}")]
+    Peer(String),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Event(#[from] event::Error),
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
