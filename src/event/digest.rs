@@ -4,6 +4,7 @@ use std::fmt;
 
 use sha1::{Digest as _, Sha1};
 
+use super::mysql_gtid::GtidEvent;
 use super::{EventType, HEADER_LENGTH};
 
 /// Equal for the same transaction in two binlogs, whichever server logged it.
@@ -27,9 +28,15 @@ impl Digester {
         let (header, body) = event.split_at(event.len().min(HEADER_LENGTH));
         // Timestamp, type and server id; the length follows from the body.
         self.0.update(&header[..header.len().min(9)]);
+        let gtid;
         let kept = match header.get(4).map(|kind| EventType(*kind)) {
             // Sequence number and domain; flags and the group commit id are the logging server's.
             Some(EventType::GTID) => body.get(..12).unwrap_or(body),
+            // Clock, commit time and version are the logging server's.
+            Some(EventType::MYSQL_GTID | EventType::MYSQL_TAGGED_GTID) => {
+                gtid = GtidEvent::parse(event).map(|start| start.gtid.to_string());
+                gtid.as_ref().map_or(body, |gtid| gtid.as_bytes())
+            }
             Some(EventType::XID) => &[],
             // Thread id (4) and execution time (4) come first.
             Some(

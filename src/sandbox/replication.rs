@@ -32,13 +32,13 @@ impl Words {
             Flavor::MySql => Self {
                 status: "SHOW REPLICA STATUS",
                 threads: ["Replica_IO_Running", "Replica_SQL_Running"],
-                // Without TLS the public key is how caching_sha2_password gets a password across;
-                // 0 retries are retries without end.
+                // The default of 9.7 insists on TLS. Without it the public key is how
+                // caching_sha2_password gets a password across; 0 retries are retries without end.
                 change: format!(
                     "CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT={port}, \
                      SOURCE_USER='{user}', SOURCE_PASSWORD='{password}', \
                      SOURCE_AUTO_POSITION=1, SOURCE_CONNECT_RETRY=1, SOURCE_RETRY_COUNT=0, \
-                     SOURCE_HEARTBEAT_PERIOD=2, GET_SOURCE_PUBLIC_KEY=1"
+                     SOURCE_HEARTBEAT_PERIOD=2, SOURCE_SSL=0, GET_SOURCE_PUBLIC_KEY=1"
                 ),
                 start: "START REPLICA",
             },
