@@ -2,36 +2,19 @@
 //! there is no MySQL (deploy/install.sh mysql).
 
 use std::collections::HashSet;
-use std::io::Write;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
+#[path = "support/mysql.rs"]
+mod mysql;
+
 const ACKLINE: &str = env!("CARGO_BIN_EXE_ackline");
 /// Below the ports that the kernel hands out; no other test looks here.
 const PORTS: std::ops::Range<u16> = 22_100..22_400;
 const PORTS_OF_ONE: u16 = 14;
-
-/// MYSQL_ROOT/bin, as deploy/mysql.sh decides it.
-fn programs() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let root = variable("MYSQL_ROOT").map(PathBuf::from).or_else(|| {
-        let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);
-        let cache = cache.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cache")));
-        Some(cache?.join("ackline/mysql-9.7"))
-    });
-    let programs = root?.join("bin");
-    programs.join("mysqld").is_file().then_some(programs)
-}
-
-/// Says it past the test harness, which keeps what a passing test prints (tests/run.sh counts it).
-fn skipped(test: &str) {
-    let why = "no MySQL, see deploy/install.sh mysql";
-    let line = format!("\nSKIPPED HERE: {test}: {why}\n");
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
-}
 
 struct Sandbox {
     dir: tempfile::TempDir,
@@ -102,8 +85,9 @@ fn free_port() -> String {
 
 #[test]
 fn mysql_servers_come_back_from_whatever_befalls_them() {
-    let Some(programs) = programs() else {
-        return skipped("mysql_servers_come_back_from_whatever_befalls_them");
+    let Some(programs) = mysql::programs("mysql_servers_come_back_from_whatever_befalls_them")
+    else {
+        return;
     };
     let sandbox = Sandbox {
         dir: tempfile::tempdir().unwrap(),

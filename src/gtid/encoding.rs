@@ -79,19 +79,34 @@ pub(crate) fn parse_tag(bytes: &[u8]) -> Result<Option<Tag>, ()> {
     text.parse().map(Some).map_err(|_| ())
 }
 
+/// One origin as it is written.
+struct Listed<'a> {
+    uuid: Uuid,
+    tag: Option<&'a Tag>,
+    /// First and last.
+    intervals: Vec<(u64, u64)>,
+}
+
 /// MySQL's part of a set.
 pub fn encode(set: &GtidSet) -> Vec<u8> {
-    let mut origins: Vec<(Uuid, Option<&Tag>, Vec<(u64, u64)>)> = Vec::new();
+    let mut origins: Vec<Listed<'_>> = Vec::new();
     for (origin, first, last) in set.ranges() {
         let Origin::MySql { uuid, tag } = origin else {
             continue;
         };
+        let tag = tag.as_ref();
         match origins.last_mut() {
-            Some(open) if open.0 == *uuid && open.1 == tag.as_ref() => open.2.push((first, last)),
-            _ => origins.push((*uuid, tag.as_ref(), vec![(first, last)])),
+            Some(open) if (open.uuid, open.tag) == (*uuid, tag) => {
+                open.intervals.push((first, last));
+            }
+            _ => origins.push(Listed {
+                uuid: *uuid,
+                tag,
+                intervals: vec![(first, last)],
+            }),
         }
     }
-    let tagged = origins.iter().any(|(_, tag, _)| tag.is_some());
+    let tagged = origins.iter().any(|origin| origin.tag.is_some());
     let count = origins.len() as u64;
     let head = if tagged {
         u64::from(TAGGED) << 56 | count << 8 | u64::from(TAGGED)
@@ -99,7 +114,12 @@ pub fn encode(set: &GtidSet) -> Vec<u8> {
         count
     };
     let mut out = head.to_le_bytes().to_vec();
-    for (uuid, tag, intervals) in origins {
+    for Listed {
+        uuid,
+        tag,
+        intervals,
+    } in origins
+    {
         out.extend_from_slice(&uuid.0);
         if tagged {
             let tag = tag.map_or("", Tag::as_str);
