@@ -1,7 +1,7 @@
 //! Wires the parts together, runs them, and lets them leave in order.
 //!
 //! ```text
-//! store ─► acks ─► guard ─► capture and ship (one thread) ─► sessions (a thread a core), admin ─► wait for a signal ─► drain
+//! store ─► acks ─► guard ─► capture and ship (one thread) ─► sessions (a thread a core), admin ─► wait for a signal ─► drain: sessions, then the rest
 //! ```
 
 mod backend;
@@ -58,20 +58,32 @@ pub struct App {
     pub config_problem: parking_lot::Mutex<Option<String>>,
 }
 
+/// Sessions leave first: a commit that is at the source needs capture, shipping and the console to
+/// come to its end.
+#[derive(Default)]
+struct Endings {
+    sessions: Shutdown,
+    rest: Shutdown,
+}
+
 /// `ackline serve`: until SIGTERM or SIGINT.
 pub async fn serve(path: &Path) -> anyhow::Result<()> {
     let config = Config::load(path)?;
     let log_level = start_log(&config);
     raise_descriptor_limit();
-    let shutdown = Shutdown::new();
+    let endings = Endings::default();
+    let shutdown = &endings.rest;
     let metrics = admin::metrics::install()?;
     shutdown.spawn(admin::metrics::upkeep(metrics.clone(), shutdown.clone()));
-    let app = start(path, config, log_level, metrics, &shutdown).await?;
+    let app = start(path, config, log_level, metrics, &endings).await?;
     tracing::info!(source = %app.config.load().source().name, binlog = %app.config.load().binlog.dir.display(), "ackline serves");
     reload::run_until_stopped(&app).await?;
     tracing::info!("draining");
+    if !endings.sessions.drain(DRAIN).await {
+        tracing::warn!("some sessions did not end within 10 s and are cut");
+    }
     keeper::keep(&app);
-    if !shutdown.drain(DRAIN).await {
+    if !endings.rest.drain(DRAIN).await {
         tracing::warn!("some connections did not end within 10 s and are cut");
     }
     keeper::keep(&app);
@@ -83,8 +95,9 @@ async fn start(
     config: Config,
     log_level: Box<dyn Fn(&str) + Send + Sync>,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
-    shutdown: &Shutdown,
+    endings: &Endings,
 ) -> anyhow::Result<Arc<App>> {
+    let shutdown = &endings.rest;
     // Everything that can be refused by the system comes first, so that a second proxy fails before
     // it touches anything.
     let mut mysql = Listeners::bind(&config.listen.mysql).await?;
@@ -192,13 +205,9 @@ async fn start(
     let binlog_worker = Worker::start("binlog", shutdown).context("cannot start a thread")?;
     binlog_worker.spawn(shutdown, run_capture(capture, shutdown.clone()));
     binlog_worker.spawn(shutdown, ship.listen(replication));
-    let session_workers = Workers::start("sessions", shutdown).context("cannot start threads")?;
-    shutdown.spawn(session::serve(
-        mysql,
-        session_workers,
-        sessions,
-        shutdown.clone(),
-    ));
+    let ending = &endings.sessions;
+    let workers = Workers::start("sessions", ending).context("cannot start threads")?;
+    ending.spawn(session::serve(mysql, workers, sessions, ending.clone()));
     for listener in admin_listeners {
         let backend: Arc<dyn admin::Backend> = Arc::new(backend::AppBackend(app.clone()));
         let ending = shutdown.clone();

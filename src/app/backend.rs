@@ -160,7 +160,9 @@ fn row(member: &Member, identity: &Identity, acks: &Snapshot, readers: &[Reader]
         (None, None) => ("unreachable", None),
         (None, Some(report)) => ("disconnected", Some(why_disconnected(report))),
     };
-    let text = |level: Level| confirmed.at(level).map(|at: StorePosition| at.to_string());
+    // Who has nothing yet stands before the first file.
+    let has = |level: Level| confirmed.at(level).filter(|at| *at > StorePosition::ZERO);
+    let text = |level: Level| has(level).map(|at| at.to_string());
     let now = health.report().filter(|_| health.is_up());
     let lag_seconds = match now.and_then(|report| report.main_replication()) {
         // Its own clock counts whole seconds only.

@@ -72,9 +72,8 @@ impl Gate for AppGate {
 
     fn everything_now(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            if let Some(position) = self.console.position().await {
-                self.acks.wait_position(&position).await;
-            }
+            let position = self.console.position().await;
+            self.acks.wait_position(&position).await;
         })
     }
 
@@ -85,8 +84,7 @@ impl Gate for AppGate {
             KillTarget::User(user) => Victim::User(user),
             KillTarget::Unknown => Victim::Anyone,
         };
-        // Where nobody can say, it is not let through.
-        Box::pin(async move { self.console.waits_for_ack(victim).await.unwrap_or(true) })
+        Box::pin(self.console.waits_for_ack(victim))
     }
 
     fn source_left(&self) {

@@ -61,25 +61,29 @@ impl Console {
         Self(sender)
     }
 
-    /// None where the console is gone (shutdown).
-    pub async fn counters(&self) -> Option<Counters> {
+    pub async fn counters(&self) -> Counters {
         self.ask(Question::Counters).await
     }
 
     /// `@@gtid_binlog_pos`: everything that the source has in its binlog, acknowledged or not.
-    pub async fn position(&self) -> Option<Position> {
+    pub async fn position(&self) -> Position {
         self.ask(Question::Position).await
     }
 
     /// Whether the victim is in its commit: a KILL would make the commit visible un-acknowledged.
-    pub async fn waits_for_ack(&self, victim: Victim) -> Option<bool> {
+    pub async fn waits_for_ack(&self, victim: Victim) -> bool {
         self.ask(|reply| Question::WaitsForAck(victim, reply)).await
     }
 
-    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Option<T> {
+    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> T {
         let (reply, answer) = oneshot::channel();
-        self.0.send(question(reply)).await.ok()?;
-        answer.await.ok()
+        if self.0.send(question(reply)).await.is_ok()
+            && let Ok(answer) = answer.await
+        {
+            return answer;
+        }
+        // The process ends. No answer is no proof, so who asked waits until it is cut.
+        std::future::pending().await
     }
 }
 

@@ -124,10 +124,7 @@ impl Guard {
     pub async fn verified(&self, console: &Console) {
         loop {
             self.opened().await;
-            let Some(counters) = console.counters().await else {
-                return;
-            };
-            match self.judge(counters) {
+            match self.judge(console.counters().await) {
                 // Closed meanwhile: what came before it has to wait for the new attach.
                 Judgement::Clean if self.is_open() => return,
                 Judgement::Clean => {}
