@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# Installs with apt what is missing, and nothing else: deploy/install.sh [build] [servers] [bench]
+# Installs with apt what is missing, and nothing else: deploy/install.sh [build] [servers] [bench] [mysql]
 #
 #   build     a C compiler and make, for the crates that compile C
 #   servers   MariaDB's server and client programs, jq
 #   bench     sysbench and HAProxy
+#   mysql     MySQL 9.7's server and client programs, in a folder of their own (see mysql.sh)
 #
-# Can be run again at any time, asks nothing, works as root or with sudo, starts no service.
+# Can be run again at any time, asks nothing, works as root or with sudo (mysql: as anybody), starts no
+# service.
 set -euo pipefail
 
 usage() {
-    echo "usage: deploy/install.sh [build] [servers] [bench]" >&2
+    echo "usage: deploy/install.sh [build] [servers] [bench] [mysql]" >&2
     exit 2
 }
 
@@ -24,13 +26,17 @@ declare -A package_of=(
 # Servers lie in sbin, which is not on every user's path.
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
-missing=()
+missing=() mysql=no
 [ $# -gt 0 ] || usage
 for group in "$@"; do
     case "$group" in
     build) programs=(cc make) ;;
     servers) programs=(mariadbd mariadb-install-db mariadb mariadb-binlog jq) ;;
     bench) programs=(sysbench haproxy) ;;
+    mysql)
+        programs=()
+        mysql=yes
+        ;;
     *) usage ;;
     esac
     for program in "${programs[@]}"; do
@@ -39,6 +45,10 @@ for group in "$@"; do
         command -v "$program" >/dev/null || missing+=(${package_of[$program]})
     done
 done
+# Nothing of it goes into the system, so it needs no apt of root's.
+if [ "$mysql" = yes ]; then
+    "$(dirname "$0")/mysql.sh"
+fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if ! command -v apt-get >/dev/null; then

@@ -52,7 +52,8 @@ impl fmt::Display for ServerId {
 }
 
 /// Which family a server belongs to; its GTIDs, events and variables follow from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Flavor {
     MariaDb,
     MySql,
@@ -64,6 +65,18 @@ impl fmt::Display for Flavor {
             Self::MariaDb => "mariadb",
             Self::MySql => "mysql",
         })
+    }
+}
+
+impl FromStr for Flavor {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        match s {
+            "mariadb" => Ok(Self::MariaDb),
+            "mysql" => Ok(Self::MySql),
+            _ => Err(format!("'{s}' is not a flavor: use mariadb or mysql")),
+        }
     }
 }
 

@@ -2,12 +2,21 @@
 
 use super::{Algorithm, Header, MAGIC, checksum, format_description::FormatDescription};
 
-/// A golden file's events, without their checksums, the first one as it came.
+pub(crate) const MARIADB: &str = "mariadb-10.11";
+pub(crate) const MYSQL: &str = "mysql-9.7";
+
+/// Where a version's golden files lie.
+pub(crate) fn folder(version: &str) -> String {
+    format!("{}/tests/golden/{version}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The events of one of MariaDB's golden files, without their checksums, the first one as it came.
 pub(crate) fn events(name: &str) -> Vec<Vec<u8>> {
-    let path = format!(
-        "{}/tests/golden/mariadb-10.11/{name}",
-        env!("CARGO_MANIFEST_DIR")
-    );
+    events_of(MARIADB, name)
+}
+
+pub(crate) fn events_of(version: &str, name: &str) -> Vec<Vec<u8>> {
+    let path = format!("{}/{name}", folder(version));
     let bytes = std::fs::read(path).unwrap();
     let mut rest = bytes.strip_prefix(&MAGIC).unwrap();
     let mut algorithm = Algorithm::Crc32;
@@ -33,3 +42,6 @@ pub(crate) const FILES: [&str; 6] = [
     "no-checksum.000005",
     "stopped.000006",
 ];
+
+/// Recorded by `tests/golden/mysql-9.7.sh`.
+pub(crate) const MYSQL_FILES: [&str; 3] = ["plain.000001", "tagged.000002", "stopped.000003"];

@@ -1,8 +1,7 @@
 //! MariaDB's GTID (162): opens a transaction; there is no BEGIN in a MariaDB binlog.
 //!
 //! `sequence u64 | domain u32 | flags u8 | [commit id u64] | [XID] | [extra flags u8 …]`, filled with
-//! zeros to 19 bytes (`Gtid_log_event` in the server's `log_event.cc`). MySQL's 33 and 42 get their
-//! own file when their flavor comes.
+//! zeros to 19 bytes (`Gtid_log_event` in the server's `log_event.cc`).
 
 use super::{Error, EventType, Header};
 use crate::gtid::mariadb::Gtid;

@@ -9,6 +9,10 @@
 //! [`checksum::seal`] is the way back. Only [`format_description`] is read as it came, since it is
 //! what says whether there are checksums.
 //!
+//! MariaDB's [`gtid_event`], [`gtid_list`] and [`transaction`] have their counterparts of MySQL in
+//! [`mysql_gtid`], [`previous_gtids`] and [`mysql_transaction`]. TRANSACTION_PAYLOAD (40), a compressed
+//! transaction, is carried as it is.
+//!
 //! Formats: MariaDB's `sql/log_event.h` and <https://mariadb.com/kb/en/replication-protocol/>, MySQL's
 //! "Binlog Event" chapter of the internals manual; what was seen of real servers is in
 //! `tests/golden/`.
@@ -24,6 +28,10 @@ pub mod gtid_event;
 pub mod gtid_list;
 mod header;
 pub mod heartbeat;
+pub mod heartbeat_v2;
+pub mod mysql_gtid;
+pub mod mysql_transaction;
+pub mod previous_gtids;
 pub mod query;
 pub mod rotate;
 pub mod stop;
@@ -62,6 +70,10 @@ pub enum Error {
     OutsideTransaction(EventType),
     #[error("a transaction begins inside of {0}")]
     Nested(crate::gtid::Gtid),
+    #[error("a transaction without GTID (is the source's gtid_mode ON?)")]
+    Anonymous,
+    #[error(transparent)]
+    GtidSet(#[from] crate::gtid::EncodingError),
     #[error("the source says that it lost events (INCIDENT): it must be set up anew")]
     Incident,
 }
@@ -80,5 +92,7 @@ fn body(event: &[u8], expected: EventType) -> Result<crate::cursor::Cursor<'_>, 
 
 #[cfg(test)]
 pub(crate) mod golden;
+#[cfg(test)]
+mod mysql_tests;
 #[cfg(test)]
 mod tests;

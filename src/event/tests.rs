@@ -4,6 +4,7 @@ use super::format_description::FormatDescription;
 use super::golden::{FILES, events};
 use super::gtid_event::{AlterPhase, GtidEvent, GtidFlags};
 use super::heartbeat::Heartbeat;
+use super::heartbeat_v2::HeartbeatV2;
 use super::query::{Ending, Query, Statement};
 use super::rotate::Rotate;
 use super::*;
@@ -25,10 +26,14 @@ fn gtids(file: &str) -> Vec<GtidEvent> {
 
 #[test]
 fn every_golden_file_is_known() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/mariadb-10.11");
-    for file in std::fs::read_dir(path).unwrap() {
-        let name = file.unwrap().file_name().into_string().unwrap();
-        assert!(FILES.contains(&name.as_str()), "{name}");
+    for (version, files) in [
+        (golden::MARIADB, &FILES[..]),
+        (golden::MYSQL, &golden::MYSQL_FILES),
+    ] {
+        for file in std::fs::read_dir(golden::folder(version)).unwrap() {
+            let name = file.unwrap().file_name().into_string().unwrap();
+            assert!(files.contains(&name.as_str()), "{version}/{name}");
+        }
     }
 }
 
@@ -296,7 +301,7 @@ fn a_digest_is_of_the_content_and_not_of_the_place() {
     assert_ne!(digest(&[&event]), digest(&[&event, &event]));
 }
 
-fn parse_as_everything(event: &[u8]) {
+pub(super) fn parse_as_everything(event: &[u8]) {
     let _ = Header::parse(event);
     let _ = verify_checksum(event);
     let _ = checksum::strip(event, Algorithm::Off);
@@ -306,7 +311,11 @@ fn parse_as_everything(event: &[u8]) {
     let _ = gtid_list::parse(event);
     let _ = Query::parse(event).map(|query| query.ending());
     let _ = Heartbeat::parse(event);
+    let _ = HeartbeatV2::parse(event);
+    let _ = mysql_gtid::GtidEvent::parse(event);
+    let _ = previous_gtids::parse(event);
     let _ = TransactionTracker::new().feed(event);
+    let _ = mysql_transaction::TransactionTracker::new().feed(event);
     digest::Digester::new().event(event);
 }
 

@@ -19,12 +19,12 @@ enum State {
     },
 }
 
-/// What an event is to the transactions around it.
+/// What an event is to the transactions around it; `G` is the flavor's GTID event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum Step<G = GtidEvent> {
     /// Belongs to the file or the stream.
     Outside,
-    GroupStart(GtidEvent),
+    GroupStart(G),
     InGroup,
     /// The last event of its transaction.
     GroupEnd,
@@ -89,7 +89,7 @@ impl TransactionTracker {
 }
 
 /// Events that describe a file or a stream, wherever they come.
-fn is_of_the_stream(kind: EventType) -> bool {
+pub(super) fn is_of_the_stream(kind: EventType) -> bool {
     matches!(
         kind,
         EventType::FORMAT_DESCRIPTION

@@ -5,6 +5,7 @@
 //! mariadb::Position      what a replica says it has: the last GTID of each domain
 //! mariadb::BinlogState   what a binlog says it has: the last sequence per (domain, server), and
 //!                        which server wrote last in each domain (gtid_binlog_state, GTID_LIST)
+//! encoding               MySQL's binary form of a set
 //! GtidSet                exact membership, as intervals per (domain, server) or per uuid[:tag]
 //! ```
 //!
@@ -16,6 +17,7 @@
 //! empty, and no origin is listed without an interval. So two sets are equal exactly when their
 //! fields are.
 
+pub mod encoding;
 mod interval;
 pub mod mariadb;
 pub mod mysql;
@@ -26,6 +28,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+pub use encoding::EncodingError;
 pub use set::{GtidSet, Origin};
 
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

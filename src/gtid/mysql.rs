@@ -60,6 +60,12 @@ impl FromStr for Uuid {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tag(Arc<str>);
 
+impl Tag {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -120,14 +126,16 @@ impl FromStr for Gtid {
     }
 }
 
-/// Numbers start at 1 and end below 2^63.
+/// Numbers start at 1 and end below 2^63 - 1.
+pub fn is_number(number: u64) -> bool {
+    (1..i64::MAX as u64).contains(&number)
+}
+
 fn parse_number(text: &str) -> Option<u64> {
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    text.parse()
-        .ok()
-        .filter(|number| (1..i64::MAX as u64).contains(number))
+    text.parse().ok().filter(|number| is_number(*number))
 }
 
 /// One item of a set's text: `uuid:1-5:7:tag:1-3`.

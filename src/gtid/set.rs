@@ -70,6 +70,10 @@ impl GtidSet {
             .is_some_and(|intervals| intervals.contains(gtid.number()))
     }
 
+    pub(super) fn has_origin(&self, origin: &Origin) -> bool {
+        self.origins.contains_key(origin)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.origins.is_empty()
     }

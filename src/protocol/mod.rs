@@ -10,13 +10,14 @@
 //! - [`response`], the state machine that says what each packet of an answer is
 //! - [`ok`], [`err`], [`session_state`]: the ends of answers
 //! - [`result_set`], writing small text results (the replication port answers with these)
-//! - [`register_slave`], [`binlog_dump`], [`semi_sync`]: replication
+//! - [`register_slave`], [`binlog_dump`], [`binlog_dump_gtid`], [`semi_sync`]: replication
 //!
 //! Layouts: "Client/Server Protocol" of MySQL's source documentation, "MariaDB Protocol" of MariaDB's
 //! knowledge base, and what the servers really sent (see the golden bytes in the tests).
 
 pub mod auth;
 pub mod binlog_dump;
+pub mod binlog_dump_gtid;
 pub mod capabilities;
 pub mod command;
 pub mod err;

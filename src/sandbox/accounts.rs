@@ -4,10 +4,11 @@
 //! first transaction in the binlog is the user's own.
 
 use super::plan::{Account, Plan};
+use crate::ids::Flavor;
 
 /// What the proxy's account needs, measured on MariaDB 10.11 one statement and one privilege at a
 /// time.
-const ACKLINE: [&str; 10] = [
+const MARIADB: [&str; 10] = [
     // The dump.
     "REPLICATION SLAVE",
     // SET GLOBAL rpl_semi_sync_master_*, SHOW SLAVE HOSTS.
@@ -30,9 +31,33 @@ const ACKLINE: [&str; 10] = [
     "RELOAD",
 ];
 
+/// The same, measured on MySQL 9.7.
+const MYSQL: [&str; 8] = [
+    // The dump, SHOW REPLICAS.
+    "REPLICATION SLAVE",
+    // SHOW BINARY LOG STATUS, SHOW BINARY LOGS, SHOW REPLICA STATUS.
+    "REPLICATION CLIENT",
+    // CHANGE REPLICATION SOURCE, START and STOP REPLICA.
+    "REPLICATION_SLAVE_ADMIN",
+    // SET GLOBAL rpl_semi_sync_*, super_read_only, read_only, event_scheduler, binlog_format; SET PERSIST.
+    "SYSTEM_VARIABLES_ADMIN",
+    // PURGE BINARY LOGS.
+    "BINLOG_ADMIN",
+    // KILL of a connection of somebody else, and a login where max_connections is reached.
+    "CONNECTION_ADMIN",
+    // The connections of others in PROCESSLIST.
+    "PROCESS",
+    // FLUSH BINARY LOGS, RESET REPLICA.
+    "RELOAD",
+];
+
 /// One statement a line, as the server's bootstrap reads it.
 pub(super) fn sql(plan: &Plan) -> String {
     let database = &plan.database;
+    let ackline: &[&str] = match plan.flavor {
+        Flavor::MariaDb => &MARIADB,
+        Flavor::MySql => &MYSQL,
+    };
     let mut lines = vec![
         // The bootstrap runs without grant tables; this loads them.
         "FLUSH PRIVILEGES;".to_owned(),
@@ -65,9 +90,13 @@ pub(super) fn sql(plan: &Plan) -> String {
         &plan.ackline,
         &[format!(
             "{} ON *.* {}",
-            ACKLINE.join(", "),
+            ackline.join(", "),
             to(&plan.ackline)
         )],
     );
+    if plan.flavor == Flavor::MySql {
+        // It has no password (--initialize-insecure).
+        lines.push("DROP USER 'root'@'localhost';".to_owned());
+    }
     lines.join("\n") + "\n"
 }

@@ -1,23 +1,26 @@
 //! Data directories: one is installed, the others are copies of it.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::folder::{errors, write_private};
+use super::installation::Installation;
 use super::plan::Plan;
-use super::server::Server;
+use super::server::{Server, cannot_run};
 use super::{Error, Folder, Report, accounts};
+use crate::ids::Flavor;
 
-const INSTALL: &str = "mariadb-install-db";
-pub(super) const INSTALL_HINT: &str =
-    "on Debian, apt-get install mariadb-server-core mariadb-client (or run deploy/quickstart.sh)";
+/// Where MySQL keeps the server's uuid; it makes a new one where there is none.
+const UUID: &str = "auto.cnf";
 
 /// Gives each server that has none a data directory.
 pub(super) fn provide(
     folder: &Folder,
     plan: &Plan,
+    installation: &Installation,
     servers: &[Server],
     report: Report<'_>,
 ) -> Result<(), Error> {
@@ -29,7 +32,7 @@ pub(super) fn provide(
         let template = folder.template();
         if !template.exists() {
             report("installing a data directory");
-            install(folder, plan)?;
+            install(folder, plan, installation)?;
         }
         for server in missing {
             let what = format!("copying a data directory for {}", server.name);
@@ -44,7 +47,7 @@ pub(super) fn provide(
     remove(&folder.template())
 }
 
-fn install(folder: &Folder, plan: &Plan) -> Result<(), Error> {
+fn install(folder: &Folder, plan: &Plan, installation: &Installation) -> Result<(), Error> {
     let unfinished = folder.root.join("template.new");
     remove(&unfinished)?;
     let log = folder.root.join("install.log");
@@ -56,37 +59,82 @@ fn install(folder: &Folder, plan: &Plan) -> Result<(), Error> {
     let temporary = folder.root.join("template.tmp");
     remove(&temporary)?;
     fs::create_dir(&temporary).map_err(Error::io(format!("creating {}", temporary.display())))?;
-    let mut command = Command::new(INSTALL);
+    let program = installation.installer();
+    let paths = Paths {
+        data: &unfinished,
+        accounts: &sql,
+        temporary: &temporary,
+    };
+    let mut command = Command::new(&program);
     command
-        .env("TMPDIR", &temporary)
         .arg("--no-defaults")
-        .arg(with_path("--datadir=", &unfinished))
-        .arg(with_path("--extra-file=", &sql))
-        .args(["--skip-test-db", "--skip-name-resolve"])
-        // Small, since it is copied; the server resizes it to its own at the first start.
-        .args(["--innodb-log-file-size=4M", "--innodb-buffer-pool-size=32M"]);
+        .args(match installation.flavor {
+            Flavor::MariaDb => paths.mariadb(),
+            Flavor::MySql => paths.mysql(),
+        });
     if rustix::process::geteuid().is_root() {
         command.arg("--user=root");
     }
     let status = command
+        .env("TMPDIR", &temporary)
         .stdin(Stdio::null())
         .stdout(file)
         .stderr(stderr)
         .status()
-        .map_err(|error| super::server::cannot_run(INSTALL, error))?;
+        .map_err(|error| cannot_run(&program, error))?;
     remove(&sql)?;
     remove(&temporary)?;
     if !status.success() {
         let tail = errors(&log);
-        return Err(Error::Install { log, tail });
+        let program = program.display().to_string();
+        return Err(Error::Install { program, log, tail });
     }
     remove(&log)?;
+    // Each copy is a server of its own.
+    remove(&unfinished.join(UUID))?;
     fs::rename(&unfinished, folder.template())
         .map_err(Error::io("renaming the template of data directories"))
 }
 
-fn with_path(option: &str, path: &Path) -> std::ffi::OsString {
-    let mut argument = std::ffi::OsString::from(option);
+/// What an installation is given.
+struct Paths<'a> {
+    data: &'a PathBuf,
+    accounts: &'a PathBuf,
+    temporary: &'a PathBuf,
+}
+
+impl Paths<'_> {
+    /// The redo log is small in both, since it is copied; the server resizes it to its own at the
+    /// first start.
+    fn mariadb(&self) -> Vec<OsString> {
+        vec![
+            with_path("--datadir=", self.data),
+            with_path("--extra-file=", self.accounts),
+            "--skip-test-db".into(),
+            "--skip-name-resolve".into(),
+            "--innodb-log-file-size=4M".into(),
+            "--innodb-buffer-pool-size=32M".into(),
+        ]
+    }
+
+    fn mysql(&self) -> Vec<OsString> {
+        vec![
+            // `root` without a password is gone once the accounts are there.
+            "--initialize-insecure".into(),
+            with_path("--datadir=", self.data),
+            with_path("--init-file=", self.accounts),
+            with_path("--tmpdir=", self.temporary),
+            // Debian's default is a folder that only its service has.
+            "--secure-file-priv=".into(),
+            "--mysqlx=OFF".into(),
+            "--innodb-redo-log-capacity=32M".into(),
+            "--innodb-buffer-pool-size=64M".into(),
+        ]
+    }
+}
+
+fn with_path(option: &str, path: &Path) -> OsString {
+    let mut argument = OsString::from(option);
     argument.push(path);
     argument
 }

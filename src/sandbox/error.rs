@@ -24,8 +24,12 @@ pub enum Error {
     Io { what: String, cause: io::Error },
     #[error("{path}: {reason}")]
     Unreadable { path: PathBuf, reason: String },
-    #[error("mariadb-install-db failed, see {log}:\n{tail}")]
-    Install { log: PathBuf, tail: String },
+    #[error("{program} made no data directory, see {log}:\n{tail}")]
+    Install {
+        program: String,
+        log: PathBuf,
+        tail: String,
+    },
     #[error("{name} ended while it started, see {log}:\n{tail}")]
     Died {
         name: String,

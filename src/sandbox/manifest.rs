@@ -5,15 +5,18 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::folder::write_private;
+use super::installation::Installation;
 use super::plan::Plan;
 use super::process::Process;
 use super::server::Server;
 use super::{Error, Folder};
+use crate::ids::Flavor;
 
 const HOST: &str = "127.0.0.1";
 
 #[derive(Debug, Serialize)]
 pub struct Manifest {
+    pub flavor: Flavor,
     pub app: App,
     pub replication: Replication,
     pub admin: Admin,
@@ -25,6 +28,9 @@ pub struct Manifest {
     /// Where this is written.
     #[serde(skip)]
     pub path: PathBuf,
+    /// The flavor's command line client.
+    #[serde(skip)]
+    pub client: PathBuf,
 }
 
 #[derive(Debug, Serialize)]
@@ -69,15 +75,17 @@ pub struct Replica {
 
 #[derive(Debug, Serialize)]
 pub struct Proxy {
-    pub pid: i32,
+    /// None where there is no proxy for this flavor yet.
+    pub pid: Option<i32>,
 }
 
 impl Manifest {
     pub(super) fn of(
         folder: &Folder,
         plan: &Plan,
+        installation: &Installation,
         servers: &[Server],
-        proxy: &Process,
+        proxy: Option<&Process>,
     ) -> Result<Self, Error> {
         let mut databases = Vec::new();
         for server in servers {
@@ -97,6 +105,7 @@ impl Manifest {
             .next()
             .ok_or_else(|| Error::NoSandbox(folder.root.clone()))?;
         Ok(Self {
+            flavor: plan.flavor,
             app: App {
                 host: HOST,
                 port: plan.ports.proxy(),
@@ -123,8 +132,11 @@ impl Manifest {
                     ship: "pull",
                 })
                 .collect(),
-            proxy: Proxy { pid: proxy.pid() },
+            proxy: Proxy {
+                pid: proxy.map(Process::pid),
+            },
             path: folder.manifest(),
+            client: installation.client(),
         })
     }
 

@@ -6,7 +6,7 @@
 //! DIR/sandbox.json     for scripts: addresses, passwords, pids of the last `up` (0600)
 //! DIR/binlog/          the proxy's store and state
 //! DIR/proxy.log
-//! DIR/source/          data/ tmp/ my.cnf server.log server.pid sock
+//! DIR/source/          data/ tmp/ my.cnf server.log server.pid, MariaDB: sock
 //! DIR/replica1/ …      the same
 //! ```
 //!
@@ -23,6 +23,7 @@ mod accounts;
 mod data_dir;
 mod error;
 mod folder;
+mod installation;
 mod lock;
 mod manifest;
 mod option_file;
@@ -40,6 +41,7 @@ pub use manifest::Manifest;
 pub use plan::Request;
 
 use folder::Folder;
+use installation::Installation;
 use lock::Lock;
 use plan::Plan;
 use process::Process;
@@ -52,11 +54,13 @@ const SERVERS_LEAVE: Duration = Duration::from_secs(60);
 /// Takes one line of progress at a time.
 pub type Report<'a> = &'a dyn Fn(&str);
 
-/// Starts whatever is not running, and returns once a commit through the proxy worked.
+/// Starts whatever is not running, and returns once a commit through the proxy worked; for a flavor
+/// that the proxy does not serve yet, once the servers answer.
 pub async fn up(request: &Request, report: Report<'_>) -> Result<Manifest, Error> {
     let folder = Folder::create(&request.dir)?;
     let _lock = Lock::acquire(&folder).await?;
     let plan = Plan::load_or_decide(&folder, request).await?;
+    let installation = Installation::find(plan.flavor)?;
     let servers = Server::all(&folder, &plan);
 
     for server in &servers {
@@ -64,14 +68,15 @@ pub async fn up(request: &Request, report: Report<'_>) -> Result<Manifest, Error
             plan.ports.check(server.port, &server.name).await?;
         }
     }
-    if proxy::running(&folder).is_none() {
+    let serves = proxy::serves(plan.flavor);
+    if serves && proxy::running(&folder).is_none() {
         plan.ports.check_proxy().await?;
     }
 
-    data_dir::provide(&folder, &plan, &servers, report)?;
+    data_dir::provide(&folder, &plan, &installation, &servers, report)?;
     let startups: Vec<Startup<'_>> = servers
         .iter()
-        .map(|server| Startup::begin(server, &plan))
+        .map(|server| Startup::begin(server, &plan, &installation))
         .collect::<Result<_, _>>()?;
     for startup in startups {
         let server = startup.server;
@@ -88,13 +93,17 @@ pub async fn up(request: &Request, report: Report<'_>) -> Result<Manifest, Error
             }
         }
         if !server.is_source() {
-            replication::attach(server, &plan, report).await?;
+            replication::attach(server, &plan, serves, report).await?;
         }
     }
 
     proxy::write_config(&folder, &plan)?;
-    let process = proxy::start(&folder, &plan, report).await?;
-    let manifest = Manifest::of(&folder, &plan, &servers, &process)?;
+    let process = if serves {
+        Some(proxy::start(&folder, &plan, report).await?)
+    } else {
+        None
+    };
+    let manifest = Manifest::of(&folder, &plan, &installation, &servers, process.as_ref())?;
     manifest.save()?;
     Ok(manifest)
 }
@@ -132,11 +141,14 @@ pub fn status(dir: &Path) -> Result<Vec<Part>, Error> {
     let folder = Folder::open(dir)?;
     let plan = Plan::load(&folder)?.ok_or_else(|| Error::NoSandbox(folder.root.clone()))?;
     let pid = |process: Option<Process>| process.map(|process| process.pid());
-    let mut parts = vec![Part {
-        name: "proxy".into(),
-        port: plan.ports.proxy(),
-        pid: pid(proxy::running(&folder)),
-    }];
+    let mut parts = Vec::new();
+    if proxy::serves(plan.flavor) {
+        parts.push(Part {
+            name: "proxy".into(),
+            port: plan.ports.proxy(),
+            pid: pid(proxy::running(&folder)),
+        });
+    }
     parts.extend(Server::all(&folder, &plan).iter().map(|server| Part {
         name: server.name.clone(),
         port: server.port,

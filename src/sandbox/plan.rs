@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::folder::write_private;
 use super::{Error, Folder};
+use crate::ids::Flavor;
 
 const DEFAULT_PORT: u16 = 13306;
 const DEFAULT_REPLICAS: u16 = 2;
 const DEFAULT_MODE: &str = "semi-sync";
-const FLAVOR: &str = "mariadb";
+const DEFAULT_FLAVOR: Flavor = Flavor::MariaDb;
 const MODES: [&str; 4] = ["async", "semi-sync", "quorum", "sync"];
 const PASSWORD_LENGTH: usize = 24;
 const PORT_LEAVES: Duration = Duration::from_secs(1);
@@ -24,7 +25,7 @@ const POLL: Duration = Duration::from_millis(20);
 #[derive(Debug, Default)]
 pub struct Request {
     pub dir: PathBuf,
-    pub flavor: Option<String>,
+    pub flavor: Option<Flavor>,
     pub replicas: Option<u16>,
     pub mode: Option<String>,
     pub port: Option<u16>,
@@ -35,7 +36,7 @@ pub struct Request {
 pub(super) struct Plan {
     /// Where it was made: option files and data directories name this path.
     pub root: PathBuf,
-    pub flavor: String,
+    pub flavor: Flavor,
     pub replicas: u16,
     /// What `config.toml` was first written with; the file itself says what is in force.
     pub mode: String,
@@ -110,7 +111,7 @@ impl Plan {
         };
         Ok(Self {
             root: folder.root.clone(),
-            flavor: FLAVOR.into(),
+            flavor: request.flavor.unwrap_or(DEFAULT_FLAVOR),
             replicas,
             mode: mode.into(),
             ports: Ports::new(request.port.unwrap_or(DEFAULT_PORT), replicas)?,
@@ -150,6 +151,9 @@ impl Plan {
                 "{option} {asked} contradicts the sandbox in {dir}, which was made with {is}: leave it out, or give another --dir"
             ))
         };
+        if let Some(flavor) = request.flavor.filter(|flavor| *flavor != self.flavor) {
+            return Err(contradiction("--flavor", &flavor, &self.flavor));
+        }
         if let Some(port) = request.port.filter(|port| *port != self.ports.proxy()) {
             return Err(contradiction("--port", &port, &self.ports.proxy()));
         }
@@ -184,12 +188,6 @@ fn mode_in_force(folder: &Folder) -> Option<String> {
 
 impl Request {
     fn check(&self) -> Result<(), Error> {
-        if let Some(flavor) = self.flavor.as_deref().filter(|flavor| *flavor != FLAVOR) {
-            return Err(Error::Usage(match flavor {
-                "mysql" => "the MySQL flavor is not supported yet: use --flavor mariadb".into(),
-                _ => format!("'{flavor}' is not a flavor: use mariadb"),
-            }));
-        }
         if let Some(mode) = self.mode.as_deref().filter(|mode| !MODES.contains(mode)) {
             let modes = MODES.join(", ");
             return Err(Error::Usage(format!("'{mode}' is not a mode: use {modes}")));
@@ -362,7 +360,7 @@ mod tests {
         contradicts(&|request| request.replicas = Some(3));
         contradicts(&|request| request.mode = Some("quorum".into()));
         contradicts(&|request| request.server_options = vec!["sync_relay_log=1".into()]);
-        contradicts(&|request| request.flavor = Some("mysql".into()));
+        contradicts(&|request| request.flavor = Some(Flavor::MySql));
     }
 
     #[test]

@@ -20,6 +20,12 @@ use super::{Error, Folder, Report};
 
 const AFTER_KILL: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(20);
+const SERVERS: [&str; 2] = ["mariadbd", "mysqld"];
+/// Makes MariaDB's data directories; MySQL's server does so itself.
+const INSTALLER: &str = "mariadb-install-db";
+/// How deep in a command line the program may stand: behind `setsid` and an interpreter, or behind a
+/// loader with `--library-path PATH` (`deploy/mysql.sh`).
+const PROGRAM_WITHIN: usize = 5;
 
 /// A running process; the descriptor keeps naming it even when its pid is given to another.
 #[derive(Debug)]
@@ -76,7 +82,7 @@ impl Process {
 pub(super) fn server_of(server: &Path) -> Option<Process> {
     let form = option("--defaults-file=", &server.join("my.cnf"));
     find(|arguments| {
-        let is_ours = is_program(arguments, &["mariadbd"]) && arguments.contains(&form);
+        let is_ours = is_program(arguments, &SERVERS) && arguments.contains(&form);
         is_ours.then(|| "server".to_owned())
     })
     .pop()
@@ -106,7 +112,7 @@ pub(super) fn all_of(folder: &Folder) -> Vec<Process> {
     find(|arguments| {
         if is_proxy(arguments, &config) {
             Some("proxy".to_owned())
-        } else if is_program(arguments, &["mariadbd", "mariadb-install-db"]) {
+        } else if is_program(arguments, &SERVERS) || is_program(arguments, &[INSTALLER]) {
             arguments.iter().find_map(part)
         } else {
             None
@@ -129,10 +135,10 @@ fn is_proxy(arguments: &[OsString], config: &Path) -> bool {
     })
 }
 
-/// Whether it runs one of the programs, or is about to: a script's interpreter and `setsid` have the
-/// program as an argument of theirs.
+/// Whether it runs one of the programs, or is about to: a script's interpreter, a loader and `setsid`
+/// have the program as an argument of theirs.
 fn is_program(arguments: &[OsString], programs: &[&str]) -> bool {
-    arguments.iter().take(3).any(|argument| {
+    arguments.iter().take(PROGRAM_WITHIN).any(|argument| {
         let name = Path::new(argument).file_name();
         name.is_some_and(|name| programs.iter().any(|program| name == OsStr::new(program)))
     })
@@ -254,9 +260,17 @@ mod tests {
 
     #[test]
     fn a_server_is_told_from_its_clients() {
-        let is = |arguments: &[&str]| is_program(&line(arguments), &["mariadbd"]);
+        let is = |arguments: &[&str]| is_program(&line(arguments), &SERVERS);
         assert!(is(&["mariadbd", "--defaults-file=/s/source/my.cnf"]));
         assert!(is(&["setsid", "/usr/sbin/mariadbd", "--user=root"]));
+        assert!(is(&[
+            "/m/lib/ld-linux-x86-64.so.2",
+            "--library-path",
+            "/m/lib",
+            "/m/bin/../usr/sbin/mysqld",
+            "--defaults-file=/s/source/my.cnf"
+        ]));
+        assert!(!is(&["mysql", "--defaults-file=/s/source/my.cnf"]));
         assert!(!is(&["mariadb", "--defaults-file=/s/source/my.cnf"]));
         assert!(!is(&["tail", "-f", "/s/source/server.log"]));
     }

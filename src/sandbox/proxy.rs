@@ -9,6 +9,7 @@ use super::plan::Plan;
 use super::process::{self, Process};
 use super::server::{Server, cannot_run, detached};
 use super::{Error, Folder, Report};
+use crate::ids::Flavor;
 use crate::net::admin::{Account, Admin};
 
 const COMMITS_WITHIN: Duration = Duration::from_secs(90);
@@ -23,6 +24,14 @@ const PROBE: [&str; 4] = [
     "INSERT INTO ackline_sandbox_probe VALUES (1)",
     "DROP TABLE ackline_sandbox_probe",
 ];
+
+/// Whether a proxy can stand before servers of this flavor. MySQL's binlog is not captured yet.
+pub(super) fn serves(flavor: Flavor) -> bool {
+    match flavor {
+        Flavor::MariaDb => true,
+        Flavor::MySql => false,
+    }
+}
 
 pub(super) fn running(folder: &Folder) -> Option<Process> {
     process::proxies_of(folder).pop()
@@ -142,7 +151,7 @@ fn spawn(folder: &Folder, log: &Path) -> Result<Child, Error> {
         .args(["serve", "--config"])
         .arg(folder.config())
         .spawn()
-        .map_err(|error| cannot_run("setsid", error))
+        .map_err(|error| cannot_run("setsid".as_ref(), error))
 }
 
 fn died(log: &Path) -> Error {

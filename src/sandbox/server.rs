@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::data_dir::INSTALL_HINT;
 use super::folder::{tail, write_private};
+use super::installation::{Installation, MARIADB_HINT};
 use super::plan::Plan;
 use super::process::{self, Process};
 use super::{Error, Folder, option_file};
 use crate::net::admin::{Account, Admin};
 
-const PROGRAM: &str = "mariadbd";
 /// Long, since it may have to recover from a crash.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(50);
@@ -64,20 +63,20 @@ impl Server {
         process::server_of(&self.dir)
     }
 
-    fn start(&self, plan: &Plan) -> Result<Child, Error> {
+    fn start(&self, plan: &Plan, installation: &Installation) -> Result<Child, Error> {
         let options = self.dir.join("my.cnf");
         if !options.exists() {
-            write_private(&options, &option_file::text(self, plan))?;
+            write_private(&options, &option_file::text(self, plan, installation))?;
         }
         let temporary = self.dir.join("tmp");
         std::fs::create_dir_all(&temporary)
             .map_err(Error::io(format!("creating {}", temporary.display())))?;
         let mut argument = std::ffi::OsString::from("--defaults-file=");
         argument.push(&options);
-        detached(PROGRAM.as_ref(), &self.log())?
+        detached(installation.server().as_os_str(), &self.log())?
             .arg(argument)
             .spawn()
-            .map_err(|error| cannot_run("setsid", error))
+            .map_err(|error| cannot_run("setsid".as_ref(), error))
     }
 
     /// A connection as the administrator.
@@ -112,6 +111,7 @@ impl Server {
 /// A server on its way to answering.
 pub(super) struct Startup<'a> {
     pub server: &'a Server,
+    installation: &'a Installation,
     /// None for one that ran already.
     child: Option<Child>,
 }
@@ -127,12 +127,20 @@ pub(super) enum Outcome {
 
 impl<'a> Startup<'a> {
     /// Starts the server unless it runs.
-    pub fn begin(server: &'a Server, plan: &Plan) -> Result<Self, Error> {
+    pub fn begin(
+        server: &'a Server,
+        plan: &Plan,
+        installation: &'a Installation,
+    ) -> Result<Self, Error> {
         let child = match server.process() {
             Some(_) => None,
-            None => Some(server.start(plan)?),
+            None => Some(server.start(plan, installation)?),
         };
-        Ok(Self { server, child })
+        Ok(Self {
+            server,
+            installation,
+            child,
+        })
     }
 
     pub async fn finish(mut self, plan: &Plan) -> Result<Outcome, Error> {
@@ -143,7 +151,7 @@ impl<'a> Startup<'a> {
                     Some(process) if process.is_stopped() => return Ok(Outcome::Stopped),
                     Some(_) => {}
                     // A process that was just killed is seen for a moment longer.
-                    None => self.child = Some(self.server.start(plan)?),
+                    None => self.child = Some(self.server.start(plan, self.installation)?),
                 }
             }
             if let Ok(admin) = self.server.connect(plan).await {
@@ -198,11 +206,13 @@ pub(super) fn detached(program: &std::ffi::OsStr, log: &Path) -> Result<Command,
     Ok(command)
 }
 
-pub(super) fn cannot_run(program: &str, error: io::Error) -> Error {
+/// MySQL's programs were looked for before ([`Installation::find`]).
+pub(super) fn cannot_run(program: &Path, error: io::Error) -> Error {
+    let program = program.display().to_string();
     if error.kind() == ErrorKind::NotFound {
         Error::NotInstalled {
-            program: program.into(),
-            hint: INSTALL_HINT,
+            program,
+            hint: MARIADB_HINT,
         }
     } else {
         Error::io(format!("running {program}"))(error)

@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# How tests/golden/mysql-9.7/ was recorded: tests/golden/mysql-9.7.sh FOLDER writes such files anew, out
+# of the MySQL of `deploy/install.sh mysql`. They differ by uuid and times, so the committed ones stay.
+set -euo pipefail
+programs=${MYSQL_ROOT:-${XDG_CACHE_HOME:-$HOME/.cache}/ackline/mysql-9.7}/bin
+out=$(realpath "${1:?usage: mysql-9.7.sh FOLDER}")
+work=$(mktemp -d)
+trap 'kill "$server" 2>/dev/null; wait "$server" 2>/dev/null; rm -rf "$work"' EXIT
+server=
+user=()
+[ "$(id -u)" != 0 ] || user=(--user=root)
+
+echo "4,from a file" >"$work/rows.csv"
+"$programs/mysqld" --no-defaults "${user[@]}" --initialize-insecure --datadir="$work/data" \
+    --secure-file-priv= --mysqlx=OFF 2>"$work/log"
+cd "$work/data"
+"$programs/mysqld" --no-defaults "${user[@]}" --datadir="$work/data" --socket="$work/sock" \
+    --skip-networking --secure-file-priv="$work" --mysqlx=OFF --server-id=7 --log-bin=golden \
+    --gtid-mode=ON --enforce-gtid-consistency=ON --binlog-format=MIXED --log-error="$work/log" &
+server=$!
+run() { "$programs/mysql" --no-defaults -uroot --socket="$work/sock" "$@"; }
+for _ in $(seq 100); do
+    run -e 'SELECT 1' >/dev/null 2>&1 && break
+    sleep 0.2
+done
+
+run <<SQL
+CREATE DATABASE g;
+USE g;
+CREATE TABLE small (id INT PRIMARY KEY AUTO_INCREMENT, words VARCHAR(40));
+CREATE TABLE isam (id INT PRIMARY KEY) ENGINE=MyISAM;
+INSERT INTO small (words) VALUES ('a statement');
+SET binlog_format = ROW;
+SET binlog_rows_query_log_events = ON;
+INSERT INTO small (words) VALUES ('a row');
+BEGIN;
+UPDATE small SET words = 'changed' WHERE id = 1;
+SAVEPOINT s;
+DELETE FROM small WHERE id = 2;
+ROLLBACK TO SAVEPOINT s;
+COMMIT;
+INSERT INTO isam VALUES (1);
+SET binlog_format = STATEMENT;
+LOAD DATA INFILE '$work/rows.csv' INTO TABLE small FIELDS TERMINATED BY ',';
+SET binlog_format = ROW;
+CREATE TABLE copied AS SELECT * FROM small;
+TRUNCATE TABLE isam;
+XA START 'x';
+INSERT INTO small (words) VALUES ('xa');
+XA END 'x';
+XA PREPARE 'x';
+XA COMMIT 'x';
+XA START 'y';
+INSERT INTO small (words) VALUES ('xa at once');
+XA END 'y';
+XA COMMIT 'y' ONE PHASE;
+XA START 'z';
+INSERT INTO small (words) VALUES ('xa back');
+XA END 'z';
+XA PREPARE 'z';
+XA ROLLBACK 'z';
+FLUSH BINARY LOGS;
+SET gtid_next = 'AUTOMATIC:golden';
+INSERT INTO small (words) VALUES ('tagged');
+SET gtid_next = 'AUTOMATIC:backup_1';
+CREATE TABLE tagged (id INT PRIMARY KEY);
+SET gtid_next = 'aaaaaaaa-bbbb-cccc-dddd-ffffffffffff:far:9223372036854775806';
+INSERT INTO tagged VALUES (1);
+SET gtid_next = 'aaaaaaaa-bbbb-cccc-dddd-ffffffffffff:70000';
+BEGIN;
+COMMIT;
+SET gtid_next = AUTOMATIC;
+SET binlog_transaction_compression = ON;
+INSERT INTO small (words) VALUES (REPEAT('z', 40)), (REPEAT('z', 40));
+SET gtid_next = 'AUTOMATIC:golden';
+INSERT INTO small (words) VALUES ('tagged and compressed');
+FLUSH BINARY LOGS;
+SQL
+kill "$server"
+wait "$server" || true
+cp golden.000001 "$out/plain.000001"
+cp golden.000002 "$out/tagged.000002"
+cp golden.000003 "$out/stopped.000003"
