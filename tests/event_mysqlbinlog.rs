@@ -38,6 +38,9 @@ fn replay(programs: &Path, file: &Path) -> Vec<String> {
         .args(["--no-defaults", "--verify-binlog-checksum"])
         // Rows as text: the raw ones hold positions and checksums.
         .args(["--base64-output=decode-rows", "-vv"])
+        // It leaves there what LOAD DATA brought.
+        .arg("--local-load")
+        .arg(file.parent().unwrap())
         .arg(file)
         .output()
         .unwrap();

@@ -251,6 +251,9 @@ pub(super) fn wait_synced(store: &Store) {
 pub(super) fn mariadb_binlog_reads(path: &Path) -> String {
     let output = std::process::Command::new("mariadb-binlog")
         .args(["--no-defaults", "--verify-binlog-checksum"])
+        // It leaves there what LOAD DATA brought.
+        .arg("--local-load")
+        .arg(path.parent().expect("a file in a folder"))
         .arg(path)
         .output()
         .expect("mariadb-binlog is installed");
