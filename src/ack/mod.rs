@@ -34,8 +34,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
-use crate::gtid::mariadb::Position;
-use crate::gtid::{Gtid, GtidSet};
+use crate::gtid::{Gtid, GtidSet, Position};
 use crate::ids::{Epoch, Level, ServerName, StorePosition};
 use engine::{Engine, Event, Restored};
 use parked::{Parked, Ticket};
@@ -227,19 +226,35 @@ impl Acks {
 
     /// Resolves once everything up to `position` is released. Cancel-safe.
     ///
-    /// Transactions are released in the order of the binlog, so it is enough that the last one of
-    /// each domain is.
+    /// Transactions are released in the order of the binlog, so it is enough that the last ones are:
+    /// of each MariaDB domain one, of a MySQL set those that end what is missing of it.
     pub fn wait_position(
         &self,
         position: &Position,
     ) -> impl Future<Output = ()> + Send + std::marker::Sync + 'static {
         let acks = self.clone();
-        let last: Vec<Gtid> = position.iter().map(Gtid::MariaDb).collect();
+        let position = position.clone();
         async move {
-            for gtid in last {
-                acks.wait_released(&gtid).await;
+            match position {
+                Position::MariaDb(position) => {
+                    for gtid in position.iter().map(Gtid::MariaDb) {
+                        acks.wait_released(&gtid).await;
+                    }
+                }
+                Position::MySql(set) => {
+                    while let Some(gtid) = acks.last_unreleased(&set) {
+                        acks.wait_released(&gtid).await;
+                    }
+                }
             }
         }
+    }
+
+    fn last_unreleased(&self, set: &GtidSet) -> Option<Gtid> {
+        let gate = self.0.gate.lock();
+        let missing = set.difference(gate.parked.released());
+        let (origin, _, last) = missing.ranges().last()?;
+        Some(origin.gtid(last))
     }
 
     /// Whether `gtid` is released.

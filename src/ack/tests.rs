@@ -3,6 +3,11 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use super::*;
+use crate::ids::Flavor;
+
+fn position(text: &str) -> Position {
+    Position::parse(Flavor::MariaDb, text).unwrap()
+}
 
 fn at(offset: u64) -> StorePosition {
     StorePosition::new(1, offset)
@@ -49,7 +54,7 @@ async fn a_commit_waits_until_its_gtid_is_released() {
     acks.wait_released(&gtid("0-1-4")).await;
     store(&acks, 5);
     let waiting = tokio::spawn(acks.wait_released(&gtid("0-1-5")));
-    let other = tokio::spawn(acks.wait_position(&"0-1-6".parse().unwrap()));
+    let other = tokio::spawn(acks.wait_position(&position("0-1-6")));
     tokio::task::yield_now().await;
     assert!(!waiting.is_finished());
     assert_eq!(acks.snapshot().parked, 2);
@@ -82,7 +87,7 @@ async fn a_dropped_waiter_leaves_nothing_behind() {
 #[test]
 fn a_position_is_reached_when_each_domain_is() {
     let acks = acks();
-    let wait = |text: &str| is_ready(acks.wait_position(&text.parse().unwrap()));
+    let wait = |text: &str| is_ready(acks.wait_position(&position(text)));
     assert!(wait("") && wait("0-1-4"));
     assert!(!wait("0-1-4,7-2-9"));
     acks.assume_released(&"7-2-1..9".parse().unwrap());
