@@ -46,11 +46,9 @@ impl Words {
     }
 }
 
-/// `starts` is false where nobody will answer at the replication port.
 pub(super) async fn attach(
     replica: &Server,
     plan: &Plan,
-    starts: bool,
     report: Report<'_>,
 ) -> Result<(), Error> {
     let words = Words::of(plan);
@@ -67,12 +65,10 @@ pub(super) async fn attach(
     let mut statements = Vec::new();
     if rows.is_empty() {
         let port = plan.ports.replication();
-        if starts {
-            report(&format!("{} pulls from 127.0.0.1:{port}", replica.name));
-        }
+        report(&format!("{} pulls from 127.0.0.1:{port}", replica.name));
         statements.push(words.change.as_str());
     }
-    if starts && !words.threads.iter().all(runs) {
+    if !words.threads.iter().all(runs) {
         statements.push(words.start);
     }
     for statement in statements {
