@@ -131,9 +131,7 @@ impl Manifest {
                     ship: "pull",
                 })
                 .collect(),
-            proxy: Proxy {
-                pid: proxy.pid(),
-            },
+            proxy: Proxy { pid: proxy.pid() },
             path: folder.manifest(),
             client: installation.client(),
         })

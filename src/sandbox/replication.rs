@@ -46,11 +46,7 @@ impl Words {
     }
 }
 
-pub(super) async fn attach(
-    replica: &Server,
-    plan: &Plan,
-    report: Report<'_>,
-) -> Result<(), Error> {
+pub(super) async fn attach(replica: &Server, plan: &Plan, report: Report<'_>) -> Result<(), Error> {
     let words = Words::of(plan);
     let mut admin = replica.connect(plan).await?;
     let rows = admin

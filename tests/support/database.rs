@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ackline::gtid::GtidSet;
+use ackline::ids::Flavor;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, OptsBuilder};
 use serde::Deserialize;
@@ -105,37 +107,61 @@ impl Database {
             .unwrap()
     }
 
-    /// The last transaction in its binlog.
+    /// MariaDB's versions begin at 10.
+    pub fn flavor(&self) -> Flavor {
+        match self.conn.server_version() {
+            (10.., ..) => Flavor::MariaDb,
+            _ => Flavor::MySql,
+        }
+    }
+
+    /// Everything in its binlog: the last transaction, or MySQL's set.
     pub async fn gtid_position(&mut self) -> String {
-        self.value("SELECT @@global.gtid_binlog_pos").await
+        let variable = match self.flavor() {
+            Flavor::MariaDb => "gtid_binlog_pos",
+            Flavor::MySql => "gtid_executed",
+        };
+        let text = self.value(&format!("SELECT @@global.{variable}")).await;
+        text.replace('\n', "")
     }
 
-    /// What this connection committed last.
+    /// What this connection committed last; on MySQL, what the server did.
     pub async fn last_gtid(&mut self) -> String {
-        self.value("SELECT @@last_gtid").await
+        match self.flavor() {
+            Flavor::MariaDb => self.value("SELECT @@last_gtid").await,
+            Flavor::MySql => {
+                let set: GtidSet = self.gtid_position().await.parse().unwrap();
+                let (origin, _, last) = set.ranges().last().expect("a transaction");
+                origin.gtid(last).to_string()
+            }
+        }
     }
 
-    /// One line of SHOW SLAVE STATUS.
+    /// One line of SHOW SLAVE STATUS, by its name there also on MySQL.
     pub async fn slave_status(&mut self, field: &str) -> String {
-        let row: Option<mysql_async::Row> =
-            self.conn.query_first("SHOW SLAVE STATUS").await.unwrap();
+        let (statement, field) = match self.flavor() {
+            Flavor::MariaDb => ("SHOW SLAVE STATUS", field.to_owned()),
+            Flavor::MySql => ("SHOW REPLICA STATUS", field.replace("Slave_", "Replica_")),
+        };
+        let row: Option<mysql_async::Row> = self.conn.query_first(statement).await.unwrap();
         let row = row.expect("it is a replica");
-        row.get::<Option<String>, _>(field)
+        row.get::<Option<String>, _>(field.as_str())
             .unwrap_or_else(|| panic!("no {field}"))
             .unwrap_or_default()
     }
 
     pub async fn applies_until(&mut self, position: &str, within: Duration) -> Result<(), String> {
         let seconds = within.as_secs();
-        match self
-            .value(&format!("SELECT MASTER_GTID_WAIT('{position}', {seconds})"))
-            .await
-            .as_str()
-        {
+        let (wait, applied) = match self.flavor() {
+            Flavor::MariaDb => ("MASTER_GTID_WAIT", "gtid_slave_pos"),
+            Flavor::MySql => ("WAIT_FOR_EXECUTED_GTID_SET", "gtid_executed"),
+        };
+        let wait = format!("SELECT {wait}('{position}', {seconds})");
+        match self.value(&wait).await.as_str() {
             "0" => Ok(()),
             other => Err(format!(
                 "not applied within {seconds} s (answer {other}): it is at {}, wanted {position}; IO: {} {}, SQL: {} {}",
-                self.value("SELECT @@global.gtid_slave_pos").await,
+                self.value(&format!("SELECT @@global.{applied}")).await,
                 self.slave_status("Slave_IO_Running").await,
                 self.slave_status("Last_IO_Error").await,
                 self.slave_status("Slave_SQL_Running").await,
