@@ -109,7 +109,7 @@ async fn replicas_that_are_ahead_are_held_and_go_on() {
         assert_eq!(replica.slave_status("Slave_IO_Running").await, "Yes");
         assert_eq!(replica.slave_status("Last_IO_Error").await, "");
     }
-    let printed = print_all(&sandbox.manifest.binlog_dir).unwrap();
+    let printed = print_all(&sandbox.manifest).unwrap();
     for n in 1..=3 {
         let row = format!("INSERT INTO seen VALUES ({n})");
         let times: usize = printed

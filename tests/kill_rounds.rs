@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use support::{Account, Database, Part, SOON, Sandbox, print_all, wait_until};
+use support::{Account, Database, Flavor, Part, SOON, Sandbox, print_all, wait_until};
 
 const CLIENTS: usize = 8;
 const ROUNDS: u32 = 3;
@@ -32,6 +32,7 @@ const TABLE: &str = "kill_rounds";
 struct Orders {
     rounds: u32,
     seed: u64,
+    flavor: Flavor,
 }
 
 impl Orders {
@@ -45,6 +46,7 @@ impl Orders {
         let mut orders = Self {
             rounds: ROUNDS,
             seed: rand::random::<u32>().into(),
+            flavor: Flavor::MariaDb,
         };
         if let Ok(text) = std::env::var("ACKLINE_ROUNDS") {
             orders.rounds = parse("ACKLINE_ROUNDS", Some(text))? as u32;
@@ -53,6 +55,7 @@ impl Orders {
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--rounds" => orders.rounds = parse("--rounds", arguments.next())? as u32,
+                "--flavor" => orders.flavor = arguments.next().unwrap_or_default().parse()?,
                 "--seed" => orders.seed = parse("--seed", arguments.next())?,
                 _ => {}
             }
@@ -128,8 +131,8 @@ struct Harness {
 }
 
 impl Harness {
-    async fn start(seed: u64) -> Self {
-        let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
+    async fn start(seed: u64, flavor: Flavor) -> Self {
+        let sandbox = Sandbox::of(flavor).await;
         sandbox
             .app()
             .connect()
@@ -289,7 +292,7 @@ impl Harness {
         .await;
         let mut times: BTreeMap<u64, usize> = BTreeMap::new();
         let insert = format!("INSERT INTO {TABLE} VALUES (");
-        for printed in print_all(&self.sandbox.manifest.binlog_dir)? {
+        for printed in print_all(&self.sandbox.manifest)? {
             for (at, label) in printed.text.match_indices(&insert) {
                 let number = support::number(&printed.text[at + label.len()..])
                     .ok_or(format!("{}: an insert without a number", printed.file))?;
@@ -335,10 +338,10 @@ async fn main() -> ExitCode {
         }
     };
     println!(
-        "kill_rounds: --rounds {} --seed {}",
-        orders.rounds, orders.seed
+        "kill_rounds: --rounds {} --seed {} --flavor {}",
+        orders.rounds, orders.seed, orders.flavor
     );
-    let mut harness = Harness::start(orders.seed).await;
+    let mut harness = Harness::start(orders.seed, orders.flavor).await;
     let mut passed = 0;
     let mut failure = None;
     while passed < orders.rounds && failure.is_none() {

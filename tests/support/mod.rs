@@ -39,13 +39,13 @@ pub use status::Status;
 /// where there is no MySQL.
 macro_rules! on_both_flavors {
     ($($test:ident),* $(,)?) => {
-        mod mariadb {
+        mod on_mariadb {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 super::$test(super::support::Flavor::MariaDb).await;
             })*
         }
-        mod mysql {
+        mod on_mysql {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 let name = concat!(module_path!(), "::", stringify!($test));
