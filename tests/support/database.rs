@@ -189,8 +189,16 @@ impl Database {
     }
 }
 
+/// What SHOW SLAVE STATUS says of a replica that is well.
+const CLEAN: [(&str, &str); 4] = [
+    ("Slave_IO_Running", "Yes"),
+    ("Slave_SQL_Running", "Yes"),
+    ("Last_IO_Error", ""),
+    ("Last_SQL_Error", ""),
+];
+
 /// Waits until the replicas have applied what the source has now; then all hold the same tables with
-/// the same content.
+/// the same content, and replicate without an error.
 pub async fn wait_equal(
     source: &Account,
     replicas: &[Account],
@@ -212,6 +220,26 @@ pub async fn wait_equal(
                 "{name} differs: it has {found:?}, the source {expected:?}"
             ));
         }
+        // A reconnection may be under way.
+        wait_until(
+            &format!("{name} replicates without an error"),
+            within,
+            async || {
+                let mut found = Vec::new();
+                for (field, wanted) in CLEAN {
+                    let value = database.slave_status(field).await;
+                    if value != wanted {
+                        found.push(format!("{field}: {value}"));
+                    }
+                }
+                if found.is_empty() {
+                    Ok(())
+                } else {
+                    Err(found.join("; "))
+                }
+            },
+        )
+        .await;
     }
     Ok(())
 }

@@ -37,6 +37,7 @@ pub use status::Status;
 
 /// Makes of each `async fn name(flavor: Flavor)` a test for MariaDB and one for MySQL, which is skipped
 /// where there is no MySQL.
+#[allow(unused_macros)]
 macro_rules! on_both_flavors {
     ($($test:ident),* $(,)?) => {
         mod on_mariadb {
