@@ -129,6 +129,14 @@ impl Database {
     pub async fn last_gtid(&mut self) -> String {
         match self.flavor() {
             Flavor::MariaDb => self.value("SELECT @@last_gtid").await,
+            Flavor::MySql => self.last_gtid_written().await,
+        }
+    }
+
+    /// The last one in its binlog; of MySQL's set, the one at its end.
+    pub async fn last_gtid_written(&mut self) -> String {
+        match self.flavor() {
+            Flavor::MariaDb => self.gtid_position().await,
             Flavor::MySql => {
                 let set: GtidSet = self.gtid_position().await.parse().unwrap();
                 let (origin, _, last) = set.ranges().last().expect("a transaction");
