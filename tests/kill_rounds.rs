@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use support::{Account, Database, Flavor, Part, SOON, Sandbox, print_all, wait_until};
+use support::{Account, Database, Flavor, Part, SOON, Sandbox, mysql, print_all, wait_until};
 
 const CLIENTS: usize = 8;
 const ROUNDS: u32 = 3;
@@ -32,7 +32,8 @@ const TABLE: &str = "kill_rounds";
 struct Orders {
     rounds: u32,
     seed: u64,
-    flavor: Flavor,
+    /// None: both.
+    flavor: Option<Flavor>,
 }
 
 impl Orders {
@@ -46,7 +47,7 @@ impl Orders {
         let mut orders = Self {
             rounds: ROUNDS,
             seed: rand::random::<u32>().into(),
-            flavor: Flavor::MariaDb,
+            flavor: None,
         };
         if let Ok(text) = std::env::var("ACKLINE_ROUNDS") {
             orders.rounds = parse("ACKLINE_ROUNDS", Some(text))? as u32;
@@ -55,7 +56,9 @@ impl Orders {
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--rounds" => orders.rounds = parse("--rounds", arguments.next())? as u32,
-                "--flavor" => orders.flavor = arguments.next().unwrap_or_default().parse()?,
+                "--flavor" => {
+                    orders.flavor = Some(arguments.next().unwrap_or_default().parse()?);
+                }
                 "--seed" => orders.seed = parse("--seed", arguments.next())?,
                 _ => {}
             }
@@ -337,11 +340,39 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let flavors = match orders.flavor {
+        Some(flavor) => vec![flavor],
+        None => vec![Flavor::MariaDb, Flavor::MySql],
+    };
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    for flavor in flavors {
+        if flavor == Flavor::MySql && !mysql::is_installed() {
+            println!("SKIPPED: kill_rounds --flavor mysql: no MySQL, see deploy/install.sh mysql");
+            skipped += orders.rounds;
+            continue;
+        }
+        let done = rounds(&orders, flavor).await;
+        passed += done;
+        if done < orders.rounds {
+            failed += 1;
+            skipped += orders.rounds - done - 1;
+        }
+    }
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// How many passed before one failed.
+async fn rounds(orders: &Orders, flavor: Flavor) -> u32 {
     println!(
-        "kill_rounds: --rounds {} --seed {} --flavor {}",
-        orders.rounds, orders.seed, orders.flavor
+        "kill_rounds: --rounds {} --seed {} --flavor {flavor}",
+        orders.rounds, orders.seed
     );
-    let mut harness = Harness::start(orders.seed, orders.flavor).await;
+    let mut harness = Harness::start(orders.seed, flavor).await;
     let mut passed = 0;
     let mut failure = None;
     while passed < orders.rounds && failure.is_none() {
@@ -355,7 +386,6 @@ async fn main() -> ExitCode {
     }
     harness.ledger.stop.store(true, Ordering::Release);
     harness.ledger.rest.store(false, Ordering::Release);
-    let failed = u32::from(failure.is_some());
     if let Some(error) = failure {
         println!(
             "round {}: FAILED (seed {}): {error}",
@@ -364,14 +394,5 @@ async fn main() -> ExitCode {
         );
         harness.sandbox.show_logs();
     }
-    drop(harness);
-    println!(
-        "{passed} passed, {failed} failed, {} skipped",
-        orders.rounds - passed - failed
-    );
-    if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    passed
 }

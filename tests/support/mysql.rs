@@ -13,6 +13,11 @@ pub fn programs(test: &str) -> Option<PathBuf> {
     programs
 }
 
+#[allow(dead_code, reason = "each test program uses a part of it")]
+pub fn is_installed() -> bool {
+    installed().is_some()
+}
+
 /// One of them, in a test that is not skipped.
 #[allow(dead_code, reason = "each test program uses a part of it")]
 pub fn program(name: &str) -> PathBuf {
