@@ -96,11 +96,13 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// `status` is that of the answer before it.
     pub fn new(
         command: Command,
         backend: Capabilities,
         client: Capabilities,
         shows_gtid: bool,
+        status: u16,
     ) -> Self {
         Self {
             response: Response::new(command, backend),
@@ -115,7 +117,7 @@ impl Answer {
             eof_behind: None,
             released: false,
             any_packet: false,
-            status: status::AUTOCOMMIT,
+            status: status & status::LASTING,
             status_told: false,
             prepared: None,
         }

@@ -73,8 +73,8 @@ pub struct Relay {
     shared: Shared,
     entry: Entered,
     tracking: Tracking,
-    /// As the session's `sql_mode` has it.
-    backslash: Backslash,
+    /// Of the last answer.
+    status: u16,
     prepared: Prepared,
     passage: Passage,
     logged_in: bool,
@@ -88,7 +88,7 @@ impl Relay {
             shared,
             entry,
             tracking: Tracking::LOGIN,
-            backslash: Backslash::Escapes,
+            status: status::AUTOCOMMIT,
             prepared: Prepared::default(),
             passage: Passage::default(),
             logged_in: false,
@@ -121,6 +121,15 @@ impl Relay {
         end
     }
 
+    /// As the session's `sql_mode` has it.
+    fn backslash(&self) -> Backslash {
+        if self.status & status::NO_BACKSLASH_ESCAPES == 0 {
+            Backslash::Escapes
+        } else {
+            Backslash::IsPlain
+        }
+    }
+
     fn running(&self, case: Case) -> Running {
         Running {
             case,
@@ -129,6 +138,7 @@ impl Relay {
                 self.agreed.source,
                 self.agreed.client,
                 self.tracking.shows_gtid,
+                self.status,
             ),
             text: None,
             user: None,
@@ -139,8 +149,9 @@ impl Relay {
     async fn idle(&mut self) -> Result<Phase, End> {
         let mut waited = false;
         loop {
+            let backslash = self.backslash();
             let unread = self.peers.client.inbound.unread();
-            match request::front(unread, &mut self.prepared, self.backslash) {
+            match request::front(unread, &mut self.prepared, backslash) {
                 Front::NeedMore => {}
                 Front::Silent(length) => {
                     self.hold().await?;
@@ -204,7 +215,7 @@ impl Relay {
         let mut hazard = request.hazard.clone();
         match case.command {
             Command::QUERY | Command::STMT_PREPARE if missing.is_some() => {
-                let text = LargeText::begin(packets, self.backslash);
+                let text = LargeText::begin(packets, self.backslash());
                 running.case.touches_tracking |= text.touches_tracking();
                 hazard = text.hazard().cloned();
                 running.text = Some(Box::new(text));
@@ -559,13 +570,7 @@ impl Relay {
             user,
             ..
         } = running;
-        if let Some(status) = answer.status() {
-            self.backslash = if status & status::NO_BACKSLASH_ESCAPES == 0 {
-                Backslash::Escapes
-            } else {
-                Backslash::IsPlain
-            };
-        }
+        self.status = answer.status().unwrap_or(self.status);
         if let Some(statement) = answer.prepared() {
             self.prepared.note(statement, case);
         }
@@ -578,7 +583,8 @@ impl Relay {
             self.passage.gather(inbound.unread());
             inbound.consume(self.passage.verbatim.end);
             self.passage.verbatim = 0..0;
-            self.tracking = tracking::arm(&mut self.peers.source, &self.agreed).await?;
+            let source = &mut self.peers.source;
+            self.tracking = tracking::arm(source, &self.agreed, &self.tracking).await?;
         }
         if resets {
             self.prepared.clear();
