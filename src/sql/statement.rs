@@ -144,7 +144,7 @@ fn of<'a>(words: &mut Words<'a>) -> Statement<'a> {
         b"DEALLOCATE" => Statement::reads(),
         b"BEGIN" => begin(words),
         b"START" => start(words),
-        b"STOP" | b"CHANGE" | b"RESET" | b"PURGE" | b"SHUTDOWN" | b"RESTART" => {
+        b"STOP" | b"CHANGE" | b"RESET" | b"SHUTDOWN" | b"RESTART" => {
             Statement::commits(Access::MayWrite)
         }
         b"COMMIT" => ends(words, Transaction::Commits),
@@ -161,7 +161,7 @@ fn of<'a>(words: &mut Words<'a>) -> Statement<'a> {
         b"XA" => xa(words),
         b"HANDLER" => rows::scan(words, Statement::reads()).leaving(States::HANDLERS),
         b"FLUSH" => Statement::commits(Access::MayWrite).leaving(States::TABLE_LOCKS),
-        b"KILL" => Statement::new(Access::MayWrite, Transaction::Stays, States::NONE),
+        b"KILL" | b"PURGE" => Statement::new(Access::MayWrite, Transaction::Stays, States::NONE),
         b"ANALYZE" => analyze(words),
         b"CHECK" | b"OPTIMIZE" | b"REPAIR" | b"CACHE" => Statement::commits(Access::MayWrite),
         b"CREATE" => ddl::create(words),

@@ -24,7 +24,7 @@ pub const PASSWORD: &str = "secret";
 /// Tests of several processes may run side by side; each looks for free ports from here on.
 static NEXT_PORT: AtomicU16 = AtomicU16::new(21_210);
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     loop {
         let port = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
         assert!(port < 21_300, "no free port");

@@ -10,7 +10,14 @@ pub(super) fn create<'a>(words: &mut Words<'a>) -> Statement<'a> {
         words.eat("replace");
     }
     if words.eat("temporary") {
-        // Its contents may be selected, with functions and all.
+        if words.eat("sequence") {
+            // MariaDB commits before this one (measured).
+            return Statement::new(
+                Access::MayWrite,
+                Transaction::MayCommit,
+                States::TEMPORARY_TABLES,
+            );
+        }
         words.eat("table");
         words.eat("if");
         words.eat("not");
@@ -32,7 +39,9 @@ pub(super) fn create<'a>(words: &mut Words<'a>) -> Statement<'a> {
             if words.skip_routine() {
                 return created.leaving(States::UNKNOWN);
             }
-        } else if [
+            return created;
+        }
+        if [
             "table", "view", "database", "schema", "index", "user", "role",
         ]
         .into_iter()
@@ -41,10 +50,16 @@ pub(super) fn create<'a>(words: &mut Words<'a>) -> Statement<'a> {
             break;
         }
     }
+    // MySQL: the rows of a CREATE TABLE … SELECT follow, in a transaction.
+    while let Some(token) = words.next() {
+        if token.is_word("start") && words.eat("transaction") {
+            return created.leaving(States::TRANSACTION);
+        }
+    }
     created
 }
 
-/// Types of columns and functions in defaults look alike; only a SELECT matters.
+/// Its contents may be selected, with functions and all. Types of columns and functions in defaults look alike; only a SELECT matters.
 fn columns<'a>(words: &mut Words<'a>, statement: Statement<'a>) -> Statement<'a> {
     while let Some(token) = words.next() {
         if token.is_word("select") || token.is_word("with") {
