@@ -10,7 +10,7 @@
 //!
 //! [`Acks`] is the handle: whoever learns something calls it, synchronously; the lock is held for the
 //! arithmetic and never across an await or IO. [`engine`] decides, [`quorum`] counts, [`policy`] is
-//! the language, [`parked`] wakes. The line "may this ack go out?" is [`permit::permit`].
+//! the language, [`demand`] is what sessions ask for beyond the policy, [`parked`] wakes. The line "may this ack go out?" is [`permit::permit`].
 //!
 //! Invariants (promises 1, 3, 4 and 7 of DESIGN.md): see [`engine`]. Beyond those:
 //! - A waiter is woken only after its GTID is in the released set; one that is dropped leaves nothing
@@ -19,6 +19,7 @@
 //!   after a restart, has to be released again. So a degraded commit is listed or not yet released.
 
 mod degraded;
+mod demand;
 pub mod engine;
 mod parked;
 mod permit;
@@ -26,6 +27,7 @@ pub mod policy;
 pub mod quorum;
 mod snapshot;
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,7 +41,7 @@ use crate::gtid::{Gtid, GtidSet};
 use crate::ids::{Epoch, Level, ServerName, StorePosition};
 use engine::{Engine, Event, Restored};
 use parked::{Parked, Ticket};
-use policy::Mode;
+use policy::{Mode, Requirement, Unmeetable};
 
 pub use degraded::{DegradedCommit, LISTED};
 pub use permit::AckPermit;
@@ -73,6 +75,8 @@ struct Shared {
 struct Gate {
     engine: Engine,
     parked: Parked,
+    /// Sessions that wait for what they asked for themselves.
+    asking: HashMap<demand::Ticket, oneshot::Sender<()>>,
     epoch: Epoch,
     /// Degraded commits that no log line has named yet.
     unreported: GtidSet,
@@ -105,6 +109,7 @@ impl Acks {
             gate: Mutex::new(Gate {
                 engine,
                 parked: Parked::new(durable.released_set),
+                asking: HashMap::new(),
                 epoch,
                 unreported: GtidSet::new(),
                 reported_at: started_at,
@@ -242,6 +247,52 @@ impl Acks {
         }
     }
 
+    /// Resolves once `gtid` is released and `requirement`, which is beyond the policy, holds for it.
+    /// Cancel-safe: dropped, it leaves nothing behind.
+    pub fn wait_met(
+        &self,
+        gtid: &Gtid,
+        requirement: Arc<Requirement>,
+    ) -> impl Future<Output = ()> + Send + std::marker::Sync + 'static {
+        let acks = self.clone();
+        let gtid = gtid.clone();
+        async move {
+            acks.wait_released(&gtid).await;
+            let (sender, met) = oneshot::channel();
+            let ticket = acks.change(|gate, now| {
+                let ticket = gate.engine.ask(&gtid, &requirement, now);
+                gate.asking.insert(ticket, sender);
+                ticket
+            });
+            let _asking = Asking { acks, ticket };
+            // The sender is in the gate, which `_asking` holds, until it is used.
+            let _ = met.await;
+        }
+    }
+
+    /// The same for everything up to `position`.
+    pub fn wait_position_met(
+        &self,
+        position: &Position,
+        requirement: Arc<Requirement>,
+    ) -> impl Future<Output = ()> + Send + std::marker::Sync + 'static {
+        let acks = self.clone();
+        let last: Vec<Gtid> = position.iter().map(Gtid::MariaDb).collect();
+        async move {
+            for gtid in last {
+                acks.wait_met(&gtid, requirement.clone()).await;
+            }
+        }
+    }
+
+    /// Whether the voters as they are configured can ever meet a requirement.
+    pub fn validate(&self, requirement: &Requirement) -> Result<(), Unmeetable> {
+        let gate = self.0.gate.lock();
+        let votes = gate.engine.votes().voters.iter();
+        let voters: Vec<Voter> = votes.map(|vote| vote.voter.clone()).collect();
+        requirement.validate(&voters)
+    }
+
     /// Whether `gtid` is released.
     pub fn is_released(&self, gtid: &Gtid) -> bool {
         self.0.gate.lock().parked.released().contains(gtid)
@@ -289,11 +340,15 @@ impl Acks {
         let result = change(&mut gate, now);
         let events = gate.engine.take_events();
         for event in &events {
-            if let Event::Released { gtid, degraded, .. } = event {
-                gate.parked.release(gtid, &mut wake);
-                if *degraded {
-                    gate.unreported.insert(gtid);
+            match event {
+                Event::Released { gtid, degraded, .. } => {
+                    gate.parked.release(gtid, &mut wake);
+                    if *degraded {
+                        gate.unreported.insert(gtid);
+                    }
                 }
+                Event::Met { ticket, .. } => wake.extend(gate.asking.remove(ticket)),
+                _ => {}
             }
         }
         self.0.publish(&gate);
@@ -348,6 +403,22 @@ impl Drop for Waiter {
     }
 }
 
+/// The same for what a session asked for itself.
+struct Asking {
+    acks: Acks,
+    ticket: demand::Ticket,
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        // One that was met is not there any more.
+        self.acks.change(|gate, _| {
+            gate.engine.leave(self.ticket);
+            gate.asking.remove(&self.ticket)
+        });
+    }
+}
+
 fn wake_all(wake: Vec<oneshot::Sender<()>>) {
     for waiter in wake {
         // One that has left meanwhile needs no waking.
@@ -369,6 +440,9 @@ fn report(events: &[Event], mode: Mode) {
                     .record(*waited);
                 released += 1;
                 degraded += u64::from(*less);
+            }
+            Event::Met { waited, .. } => {
+                metrics::histogram!("ackline_session_wait_seconds").record(*waited);
             }
             Event::Overdue {
                 gtid,

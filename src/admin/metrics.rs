@@ -127,6 +127,10 @@ const HISTOGRAMS: &[(&str, &str)] = &[
         "From a transaction's arrival here to its release, by mode.",
     ),
     (
+        "ackline_session_wait_seconds",
+        "From a transaction's release to what its session asked for beyond the policy.",
+    ),
+    (
         "ackline_hold_seconds",
         "How long a hold kept a login, a command or an answer back.",
     ),
