@@ -11,6 +11,7 @@
 //! - [`stream`]: tokens of a text that arrives in parts
 //! - [`hazard`]: statements that would make an acknowledgement a lie
 //! - [`tracking`]: whether a text may change what the server tells us about commits
+//! - [`requirement`]: the variable by which a session asks for more than the policy
 //! - [`statement`]: what each statement of a text reads, writes, commits and leaves behind in its session
 //! - [`server`]: which executable comments a server runs
 
@@ -18,6 +19,7 @@ pub mod hazard;
 pub mod kill;
 pub mod kind;
 pub mod lexer;
+pub mod requirement;
 pub mod server;
 pub mod statement;
 pub mod stream;
