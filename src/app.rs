@@ -24,8 +24,8 @@ use crate::ack::{self, Acks};
 use crate::admin;
 use crate::capture::{self, Capture, Console, Guard, View};
 use crate::config::{Config, LogFormat};
-use crate::gtid::{Gtid, GtidSet};
-use crate::ids::{Epoch, StorePosition};
+use crate::gtid::{Gtid, GtidSet, Position};
+use crate::ids::{Epoch, Flavor, StorePosition};
 use crate::net::listener::Listeners;
 use crate::session;
 use crate::ship::{self, Ship, SourceFacts};
@@ -38,7 +38,7 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 const GUARD_POLL: Duration = Duration::from_millis(250);
 const DRAIN: Duration = Duration::from_secs(10);
 /// What readers are told before the source was ever reached.
-const UNKNOWN_VERSION: &str = "5.5.5-10.11.0-MariaDB-ackline";
+const UNKNOWN_VERSION: &str = "10.11.0-MariaDB-ackline";
 
 /// What the running parts share.
 pub struct App {
@@ -162,7 +162,7 @@ async fn start(
         store.clone(),
         acks.clone(),
         servers.roster(),
-        source_facts(&view, shutdown),
+        source_facts(&view, recovery.server_version.as_deref(), shutdown),
         shutdown.clone(),
     );
 
@@ -341,11 +341,7 @@ impl Observer for Told {
 }
 
 /// The GTID position at the store's end, kept up to date only while somebody asks replicas for it.
-fn follow_end(
-    store: &Store,
-    acks: &Acks,
-    shutdown: &Shutdown,
-) -> watch::Receiver<crate::gtid::mariadb::Position> {
+fn follow_end(store: &Store, acks: &Acks, shutdown: &Shutdown) -> watch::Receiver<Position> {
     let (sender, receiver) = watch::channel(store.end());
     let (store, mut needed, ending) = (store.clone(), acks.applied_wanted(), shutdown.clone());
     shutdown.spawn(async move {
@@ -367,9 +363,13 @@ fn follow_end(
 }
 
 /// Kept while the source is dead: its replicas go on asking us.
-fn source_facts(view: &View, shutdown: &Shutdown) -> watch::Receiver<SourceFacts> {
+fn source_facts(
+    view: &View,
+    last_known: Option<&str>,
+    shutdown: &Shutdown,
+) -> watch::Receiver<SourceFacts> {
     let (sender, receiver) = watch::channel(SourceFacts {
-        version: UNKNOWN_VERSION.into(),
+        version: greeting_version(last_known.unwrap_or(UNKNOWN_VERSION)),
         gtid_domain_id: 0,
     });
     let (mut source, ending) = (view.source.clone(), shutdown.clone());
@@ -378,7 +378,7 @@ fn source_facts(view: &View, shutdown: &Shutdown) -> watch::Receiver<SourceFacts
             loop {
                 if let Some(source) = &*source.borrow_and_update() {
                     sender.send_replace(SourceFacts {
-                        version: format!("5.5.5-{}", source.version),
+                        version: greeting_version(&source.version),
                         gtid_domain_id: source.domain,
                     });
                 }
@@ -393,6 +393,14 @@ fn source_facts(view: &View, shutdown: &Shutdown) -> watch::Receiver<SourceFacts
         }
     });
     receiver
+}
+
+/// MariaDB greets with a version in front of its own, for the sake of old replicas.
+fn greeting_version(version: &str) -> String {
+    match Flavor::of_version(version) {
+        Flavor::MariaDb if !version.starts_with("5.5.5-") => format!("5.5.5-{version}"),
+        _ => version.to_owned(),
+    }
 }
 
 fn start_log(config: &Config) -> Box<dyn Fn(&str) + Send + Sync> {
@@ -448,6 +456,13 @@ fn raise_descriptor_limit() {
 }
 
 impl App {
+    /// Of the source; while it has never been reached, of our binlog.
+    pub fn flavor(&self) -> Flavor {
+        let source = self.capture.source.borrow();
+        let of_source = source.as_ref().map(|source| source.flavor);
+        of_source.unwrap_or_else(|| self.store.state().flavor())
+    }
+
     /// Everything a changed configuration may change in a running proxy.
     pub fn apply(&self, new: Config) {
         let old = self.config.load_full();

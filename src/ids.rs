@@ -59,6 +59,17 @@ pub enum Flavor {
     MySql,
 }
 
+impl Flavor {
+    /// By `VERSION()`, or by the version in a greeting or a format description.
+    pub fn of_version(version: &str) -> Self {
+        if version.to_ascii_lowercase().contains("mariadb") {
+            Self::MariaDb
+        } else {
+            Self::MySql
+        }
+    }
+}
+
 impl fmt::Display for Flavor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

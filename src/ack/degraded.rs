@@ -236,6 +236,10 @@ impl Recent {
         newest.find(|(_, own)| **own == *gtid).map(|(end, _)| *end)
     }
 
+    pub(super) fn newest(&self) -> Option<&Arc<Gtid>> {
+        self.0.back().map(|(_, gtid)| gtid)
+    }
+
     /// Where the newest of them ends.
     pub(super) fn last(&self) -> Option<StorePosition> {
         self.0.back().map(|(end, _)| *end)

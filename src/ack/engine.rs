@@ -405,6 +405,11 @@ impl Engine {
         ticket
     }
 
+    /// The last one released since the start.
+    pub fn newest_released(&self) -> Option<Gtid> {
+        self.recent.newest().map(|gtid| Gtid::clone(gtid))
+    }
+
     /// Whoever asked does not wait any more.
     pub fn leave(&mut self, ticket: Ticket) {
         self.demands.leave(ticket);

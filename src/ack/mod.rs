@@ -36,8 +36,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
-use crate::gtid::mariadb::Position;
-use crate::gtid::{Gtid, GtidSet};
+use crate::gtid::{Gtid, GtidSet, Position};
 use crate::ids::{Epoch, Level, ServerName, StorePosition};
 use engine::{Engine, Event, Restored};
 use parked::{Parked, Ticket};
@@ -232,17 +231,26 @@ impl Acks {
 
     /// Resolves once everything up to `position` is released. Cancel-safe.
     ///
-    /// Transactions are released in the order of the binlog, so it is enough that the last one of
-    /// each domain is.
+    /// Transactions are released in the order of the binlog, so it is enough that the last ones are:
+    /// of each MariaDB domain one, of a MySQL set those that end what is missing of it.
     pub fn wait_position(
         &self,
         position: &Position,
     ) -> impl Future<Output = ()> + Send + std::marker::Sync + 'static {
         let acks = self.clone();
-        let last: Vec<Gtid> = position.iter().map(Gtid::MariaDb).collect();
+        let position = position.clone();
         async move {
-            for gtid in last {
-                acks.wait_released(&gtid).await;
+            match position {
+                Position::MariaDb(position) => {
+                    for gtid in position.iter().map(Gtid::MariaDb) {
+                        acks.wait_released(&gtid).await;
+                    }
+                }
+                Position::MySql(set) => {
+                    while let Some(gtid) = acks.last_unreleased(&set) {
+                        acks.wait_released(&gtid).await;
+                    }
+                }
             }
         }
     }
@@ -270,17 +278,19 @@ impl Acks {
         }
     }
 
-    /// The same for everything up to `position`.
+    /// The same for everything up to `position`: once that is released, for the last that is.
     pub fn wait_position_met(
         &self,
         position: &Position,
         requirement: Arc<Requirement>,
     ) -> impl Future<Output = ()> + Send + std::marker::Sync + 'static {
         let acks = self.clone();
-        let last: Vec<Gtid> = position.iter().map(Gtid::MariaDb).collect();
+        let position = position.clone();
         async move {
-            for gtid in last {
-                acks.wait_met(&gtid, requirement.clone()).await;
+            acks.wait_position(&position).await;
+            let newest = acks.0.gate.lock().engine.newest_released();
+            if let Some(newest) = newest {
+                acks.wait_met(&newest, requirement).await;
             }
         }
     }
@@ -291,6 +301,13 @@ impl Acks {
         let votes = gate.engine.votes().voters.iter();
         let voters: Vec<Voter> = votes.map(|vote| vote.voter.clone()).collect();
         requirement.validate(&voters)
+    }
+
+    fn last_unreleased(&self, set: &GtidSet) -> Option<Gtid> {
+        let gate = self.0.gate.lock();
+        let missing = set.difference(gate.parked.released());
+        let (origin, _, last) = missing.ranges().last()?;
+        Some(origin.gtid(last))
     }
 
     /// Whether `gtid` is released.

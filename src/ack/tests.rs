@@ -3,6 +3,11 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use super::*;
+use crate::ids::Flavor;
+
+fn position(text: &str) -> Position {
+    Position::parse(Flavor::MariaDb, text).unwrap()
+}
 
 fn at(offset: u64) -> StorePosition {
     StorePosition::new(1, offset)
@@ -49,7 +54,7 @@ async fn a_commit_waits_until_its_gtid_is_released() {
     acks.wait_released(&gtid("0-1-4")).await;
     store(&acks, 5);
     let waiting = tokio::spawn(acks.wait_released(&gtid("0-1-5")));
-    let other = tokio::spawn(acks.wait_position(&"0-1-6".parse().unwrap()));
+    let other = tokio::spawn(acks.wait_position(&position("0-1-6")));
     tokio::task::yield_now().await;
     assert!(!waiting.is_finished());
     assert_eq!(acks.snapshot().parked, 2);
@@ -69,7 +74,7 @@ async fn a_session_waits_for_what_it_asks_itself() {
     store(&acks, 5);
     let asked = Arc::new(Requirement::parse("ANY 1 (db2) applied").unwrap());
     let waiting = tokio::spawn(acks.wait_met(&gtid("0-1-5"), asked.clone()));
-    let position = tokio::spawn(acks.wait_position_met(&"0-1-5".parse().unwrap(), asked.clone()));
+    let everything = tokio::spawn(acks.wait_position_met(&position("0-1-5"), asked.clone()));
     let mut leaving = Box::pin(acks.wait_met(&gtid("0-1-5"), asked));
     tokio::task::yield_now().await;
     assert!(!*acks.applied_wanted().borrow());
@@ -77,7 +82,7 @@ async fn a_session_waits_for_what_it_asks_itself() {
     confirm(&acks, 5);
     acks.wait_released(&gtid("0-1-5")).await;
     tokio::task::yield_now().await;
-    assert!(!waiting.is_finished() && !position.is_finished());
+    assert!(!waiting.is_finished() && !everything.is_finished());
     assert!(!is_ready(&mut leaving));
     let snapshot = acks.snapshot();
     assert_eq!(snapshot.asking, 3);
@@ -89,7 +94,7 @@ async fn a_session_waits_for_what_it_asks_itself() {
     assert_eq!(acks.snapshot().asking, 2);
     acks.confirm(&ServerName::new("db2"), Level::Applied, at(50));
     waiting.await.unwrap();
-    position.await.unwrap();
+    everything.await.unwrap();
     assert_eq!(acks.snapshot().asking, 0);
     assert!(!*acks.applied_wanted().borrow());
     // Who asks when it holds already does not wait.
@@ -119,7 +124,7 @@ async fn a_dropped_waiter_leaves_nothing_behind() {
 #[test]
 fn a_position_is_reached_when_each_domain_is() {
     let acks = acks();
-    let wait = |text: &str| is_ready(acks.wait_position(&text.parse().unwrap()));
+    let wait = |text: &str| is_ready(acks.wait_position(&position(text)));
     assert!(wait("") && wait("0-1-4"));
     assert!(!wait("0-1-4,7-2-9"));
     acks.assume_released(&"7-2-1..9".parse().unwrap());

@@ -12,7 +12,7 @@ use crate::admin::status::{
 use crate::admin::{Backend, Change, Refusal};
 use crate::capture::State;
 use crate::config::{SyncPatch, WriteError, write_sync};
-use crate::ids::{Flavor, Level, ServerName, StorePosition};
+use crate::ids::{Level, ServerName, StorePosition};
 use crate::ship::{Progress, Reader};
 use crate::topology::health::Member;
 use crate::topology::identity::Identity;
@@ -40,7 +40,7 @@ impl Backend for AppBackend {
             epoch: app.epoch.0,
             source: SourceStatus {
                 name: source.name.to_string(),
-                flavor: Flavor::MariaDb.to_string(),
+                flavor: app.flavor().to_string(),
                 address: source.address.clone(),
                 state: state.word().to_owned(),
                 reason: state.holds(&source.name),

@@ -9,7 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::ack::{Acks, Voter};
 use crate::config::{self, Config};
-use crate::gtid::mariadb::Position;
+use crate::gtid::Position;
 use crate::ids::{Level, ServerName, StorePosition};
 use crate::net::admin::Account;
 use crate::ship::{Identity, Roster};
@@ -172,7 +172,7 @@ impl Servers {
                 .get(name)
                 .map(|asked| asked.applied.clone());
             if let Some(known) = known {
-                self.applied(name, &known, &report.gtid_slave_pos);
+                self.applied(name, &known, &report.applied);
             }
         }
     }
@@ -195,6 +195,7 @@ impl Servers {
                 let listed = member.config.role == Role::Replica;
                 let known = Identity {
                     name: identity.name,
+                    uuid: identity.uuid,
                     listed,
                     votes: listed && identity.votes,
                     durable: identity.durable,

@@ -8,14 +8,16 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::console::{Counters, read_counters};
-use crate::gtid::mariadb::BinlogState;
-use crate::gtid::{Gtid, GtidSet};
-use crate::ids::ServerId;
+use crate::gtid::{Gtid, GtidSet, State};
+use crate::ids::{Flavor, ServerId};
 use crate::net;
-use crate::net::admin::Admin;
+use crate::net::admin::{Admin, Row};
+use crate::protocol::semi_sync::Names;
 
 /// The largest value that the servers take; a source that nobody acknowledges waits for ever.
 const ENDLESS: &str = "18446744073709551615";
+/// ER_UNKNOWN_SYSTEM_VARIABLE: on MySQL semi-sync is a plugin.
+const UNKNOWN_VARIABLE: u16 = 1193;
 const OLD_DUMP_LEAVES: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(50);
 
@@ -45,8 +47,18 @@ pub enum Refusal {
     OwnServerId(ServerId),
     #[error("the source's binary log is off: set log_bin in its configuration and restart it")]
     NoBinlog,
+    #[error("the source is a {theirs} server and our binlog is one of {ours}")]
+    OtherFlavor { theirs: Flavor, ours: Flavor },
     #[error(
-        "{count} other semi-sync replica(s) are attached to the source and could acknowledge in our place: run SET GLOBAL rpl_semi_sync_slave_enabled=0 and restart the IO thread there"
+        "the source writes transactions without GTIDs (gtid_mode is {0}): set gtid_mode=ON and enforce_gtid_consistency=ON there"
+    )]
+    NoGtids(String),
+    #[error(
+        "the source has no semi-sync: run INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so' there"
+    )]
+    NoSemiSync,
+    #[error(
+        "{count} other semi-sync replica(s) are attached to the source and could acknowledge in our place: switch rpl_semi_sync_slave_enabled (MySQL: rpl_semi_sync_replica_enabled) off and restart the IO thread there"
     )]
     OtherSemiSync { count: u64 },
     #[error("the account may not do what the source needs: {0}")]
@@ -56,46 +68,112 @@ pub enum Refusal {
 /// What the source said of itself at this attach.
 #[derive(Clone, Debug)]
 pub struct Source {
+    pub flavor: Flavor,
     pub server_id: ServerId,
     pub version: String,
+    /// `gtid_domain_id`; MySQL has none.
     pub domain: u32,
-    pub state: BinlogState,
-    pub read_only: bool,
+    /// `server_uuid`; MariaDB has none.
+    pub uuid: Option<String>,
+    /// What its binlog holds by its own word, acknowledged or not.
+    pub state: State,
+    /// Where an empty store of ours begins.
+    pub base: State,
 }
 
 pub async fn read(admin: &mut Admin) -> Result<Source, Error> {
+    let flavor = admin.flavor();
+    let of_flavor = match flavor {
+        Flavor::MariaDb => "@@global.gtid_domain_id AS domain, @@global.gtid_binlog_state AS state",
+        // Owned before executed: what moves from one to the other meanwhile is in both.
+        Flavor::MySql => {
+            "@@global.server_uuid AS uuid, @@global.gtid_mode AS gtid_mode, \
+             @@global.gtid_owned AS owned, @@global.gtid_executed AS state"
+        }
+    };
     let rows = admin
-        .query(
-            "SELECT @@global.server_id AS server_id, VERSION() AS version, @@global.gtid_domain_id AS domain, \
-             @@global.log_bin AS log_bin, @@global.gtid_binlog_state AS state, @@global.read_only AS read_only",
-        )
+        .query(&format!(
+            "SELECT @@global.server_id AS server_id, @@global.log_bin AS log_bin, {of_flavor}"
+        ))
         .await?;
     let row = rows
         .first()
         .ok_or_else(|| unexpected("no row of variables".to_owned()))?;
-    let text = |column: &str| row.text(column).unwrap_or_default();
-    if text("log_bin") != "1" {
+    if text(row, "log_bin") != "1" {
         return Err(Refusal::NoBinlog.into());
     }
-    let number = |column: &str| {
-        text(column)
-            .parse::<u32>()
-            .map_err(|_| unexpected(format!("{column} is '{}'", text(column))))
-    };
+    let base = State::parse(flavor, text(row, "state"))
+        .map_err(|_| unexpected(format!("its binlog's state is '{}'", text(row, "state"))))?;
+    let mut state = base.clone();
+    let mut domain = 0;
+    match flavor {
+        Flavor::MariaDb => domain = number(row, "domain")?,
+        Flavor::MySql => {
+            let mode = text(row, "gtid_mode");
+            if !mode.eq_ignore_ascii_case("ON") {
+                return Err(Refusal::NoGtids(mode.to_owned()).into());
+            }
+            // Commits that wait for an ack are in its binlog and not in gtid_executed.
+            let owned = owned(text(row, "owned"))
+                .map_err(|_| unexpected(format!("gtid_owned is '{}'", text(row, "owned"))))?;
+            for gtid in owned.iter() {
+                state.update(&gtid);
+            }
+        }
+    }
     Ok(Source {
-        server_id: ServerId(number("server_id")?),
-        version: text("version").to_owned(),
-        domain: number("domain")?,
-        state: text("state")
-            .parse()
-            .map_err(|_| unexpected(format!("gtid_binlog_state is '{}'", text("state"))))?,
-        read_only: text("read_only") != "0",
+        flavor,
+        server_id: ServerId(number(row, "server_id")?),
+        version: admin.version().to_owned(),
+        domain,
+        uuid: row.text("uuid").map(str::to_owned),
+        state,
+        base,
+    })
+}
+
+fn text<'a>(row: &'a Row, column: &str) -> &'a str {
+    row.text(column).unwrap_or_default()
+}
+
+fn number(row: &Row, column: &str) -> Result<u32, net::Error> {
+    let found = text(row, column);
+    found
+        .parse()
+        .map_err(|_| unexpected(format!("{column} is '{found}'")))
+}
+
+/// `@@gtid_owned`: a set in which each number is followed by `#` and the thread that owns it.
+fn owned(text: &str) -> Result<GtidSet, crate::gtid::ParseError> {
+    let mut set = String::with_capacity(text.len());
+    let mut in_thread = false;
+    for character in text.chars() {
+        in_thread = match character {
+            '#' => true,
+            '0'..='9' => in_thread,
+            _ => false,
+        };
+        if !in_thread {
+            set.push(character);
+        }
+    }
+    set.parse()
+}
+
+/// A store holds transactions of one flavor.
+pub fn same_flavor(ours: &State, source: &Source) -> Result<(), Refusal> {
+    if ours.is_empty() || ours.flavor() == source.flavor {
+        return Ok(());
+    }
+    Err(Refusal::OtherFlavor {
+        theirs: source.flavor,
+        ours: ours.flavor(),
     })
 }
 
 /// The first half of promise 5, before any event is asked for: by its own word, the source has
 /// every transaction of ours. The second half is the dump's first transaction.
-pub fn contains(executed: &GtidSet, source: &BinlogState) -> Result<(), Refusal> {
+pub fn contains(executed: &GtidSet, source: &State) -> Result<(), Refusal> {
     let missing = executed.difference(&source.claimed());
     if missing.is_empty() {
         Ok(())
@@ -152,18 +230,29 @@ pub async fn end_old_dumps(admin: &mut Admin) -> Result<(), Error> {
 
 /// Raises gate 1. From here until our dump is attached every commit at the source waits.
 pub async fn raise_gate(admin: &mut Admin) -> Result<(), Error> {
-    for setting in [
-        "rpl_semi_sync_master_wait_point=AFTER_SYNC",
-        &format!("rpl_semi_sync_master_timeout={ENDLESS}"),
-        "rpl_semi_sync_master_wait_no_slave=ON",
-        "rpl_semi_sync_master_enabled=ON",
-    ] {
-        set_global(admin, setting).await?;
+    let names = Names::of(admin.flavor());
+    let mut settings = vec![
+        format!("{}=AFTER_SYNC", names.wait_point),
+        format!("{}={ENDLESS}", names.timeout),
+        format!("{}=ON", names.wait_no_replica),
+    ];
+    if admin.flavor() == Flavor::MySql {
+        // Ours is the one ack that counts.
+        settings.push("rpl_semi_sync_source_wait_for_replica_count=1".to_owned());
+    }
+    settings.push(format!("{}=ON", names.enabled));
+    for setting in settings {
+        match set_global(admin, &setting).await {
+            Err(Error::Admin(error)) if error.server_code() == Some(UNKNOWN_VARIABLE) => {
+                return Err(Refusal::NoSemiSync.into());
+            }
+            set => set?,
+        }
     }
     Ok(())
 }
 
-/// The last step: the source takes writes.
+/// The last step: the source takes writes. On MySQL it takes super_read_only along.
 pub async fn open_for_writing(admin: &mut Admin) -> Result<(), Error> {
     set_global(admin, "read_only=OFF").await
 }
@@ -193,4 +282,18 @@ pub async fn baseline(admin: &mut Admin) -> Result<Counters, Error> {
 
 fn unexpected(what: String) -> net::Error {
     net::Error::Io(std::io::Error::other(what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_owns_a_gtid_does_not_matter() {
+        let uuid = "4cd677b2-e70c-11f1-a00a-02fc00000001";
+        let other = "5cd677b2-e70c-11f1-a00a-02fc00000001";
+        let set = owned(&format!("{uuid}:7#12:9#13,\n{other}:tag:1#4")).unwrap();
+        assert_eq!(set.to_string(), format!("{uuid}:7:9,{other}:tag:1"));
+        assert!(owned("").unwrap().is_empty());
+    }
 }

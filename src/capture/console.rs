@@ -8,17 +8,30 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::gtid::mariadb::Position;
+use crate::gtid::Position;
+use crate::ids::Flavor;
 use crate::net;
 use crate::net::admin::{Account, Admin};
+use crate::protocol::semi_sync::Names;
 use crate::shutdown::Shutdown;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(200);
 const QUEUE: usize = 1024;
-/// Measured: the first of a queue waits for the ack, those behind it are in "Commit", and a KILL
-/// that hits one of those takes effect when its turn comes.
-const WAITING_STATES: &str = "'Waiting for semi-sync ACK from slave','Waiting for prior transaction to commit','Commit','Commit implicit'";
+/// Measured on MariaDB: the first of a queue waits for the ack, those behind it are in "Commit", and a
+/// KILL that hits one of those takes effect when its turn comes. MySQL goes on waiting after a KILL, but
+/// its client would be told of a lost connection and not of the commit.
+fn waiting_states(flavor: Flavor) -> &'static str {
+    match flavor {
+        Flavor::MariaDb => {
+            "'Waiting for semi-sync ACK from slave','Waiting for prior transaction to commit','Commit','Commit implicit'"
+        }
+        Flavor::MySql => {
+            "'Waiting for semi-sync ACK from replica','Waiting for semi-sync ACK from slave',\
+             'waiting for handler commit','Waiting for dependent transaction to commit'"
+        }
+    }
+}
 
 /// Whom a KILL names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +78,8 @@ impl Console {
         self.ask(Question::Counters).await
     }
 
-    /// `@@gtid_binlog_pos`: everything that the source has in its binlog, acknowledged or not.
+    /// Everything that anybody may have seen of the source: `@@gtid_binlog_pos`, which has what is not
+    /// acknowledged as well, or MySQL's `@@gtid_executed`, which has not.
     pub async fn position(&self) -> Position {
         self.ask(Question::Position).await
     }
@@ -170,45 +184,44 @@ impl Question {
 
 pub async fn read_counters(admin: &mut Admin) -> Result<Counters, net::Error> {
     let mut counters = Counters::default();
-    for row in admin
-        .query("SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_master_%'")
-        .await?
-    {
+    let names = Names::of(admin.flavor());
+    let rows = admin
+        .query(&format!(
+            "SHOW GLOBAL STATUS WHERE Variable_name IN ('{}','{}','{}')",
+            names.no_tx, names.clients, names.active
+        ))
+        .await?;
+    for row in rows {
         let value = row.text("Value").unwrap_or_default();
-        match row
-            .text("Variable_name")
-            .unwrap_or_default()
-            .to_ascii_lowercase()
-            .as_str()
-        {
-            "rpl_semi_sync_master_no_tx" => counters.no_tx = value.parse().unwrap_or_default(),
-            "rpl_semi_sync_master_clients" => counters.clients = value.parse().unwrap_or_default(),
-            "rpl_semi_sync_master_status" => counters.active = value.eq_ignore_ascii_case("ON"),
-            _ => {}
+        let name = row.text("Variable_name").unwrap_or_default();
+        if name.eq_ignore_ascii_case(names.no_tx) {
+            counters.no_tx = value.parse().unwrap_or_default();
+        } else if name.eq_ignore_ascii_case(names.clients) {
+            counters.clients = value.parse().unwrap_or_default();
+        } else if name.eq_ignore_ascii_case(names.active) {
+            counters.active = value.eq_ignore_ascii_case("ON");
         }
     }
     Ok(counters)
 }
 
 pub async fn read_position(admin: &mut Admin) -> Result<Position, net::Error> {
-    let rows = admin
-        .query("SELECT @@global.gtid_binlog_pos AS position")
-        .await?;
-    let text = rows
-        .first()
-        .and_then(|row| row.text("position"))
-        .unwrap_or_default();
-    text.parse().map_err(|_| {
-        net::Error::Io(std::io::Error::other(format!(
-            "gtid_binlog_pos is '{text}'"
-        )))
-    })
+    let variable = match admin.flavor() {
+        Flavor::MariaDb => "gtid_binlog_pos",
+        Flavor::MySql => "gtid_executed",
+    };
+    let text = admin.value(&format!("SELECT @@global.{variable}")).await?;
+    let text = text.unwrap_or_default();
+    Position::parse(admin.flavor(), &text)
+        .map_err(|_| net::Error::Io(std::io::Error::other(format!("{variable} is '{text}'"))))
 }
 
 async fn read_waits(admin: &mut Admin, victim: &Victim) -> Result<bool, net::Error> {
     let whom = match victim {
         Victim::Connection(id) => format!("ID = {id}"),
         Victim::Anyone => "TRUE".to_owned(),
+        // MySQL has no KILL by query id.
+        Victim::Query(_) if admin.flavor() == Flavor::MySql => return Ok(false),
         Victim::Query(id) => format!("QUERY_ID = {id}"),
         // Hexadecimal, so that no quoting mode can make more of it.
         Victim::User(user) => {
@@ -216,8 +229,9 @@ async fn read_waits(admin: &mut Admin, victim: &Victim) -> Result<bool, net::Err
             format!("USER = CONVERT(0x{hex} USING utf8mb4)")
         }
     };
+    let states = waiting_states(admin.flavor());
     let rows = admin
-        .query(&format!("SELECT COUNT(*) AS waiting FROM information_schema.PROCESSLIST WHERE {whom} AND STATE IN ({WAITING_STATES})"))
+        .query(&format!("SELECT COUNT(*) AS waiting FROM information_schema.PROCESSLIST WHERE {whom} AND STATE IN ({states})"))
         .await?;
     Ok(rows
         .first()

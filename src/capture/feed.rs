@@ -130,9 +130,11 @@ impl Feed {
             }
             // These speak of the source's own files; ours have their own.
             EventType::GTID_LIST
+            | EventType::PREVIOUS_GTIDS
             | EventType::BINLOG_CHECKPOINT
             | EventType::STOP
             | EventType::HEARTBEAT
+            | EventType::HEARTBEAT_V2
             | EventType::START_ENCRYPTION => {
                 return Ok(Action::Nothing);
             }
@@ -148,7 +150,7 @@ impl Feed {
                 )));
             }
             Step::GroupStart(start) => {
-                self.running = Some(Gtid::MariaDb(start.gtid));
+                self.running = Some(start.gtid);
                 false
             }
             Step::InGroup => false,

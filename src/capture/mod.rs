@@ -21,6 +21,7 @@
 
 mod attach;
 mod console;
+mod dump_request;
 mod feed;
 mod guard;
 mod ledger;
@@ -32,11 +33,10 @@ use metrics::{Counter, counter};
 use tokio::sync::watch;
 
 use crate::ack::Acks;
-use crate::gtid::mariadb::Position;
+use crate::gtid::Position;
 use crate::ids::{Epoch, ServerId, ServerName, SourcePosition, StorePosition};
 use crate::net::admin::{Account, Admin};
 use crate::net::{self, PacketReader, PacketWriter};
-use crate::protocol::binlog_dump::BinlogDump;
 use crate::protocol::err::ErrPacket;
 use crate::protocol::register_slave::RegisterSlave;
 use crate::protocol::semi_sync::Ack;
@@ -45,6 +45,7 @@ use crate::store::{self, Store, Writer};
 
 pub use attach::{Refusal, Source};
 pub use console::{Console, Victim};
+use dump_request::DumpRequest;
 use feed::{Action, Expected, Feed};
 use guard::Attempt;
 pub use guard::Guard;
@@ -300,6 +301,7 @@ impl Capture {
         if source.server_id == self.config.server_id {
             return Err(Refusal::OwnServerId(source.server_id).into());
         }
+        attach::same_flavor(&self.store.state(), &source)?;
         attach::contains(&self.store.executed(), &source.state)?;
         attach::end_old_dumps(&mut admin).await?;
         attach::raise_gate(&mut admin).await?;
@@ -307,7 +309,7 @@ impl Capture {
         let last = self.store.before_last();
         let from = match &last {
             Some(last) => last.position_before.clone(),
-            None if self.store.executed().is_empty() => self.choose_base(&source)?,
+            None if self.store.files().is_empty() => self.choose_base(&source)?,
             None => self.store.end(),
         };
         let expected = match last {
@@ -317,7 +319,7 @@ impl Capture {
             }),
             None => None,
         };
-        let link = Link::dump(&self.config, &from, expected, self.acks.permits()).await?;
+        let link = Link::dump(&self.config, &source, &from, expected, self.acks.permits()).await?;
         tracing::info!(source = %self.config.name, version = %source.version, %from, "attached to the source's dump");
         counter!("ackline_source_attaches_total").increment(1);
         self.source.send_replace(Some(source));
@@ -327,10 +329,10 @@ impl Capture {
     /// An empty store begins at the source's present position: what is before it, replicas have to
     /// bring along. A source that never wrote is followed from its beginning.
     fn choose_base(&mut self, source: &Source) -> Result<Position, End> {
-        self.writer.begin_base(&source.state)?;
+        self.writer.begin_base(&source.base)?;
         // It is nobody's to acknowledge any more.
-        self.acks.assume_released(&source.state.claimed());
-        Ok(source.state.position())
+        self.acks.assume_released(&source.base.claimed());
+        Ok(source.base.position())
     }
 
     async fn follow(
@@ -542,9 +544,10 @@ struct Link {
 }
 
 impl Link {
-    /// Logs in, says what a MariaDB replica says, and asks for everything after `from`.
+    /// Logs in, says what a replica of the flavor says, and asks for everything after `from`.
     async fn dump(
         config: &Config,
+        source: &Source,
         from: &Position,
         expected: Option<Expected>,
         permits: watch::Receiver<Option<crate::ack::AckPermit>>,
@@ -554,37 +557,24 @@ impl Link {
             user,
             password,
         } = &config.account;
+        let request = DumpRequest {
+            flavor: source.flavor,
+            server_id: config.server_id,
+            // Twice as often as silence is taken for death.
+            heartbeat: config.heartbeat / 2,
+            from,
+        };
         let login = async {
             let (mut stream, _) =
                 net::login::connect_and_login(address, user, password, STEP).await?;
-            for statement in [
-                // Twice as often as silence is taken for death.
-                format!(
-                    "SET @master_heartbeat_period={}",
-                    config.heartbeat.as_nanos() / 2
-                ),
-                "SET @master_binlog_checksum=@@global.binlog_checksum".to_owned(),
-                "SET @mariadb_slave_capability=4".to_owned(),
-                format!("SET @slave_connect_state='{from}'"),
-                "SET @slave_gtid_strict_mode=1".to_owned(),
-                "SET @rpl_semi_sync_slave=1".to_owned(),
-            ] {
+            for statement in request.statements() {
                 stream.execute(&statement).await?;
             }
             let mut command = Vec::new();
             RegisterSlave::new(config.server_id).write(&mut command);
             stream.command(&command).await?;
             stream.expect_ok().await?;
-            command.clear();
-            // By GTID: no file, the first position.
-            BinlogDump {
-                position: 4,
-                flags: BinlogDump::SEND_ANNOTATE_ROWS,
-                server_id: config.server_id,
-                file: Vec::new(),
-            }
-            .write(&mut command);
-            stream.command(&command).await?;
+            stream.command(&request.command()).await?;
             Ok::<_, net::Error>(stream.into_halves())
         };
         let (reader, writer) = tokio::time::timeout(STEP, login)

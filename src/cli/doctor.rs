@@ -10,7 +10,7 @@ use super::Failure;
 use super::table::aligned;
 use crate::app;
 use crate::config::Config;
-use crate::ids::ServerName;
+use crate::ids::{Flavor, ServerName};
 use crate::net::admin::Admin;
 use crate::net::connect::split_address;
 use crate::topology::doctor::checks::{self, by_server};
@@ -31,6 +31,7 @@ pub(super) async fn run(config: &Path, fix: bool) -> Result<(), Failure> {
     let mut rounds = if fix { ROUNDS } else { 0 };
     loop {
         let mut visit = Visit::of(&servers).await;
+        let flavor = visit.flavor();
         let mut checks = checks::all(&visit.examined(), &wanted);
         let to_run = checks.iter().any(|check| !check.fix_sql().is_empty());
         if rounds > 0 && to_run {
@@ -40,7 +41,7 @@ pub(super) async fn run(config: &Path, fix: bool) -> Result<(), Failure> {
             }
         }
         checks.extend(visit.unreached);
-        print!("{}", report(&checks, &wanted, &servers));
+        print!("{}", report(&checks, &wanted, &servers, flavor));
         let bad = checks.iter().filter(|check| !check.ok).count();
         return match bad {
             0 => Ok(()),
@@ -96,6 +97,13 @@ impl Visit {
             .collect()
     }
 
+    /// Of the servers that answered; they are all alike.
+    fn flavor(&self) -> Flavor {
+        self.reached
+            .first()
+            .map_or(Flavor::MariaDb, |(_, found)| found.report.flavor)
+    }
+
     /// Runs what may be run and says so; whether anything was done.
     async fn repair(&mut self, checks: &[Check]) -> bool {
         let mut done = false;
@@ -146,7 +154,7 @@ fn said(check: &Check, outcome: &Outcome) -> String {
 }
 
 /// The table, and below it what is to be done.
-fn report(checks: &[Check], wanted: &Wanted, servers: &[ServerConfig]) -> String {
+fn report(checks: &[Check], wanted: &Wanted, servers: &[ServerConfig], flavor: Flavor) -> String {
     let mut rows = vec![["server", "check", "found", "wanted", ""].map(str::to_owned)];
     for check in checks {
         rows.push([
@@ -159,7 +167,7 @@ fn report(checks: &[Check], wanted: &Wanted, servers: &[ServerConfig]) -> String
     }
     let mut text = aligned(&rows);
     for (server, checks) in by_server(checks) {
-        text.push_str(&to_do(server, &checks));
+        text.push_str(&to_do(server, &checks, flavor));
     }
     let follows = |check: &Check| check.name == "follows" && !check.ok;
     let replicas = servers.iter().any(|server| server.role == Role::Replica);
@@ -170,7 +178,7 @@ fn report(checks: &[Check], wanted: &Wanted, servers: &[ServerConfig]) -> String
             "What makes another replica follow this proxy"
         };
         let _ = writeln!(text, "\n{when}:");
-        for statement in wanted.endpoint.statements() {
+        for statement in wanted.endpoint.statements(flavor) {
             let _ = writeln!(text, "  {statement};");
         }
     }
@@ -178,7 +186,7 @@ fn report(checks: &[Check], wanted: &Wanted, servers: &[ServerConfig]) -> String
 }
 
 /// One server's repairs and remarks. Empty where there are none.
-fn to_do(server: &ServerName, checks: &[&Check]) -> String {
+fn to_do(server: &ServerName, checks: &[&Check], flavor: Flavor) -> String {
     let mut text = String::new();
     let mut line = |line: String| {
         // Writing into a String does not fail.
@@ -210,7 +218,10 @@ fn to_do(server: &ServerName, checks: &[&Check]) -> String {
             "-- into its configuration file, since SET GLOBAL does not survive a restart:"
                 .to_owned()
         });
-        line("[mariadbd]".to_owned());
+        line(match flavor {
+            Flavor::MariaDb => "[mariadbd]".to_owned(),
+            Flavor::MySql => "[mysqld]".to_owned(),
+        });
         for option in lines {
             line(option.to_owned());
         }
@@ -255,7 +266,7 @@ mod tests {
             endpoint: Endpoint::new("10.0.0.1", 3308, "repl"),
         };
         assert_eq!(
-            report(&checks, &wanted, &[]),
+            report(&checks, &wanted, &[], Flavor::MariaDb),
             "server  check      found  wanted\n\
              db2     log_bin    OFF    ON      NOT OK\n\
              db2     read_only  OFF    ON      NOT OK\n\

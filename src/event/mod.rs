@@ -10,7 +10,7 @@
 //! what says whether there are checksums.
 //!
 //! MariaDB's [`gtid_event`], [`gtid_list`] and [`transaction`] have their counterparts of MySQL in
-//! [`mysql_gtid`], [`previous_gtids`] and [`mysql_transaction`]. TRANSACTION_PAYLOAD (40), a compressed
+//! [`mysql_gtid`], [`previous_gtids`] and [`mysql_transaction`]; [`group`] serves both. TRANSACTION_PAYLOAD (40), a compressed
 //! transaction, is carried as it is.
 //!
 //! Formats: MariaDB's `sql/log_event.h` and <https://mariadb.com/kb/en/replication-protocol/>, MySQL's
@@ -24,6 +24,7 @@ pub mod checksum;
 pub mod digest;
 mod event_type;
 pub mod format_description;
+pub mod group;
 pub mod gtid_event;
 pub mod gtid_list;
 mod header;
@@ -41,8 +42,9 @@ use thiserror::Error;
 
 pub use checksum::{Algorithm, CHECKSUM_LENGTH, seal, verify_checksum};
 pub use event_type::EventType;
+pub use group::{Start, TransactionTracker};
 pub use header::{Flags, HEADER_LENGTH, Header};
-pub use transaction::{Step, TransactionTracker};
+pub use transaction::Step;
 
 /// What every binlog file begins with.
 pub const MAGIC: [u8; 4] = *b"\xfebin";

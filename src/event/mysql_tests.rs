@@ -28,7 +28,7 @@ fn find(file: &str, wanted: EventType) -> Vec<u8> {
 
 /// (GTID event, kind of the first event behind it, kind of the last, their bytes with checksums).
 fn transactions(file: &str) -> Vec<(GtidEvent, EventType, EventType, u64)> {
-    let mut tracker = TransactionTracker::new();
+    let mut tracker = TransactionTracker::default();
     let mut found = Vec::new();
     let mut open: Option<(GtidEvent, Option<EventType>, u64)> = None;
     for event in events(file) {
@@ -194,7 +194,7 @@ fn a_stream_that_makes_no_sense_is_refused() {
         event[4] = kind.0;
         event
     };
-    let mut tracker = TransactionTracker::new();
+    let mut tracker = TransactionTracker::default();
     assert_eq!(
         tracker.feed(&xid),
         Err(Error::OutsideTransaction(EventType::XID))
@@ -210,7 +210,7 @@ fn a_stream_that_makes_no_sense_is_refused() {
         tracker.feed(&of_kind(EventType::INCIDENT)),
         Err(Error::Incident)
     );
-    tracker.reset();
+    let mut tracker = TransactionTracker::default();
     assert!(matches!(tracker.feed(&tagged), Ok(Step::GroupStart(_))));
 }
 
@@ -218,7 +218,7 @@ fn a_stream_that_makes_no_sense_is_refused() {
 fn a_newer_servers_ignorable_events_are_passed_over() {
     let mut event = find("plain.000001", EventType::XID);
     event[4] = 99;
-    let mut tracker = TransactionTracker::new();
+    let mut tracker = TransactionTracker::default();
     assert!(tracker.feed(&event).is_err());
     event[17] = Flags::IGNORABLE as u8;
     assert_eq!(tracker.feed(&event), Ok(Step::Outside));

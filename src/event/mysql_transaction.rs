@@ -29,17 +29,8 @@ pub struct TransactionTracker {
 }
 
 impl TransactionTracker {
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     pub fn is_inside(&self) -> bool {
         self.state != State::Outside
-    }
-
-    /// The stream broke off; what was open is not going on.
-    pub fn reset(&mut self) {
-        self.state = State::Outside;
     }
 
     /// Takes the next event, without checksum. After an error the stream makes no sense.

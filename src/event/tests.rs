@@ -271,11 +271,11 @@ fn a_stream_that_makes_no_sense_is_refused() {
     );
     tracker.feed(gtid).unwrap();
     assert!(matches!(tracker.feed(gtid), Err(Error::Nested(_))));
-    tracker.reset();
+    let mut tracker = TransactionTracker::new();
     tracker.feed(gtid).unwrap();
     let mut incident = xid.clone();
     incident[4] = EventType::INCIDENT.0;
-    tracker.reset();
+    let mut tracker = TransactionTracker::new();
     assert_eq!(tracker.feed(&incident), Err(Error::Incident));
 }
 
@@ -315,7 +315,7 @@ pub(super) fn parse_as_everything(event: &[u8]) {
     let _ = mysql_gtid::GtidEvent::parse(event);
     let _ = previous_gtids::parse(event);
     let _ = TransactionTracker::new().feed(event);
-    let _ = mysql_transaction::TransactionTracker::new().feed(event);
+    let _ = mysql_transaction::TransactionTracker::default().feed(event);
     digest::Digester::new().event(event);
 }
 

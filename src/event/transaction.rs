@@ -30,6 +30,17 @@ pub enum Step<G = GtidEvent> {
     GroupEnd,
 }
 
+impl<G> Step<G> {
+    pub fn map<H>(self, convert: impl FnOnce(G) -> H) -> Step<H> {
+        match self {
+            Self::Outside => Step::Outside,
+            Self::GroupStart(start) => Step::GroupStart(convert(start)),
+            Self::InGroup => Step::InGroup,
+            Self::GroupEnd => Step::GroupEnd,
+        }
+    }
+}
+
 /// Follows a stream event by event.
 #[derive(Clone, Debug, Default)]
 pub struct TransactionTracker {
@@ -37,17 +48,8 @@ pub struct TransactionTracker {
 }
 
 impl TransactionTracker {
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     pub fn is_inside(&self) -> bool {
         self.state != State::Outside
-    }
-
-    /// The stream broke off; what was open is not going on.
-    pub fn reset(&mut self) {
-        self.state = State::Outside;
     }
 
     /// Takes the next event, without checksum. After an error the stream makes no sense.

@@ -5,6 +5,7 @@
 //! mariadb::Position      what a replica says it has: the last GTID of each domain
 //! mariadb::BinlogState   what a binlog says it has: the last sequence per (domain, server), and
 //!                        which server wrote last in each domain (gtid_binlog_state, GTID_LIST)
+//! Position, State        either flavor's answer to the same two questions
 //! encoding               MySQL's binary form of a set
 //! GtidSet                exact membership, as intervals per (domain, server) or per uuid[:tag]
 //! ```
@@ -21,6 +22,7 @@ pub mod encoding;
 mod interval;
 pub mod mariadb;
 pub mod mysql;
+mod position;
 mod set;
 
 use std::fmt;
@@ -28,7 +30,10 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use crate::ids::Flavor;
+
 pub use encoding::EncodingError;
+pub use position::{Position, State};
 pub use set::{GtidSet, Origin};
 
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -75,10 +80,10 @@ impl Gtid {
         }
     }
 
-    pub fn mariadb(&self) -> Option<mariadb::Gtid> {
+    pub fn flavor(&self) -> Flavor {
         match self {
-            Self::MariaDb(gtid) => Some(*gtid),
-            Self::MySql(_) => None,
+            Self::MariaDb(_) => Flavor::MariaDb,
+            Self::MySql(_) => Flavor::MySql,
         }
     }
 }

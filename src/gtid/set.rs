@@ -16,7 +16,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    fn gtid(&self, number: u64) -> Gtid {
+    pub fn gtid(&self, number: u64) -> Gtid {
         match self {
             Self::MariaDb { domain, server } => {
                 Gtid::MariaDb(mariadb::Gtid::new(*domain, *server, number))
@@ -68,6 +68,12 @@ impl GtidSet {
         self.origins
             .get(&gtid.origin())
             .is_some_and(|intervals| intervals.contains(gtid.number()))
+    }
+
+    /// The highest number of an origin.
+    pub fn last(&self, origin: &Origin) -> Option<u64> {
+        let (_, last) = self.origins.get(origin)?.iter().next_back()?;
+        Some(last)
     }
 
     pub(super) fn has_origin(&self, origin: &Origin) -> bool {

@@ -11,6 +11,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder, Value};
 
 use super::{Error, connect};
+use crate::ids::Flavor;
 
 /// Where and as whom to connect.
 #[derive(Clone, PartialEq, Eq)]
@@ -32,6 +33,7 @@ impl std::fmt::Debug for Account {
 #[derive(Debug)]
 pub struct Admin {
     connection: Option<Conn>,
+    version: String,
     address: String,
     timeout: Duration,
 }
@@ -78,12 +80,21 @@ impl Admin {
             .prefer_socket(Some(false))
             .stmt_cache_size(Some(0))
             .tcp_nodelay(true);
-        match tokio::time::timeout(timeout, Conn::new(options)).await {
-            Ok(connection) => Ok(Self {
-                connection: Some(connection?),
-                address: account.address.clone(),
-                timeout,
-            }),
+        let login = async {
+            let mut connection = Conn::new(options).await?;
+            let version: Option<String> = connection.query_first("SELECT VERSION()").await?;
+            Ok::<_, mysql_async::Error>((connection, version.unwrap_or_default()))
+        };
+        match tokio::time::timeout(timeout, login).await {
+            Ok(login) => {
+                let (connection, version) = login?;
+                Ok(Self {
+                    connection: Some(connection),
+                    version,
+                    address: account.address.clone(),
+                    timeout,
+                })
+            }
             Err(_) => Err(Error::Timeout {
                 what: account.address.clone(),
                 seconds: timeout.as_secs_f64(),
@@ -96,8 +107,13 @@ impl Admin {
         self.connection.as_ref().map(Conn::id)
     }
 
-    pub fn server_version(&self) -> Option<(u16, u16, u16)> {
-        self.connection.as_ref().map(Conn::server_version)
+    /// `VERSION()`, as the server says it.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    pub fn flavor(&self) -> Flavor {
+        Flavor::of_version(&self.version)
     }
 
     /// False after a deadline passed or the connection broke: connect anew.

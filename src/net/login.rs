@@ -1,5 +1,5 @@
-//! Our login at a server, with `mysql_native_password`: for the dump connection, which needs raw
-//! packets.
+//! Our login at a server, with `mysql_native_password` or `caching_sha2_password`: for the dump
+//! connection, which needs raw packets.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::packets::{MAX_PACKET, PacketStream};
 use super::{Error, connect};
 use crate::protocol::auth::{self, AuthSwitch};
+use crate::protocol::caching_sha2::{self, CACHING_SHA2};
 use crate::protocol::{Capabilities, ErrPacket, Handshake, HandshakeResponse};
 
 /// utf8mb3_general_ci.
@@ -67,14 +68,20 @@ where
     if handshake.capabilities.contains(Capabilities::CLIENT_MYSQL) {
         wanted = wanted.with(Capabilities::CLIENT_MYSQL);
     }
+    // What the server takes by default; another plugin of the account's comes as a switch.
+    let mut plugin = match handshake.auth_plugin.as_str() {
+        CACHING_SHA2 => CACHING_SHA2,
+        _ => auth::NATIVE_PASSWORD,
+    };
+    let mut scramble = handshake.scramble.clone();
     let response = HandshakeResponse {
         capabilities: wanted,
         max_packet: 1 << 30,
         collation: COLLATION,
         user: user.as_bytes().to_vec(),
-        auth_response: auth::native_answer(password, &handshake.scramble),
+        auth_response: answer(plugin, password, &handshake.scramble),
         database: None,
-        auth_plugin: auth::NATIVE_PASSWORD.to_owned(),
+        auth_plugin: plugin.to_owned(),
         attributes: vec![(b"program_name".to_vec(), b"ackline".to_vec())],
     };
     let mut out = Vec::new();
@@ -82,19 +89,36 @@ where
     stream.write(&out).await?;
     for _ in 0..MAX_ROUNDS {
         let payload = stream.read().await?;
-        match payload.first() {
-            Some(0x00) => return Ok(handshake),
-            Some(&ErrPacket::FIRST) => return Err(Error::Server(ErrPacket::parse(payload)?)),
-            Some(&AuthSwitch::FIRST) => {
+        match payload {
+            [0x00, ..] => return Ok(handshake),
+            [ErrPacket::FIRST, ..] => return Err(Error::Server(ErrPacket::parse(payload)?)),
+            [AuthSwitch::FIRST, ..] => {
                 let switch = AuthSwitch::parse(payload)?;
-                if switch.plugin != auth::NATIVE_PASSWORD {
-                    return Err(Error::AuthPlugin(switch.plugin));
-                }
-                let answer = auth::native_answer(password, &switch.data);
-                stream.write(&answer).await?;
+                plugin = match switch.plugin.as_str() {
+                    auth::NATIVE_PASSWORD => auth::NATIVE_PASSWORD,
+                    CACHING_SHA2 => CACHING_SHA2,
+                    _ => return Err(Error::AuthPlugin(switch.plugin)),
+                };
+                scramble = switch.data;
+                stream.write(&answer(plugin, password, &scramble)).await?;
             }
-            _ => return Err(Error::AuthPlugin(handshake.auth_plugin)),
+            [caching_sha2::MORE_DATA, more @ ..] if plugin == CACHING_SHA2 => match more {
+                [caching_sha2::FAST_OK] => {}
+                [caching_sha2::FULL] => stream.write(&caching_sha2::KEY_REQUEST).await?,
+                pem => {
+                    let sealed = caching_sha2::encrypt(password, &scramble, pem)?;
+                    stream.write(&sealed).await?;
+                }
+            },
+            _ => break,
         }
     }
     Err(Error::AuthPlugin(handshake.auth_plugin))
+}
+
+fn answer(plugin: &str, password: &str, scramble: &[u8]) -> Vec<u8> {
+    match plugin {
+        CACHING_SHA2 => caching_sha2::answer(password, scramble),
+        _ => auth::native_answer(password, scramble),
+    }
 }

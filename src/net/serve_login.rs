@@ -1,4 +1,5 @@
-//! A server's side of a login, with `mysql_native_password`: for the replication port.
+//! A server's side of a login, with `mysql_native_password` or `caching_sha2_password`: for the
+//! replication port. We know the password, so the latter is always *fast*.
 //!
 //! The greeting is that of a MariaDB or MySQL server without TLS, compression, session tracking and
 //! `DEPRECATE_EOF`, so answers are written in the oldest spelling, which every replica and tool reads.
@@ -10,7 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Error;
 use super::packets::PacketStream;
+use crate::ids::Flavor;
 use crate::protocol::auth::{self, AuthSwitch, NATIVE_PASSWORD, SCRAMBLE};
+use crate::protocol::caching_sha2::{self, CACHING_SHA2};
 use crate::protocol::ok::{OkPacket, status};
 use crate::protocol::{Capabilities, ErrPacket, Handshake, HandshakeResponse, handshake_response};
 
@@ -84,10 +87,9 @@ where
     W: AsyncWrite + Unpin,
 {
     let scramble = scramble()?;
-    let offered = if greeting.server_version.contains("MariaDB") {
-        OFFERED
-    } else {
-        OFFERED.with(Capabilities::CLIENT_MYSQL)
+    let (offered, default_plugin) = match Flavor::of_version(&greeting.server_version) {
+        Flavor::MariaDb => (OFFERED, NATIVE_PASSWORD),
+        Flavor::MySql => (OFFERED.with(Capabilities::CLIENT_MYSQL), CACHING_SHA2),
     };
     let mut out = Vec::new();
     Handshake {
@@ -97,7 +99,7 @@ where
         capabilities: offered,
         collation: COLLATION,
         status: status::AUTOCOMMIT,
-        auth_plugin: NATIVE_PASSWORD.to_owned(),
+        auth_plugin: default_plugin.to_owned(),
     }
     .write(&mut out);
     stream.writer.set_sequence(0);
@@ -115,30 +117,41 @@ where
     let asked = login.capabilities;
     let mut answer = login.auth_response;
     let mut salt = scramble;
-    let other_plugin = asked.contains(Capabilities::PLUGIN_AUTH)
-        && !login.auth_plugin.is_empty()
-        && login.auth_plugin != NATIVE_PASSWORD;
-    if other_plugin {
-        salt = self::scramble()?;
-        out.clear();
-        AuthSwitch {
-            plugin: NATIVE_PASSWORD.to_owned(),
-            data: salt.clone(),
+    // Either of the two is good; a client that names a third is asked for the flavor's own.
+    let plugin = match login.auth_plugin.as_str() {
+        _ if !asked.contains(Capabilities::PLUGIN_AUTH) => NATIVE_PASSWORD,
+        "" | NATIVE_PASSWORD => NATIVE_PASSWORD,
+        CACHING_SHA2 => CACHING_SHA2,
+        _ => {
+            salt = self::scramble()?;
+            out.clear();
+            AuthSwitch {
+                plugin: default_plugin.to_owned(),
+                data: salt.clone(),
+            }
+            .write(&mut out);
+            stream.write(&out).await?;
+            answer = stream.read().await?.to_vec();
+            default_plugin
         }
-        .write(&mut out);
-        stream.write(&out).await?;
-        answer = stream.read().await?.to_vec();
-    }
+    };
     let user = String::from_utf8_lossy(&login.user).into_owned();
     let known = lookup(&user);
     // An unknown user costs as much time as a wrong password.
     let password = known.as_deref().unwrap_or("no such user");
-    let proven = auth::native_verify(password, &salt, &answer);
+    let proven = match plugin {
+        CACHING_SHA2 => auth::is_same(&answer, &caching_sha2::answer(password, &salt)),
+        _ => auth::native_verify(password, &salt, &answer),
+    };
     if known.is_none() || !proven {
         let host = peer.map_or_else(|| "localhost".to_owned(), |peer| peer.ip().to_string());
         let used = if answer.is_empty() { "NO" } else { "YES" };
         let text = format!("Access denied for user '{user}'@'{host}' (using password: {used})");
         return refuse(stream, ErrPacket::new(ER_ACCESS_DENIED, b"28000", text)).await;
+    }
+    if plugin == CACHING_SHA2 && !answer.is_empty() {
+        let fast = [caching_sha2::MORE_DATA, caching_sha2::FAST_OK];
+        stream.write(&fast).await?;
     }
     out.clear();
     OkPacket::plain(status::AUTOCOMMIT).write(&mut out, asked & offered);

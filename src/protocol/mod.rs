@@ -18,6 +18,7 @@
 pub mod auth;
 pub mod binlog_dump;
 pub mod binlog_dump_gtid;
+pub mod caching_sha2;
 pub mod capabilities;
 pub mod command;
 pub mod err;

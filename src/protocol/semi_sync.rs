@@ -2,6 +2,58 @@
 
 use super::Error;
 use super::fields::Fields;
+use crate::ids::Flavor;
+
+/// What the flavors call the variables and counters of semi-sync.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Names {
+    pub enabled: &'static str,
+    pub timeout: &'static str,
+    pub wait_point: &'static str,
+    pub wait_no_replica: &'static str,
+    pub replica_enabled: &'static str,
+    /// Counters, in lower case: the servers write their first letter large.
+    pub clients: &'static str,
+    pub active: &'static str,
+    pub no_tx: &'static str,
+    pub waiting: &'static str,
+    pub replica_active: &'static str,
+    /// The user variable by which a replica announces itself on its dump connection.
+    pub announced: &'static str,
+}
+
+impl Names {
+    pub fn of(flavor: Flavor) -> &'static Self {
+        match flavor {
+            Flavor::MariaDb => &Self {
+                enabled: "rpl_semi_sync_master_enabled",
+                timeout: "rpl_semi_sync_master_timeout",
+                wait_point: "rpl_semi_sync_master_wait_point",
+                wait_no_replica: "rpl_semi_sync_master_wait_no_slave",
+                replica_enabled: "rpl_semi_sync_slave_enabled",
+                clients: "rpl_semi_sync_master_clients",
+                active: "rpl_semi_sync_master_status",
+                no_tx: "rpl_semi_sync_master_no_tx",
+                waiting: "rpl_semi_sync_master_wait_sessions",
+                replica_active: "rpl_semi_sync_slave_status",
+                announced: "rpl_semi_sync_slave",
+            },
+            Flavor::MySql => &Self {
+                enabled: "rpl_semi_sync_source_enabled",
+                timeout: "rpl_semi_sync_source_timeout",
+                wait_point: "rpl_semi_sync_source_wait_point",
+                wait_no_replica: "rpl_semi_sync_source_wait_no_replica",
+                replica_enabled: "rpl_semi_sync_replica_enabled",
+                clients: "rpl_semi_sync_source_clients",
+                active: "rpl_semi_sync_source_status",
+                no_tx: "rpl_semi_sync_source_no_tx",
+                waiting: "rpl_semi_sync_source_wait_sessions",
+                replica_active: "rpl_semi_sync_replica_status",
+                announced: "rpl_semi_sync_replica",
+            },
+        }
+    }
+}
 
 /// First byte of both, as the servers define it (`kPacketMagicNum`).
 pub const MAGIC: u8 = 0xEF;

@@ -130,11 +130,7 @@ fn parse(
 }
 
 /// Of a text that names the variable.
-fn variable(
-    text: &[u8],
-    prepared: bool,
-    backslash: Backslash,
-) -> Result<Option<Setting>, Mistake> {
+fn variable(text: &[u8], prepared: bool, backslash: Backslash) -> Result<Option<Setting>, Mistake> {
     // Any server: where it would make a difference, the text is refused.
     let server = Server {
         flavor: Flavor::MariaDb,
@@ -194,10 +190,12 @@ fn sets(text: &[u8], backslash: Backslash) -> bool {
             };
             let named = |at: usize| is_variable(statement, at);
             if is_any(&READERS) {
-                let into = statement.iter().position(|token| token.is_word("into"));
-                return (0..statement.len())
-                    .filter(|at| named(*at))
-                    .any(|at| is_assigned(statement, at, b':') || into.is_some_and(|into| into < at));
+                let into = statement
+                    .windows(2)
+                    .position(|two| two[0].is_word("into") && two[1].is_symbol(b'@'));
+                return (0..statement.len()).filter(|at| named(*at)).any(|at| {
+                    is_assigned(statement, at, b':') || into.is_some_and(|into| into < at)
+                });
             }
             if is_any(&["set"]) {
                 return (0..statement.len()).filter(|at| named(*at)).any(|at| {
@@ -207,9 +205,9 @@ fn sets(text: &[u8], backslash: Backslash) -> bool {
             // A routine's body, CALL, PREPARE, …
             (0..statement.len()).any(named)
                 || is_any(&["prepare", "execute"])
-                    && statement.iter().any(|token| {
-                        matches!(token, Token::Text(text) if requirement::is_named(text))
-                    })
+                    && statement.iter().any(
+                        |token| matches!(token, Token::Text(text) if requirement::is_named(text)),
+                    )
         })
 }
 
@@ -237,7 +235,9 @@ fn is_variable(tokens: &[Token<'_>], at: usize) -> bool {
     tokens[at].is_symbol(b'@')
         && before.is_none_or(|token| !token.is_symbol(b'@'))
         && tokens.get(at + 1).is_some_and(is_name)
-        && !tokens.get(at + 2).is_some_and(|token| token.is_symbol(b'.'))
+        && !tokens
+            .get(at + 2)
+            .is_some_and(|token| token.is_symbol(b'.'))
 }
 
 fn is_assigned(tokens: &[Token<'_>], at: usize, by: u8) -> bool {

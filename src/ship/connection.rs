@@ -7,13 +7,15 @@ use tokio::net::TcpStream;
 
 use super::ack_receiver::AckReceiver;
 use super::error::Error;
-use super::outbox::Outbox;
+use super::outbox::{HeartbeatFormat, Outbox};
 use super::questions::{self, Answer, Asked, Checksum, Facts};
 use super::{Identity, Ship, dump, start};
-use crate::ids::ServerId;
+use crate::gtid::Position;
+use crate::ids::{Flavor, ServerId};
 use crate::net::serve_login::{Greeting, serve_login};
 use crate::net::{self, PacketStream};
 use crate::protocol::binlog_dump::BinlogDump;
+use crate::protocol::binlog_dump_gtid::BinlogDumpGtid;
 use crate::protocol::ok::{OkPacket, status};
 use crate::protocol::register_slave::RegisterSlave;
 use crate::protocol::{Capabilities, Command, ErrPacket};
@@ -74,7 +76,13 @@ pub(super) async fn serve(
                 ok(&mut stream).await?;
             }
             Command::BINLOG_DUMP => {
-                let request = BinlogDump::parse(&packet).map_err(net::Error::from)?;
+                let request = BinlogDump::parse(&packet).map_err(net::Error::from)?.into();
+                return run_dump(ship, id, peer, stream, asked, registered, request).await;
+            }
+            Command::BINLOG_DUMP_GTID => {
+                let request = BinlogDumpGtid::parse(&packet).map_err(net::Error::from)?;
+                asked.connect_state = Some(Position::MySql(request.executed.clone()));
+                let request = request.into();
                 return run_dump(ship, id, peer, stream, asked, registered, request).await;
             }
             other => {
@@ -95,22 +103,36 @@ async fn run_dump(
     mut stream: PacketStream,
     asked: Asked,
     registered: Option<ServerId>,
-    request: BinlogDump,
+    request: Request,
 ) -> Result<(), Error> {
+    let flavor = Flavor::of_version(&ship.source.borrow().version);
+    if let Some(position) = &asked.connect_state
+        && position.flavor() != flavor
+    {
+        let message = format!(
+            "ackline: our binlog is one of {flavor}: a replica of another flavor cannot follow it by GTID"
+        );
+        return refuse(&mut stream, 1236, &message).await;
+    }
     if asked.checksum == Checksum::Unaware {
         return refuse(&mut stream, 1236, "ackline: our binlog has checksums (CRC32) and this reader did not say that it knows them (SET @master_binlog_checksum)").await;
     }
-    if asked.capability < 4 {
+    if flavor == Flavor::MariaDb && asked.capability < 4 {
         return refuse(&mut stream, 1236, "ackline: our binlog has GTID events and this reader did not say that it knows them (SET @mariadb_slave_capability=4)").await;
     }
     // Who never registered is a tool; its server id is only a label.
     let server_id = registered.unwrap_or(request.server_id);
     let identity = match registered {
-        Some(server_id) => ship.identify(server_id),
+        Some(server_id) => ship.identify(server_id, asked.uuid.as_deref()),
         None => Identity::unlisted(server_id),
     };
     if identity.listed && asked.connect_state.is_none() {
-        return refuse(&mut stream, 1236, "ackline: a replica follows this port by GTID: run CHANGE MASTER TO MASTER_USE_GTID=slave_pos on it").await;
+        let how = match flavor {
+            Flavor::MariaDb => "CHANGE MASTER TO MASTER_USE_GTID=slave_pos",
+            Flavor::MySql => "CHANGE REPLICATION SOURCE TO SOURCE_AUTO_POSITION=1",
+        };
+        let message = format!("ackline: a replica follows this port by GTID: run {how} on it");
+        return refuse(&mut stream, 1236, &message).await;
     }
     tracing::info!(connection = id, %peer, server = %identity.name, semi_sync = asked.semi_sync, votes = identity.votes, "dump begins");
     let (reader, writer) = stream.into_halves();
@@ -120,6 +142,7 @@ async fn run_dump(
         ship.config.server_id,
         asked.semi_sync,
         asked.checksum == Checksum::Crc32,
+        request.heartbeat,
     );
     let ack_receiver = AckReceiver::new(reader, &identity.name);
     start::run(dump::Stream {
@@ -195,11 +218,52 @@ async fn refuse(stream: &mut PacketStream, code: u16, message: &str) -> Result<(
     Err(Error::Peer(message.to_owned()))
 }
 
+/// The dump that was asked for, by either command.
+pub(super) struct Request {
+    pub server_id: ServerId,
+    /// Ends at the end of the last file instead of waiting for more.
+    pub non_block: bool,
+    /// Where there is no GTID to start from: an empty name is the first file.
+    pub file: Vec<u8>,
+    pub position: u64,
+    pub heartbeat: HeartbeatFormat,
+}
+
+impl From<BinlogDump> for Request {
+    fn from(dump: BinlogDump) -> Self {
+        Self {
+            server_id: dump.server_id,
+            non_block: dump.flags & BinlogDump::NON_BLOCK != 0,
+            file: dump.file,
+            position: u64::from(dump.position),
+            heartbeat: HeartbeatFormat::V1,
+        }
+    }
+}
+
+impl From<BinlogDumpGtid> for Request {
+    fn from(dump: BinlogDumpGtid) -> Self {
+        Self {
+            server_id: dump.server_id,
+            non_block: dump.flags & BinlogDumpGtid::NON_BLOCK != 0,
+            file: dump.file,
+            position: dump.position,
+            heartbeat: if dump.flags & BinlogDumpGtid::HEARTBEAT_V2 != 0 {
+                HeartbeatFormat::V2
+            } else {
+                HeartbeatFormat::V1
+            },
+        }
+    }
+}
+
 fn facts(ship: &Ship) -> Facts {
     let source = ship.source.borrow().clone();
     let visible = dump::visible_to_readers(ship);
     Facts {
+        flavor: Flavor::of_version(&source.version),
         server_id: ship.config.server_id,
+        server_uuid: ship.config.server_uuid().to_string(),
         version: source.version,
         gtid_domain_id: source.gtid_domain_id,
         unix_time: SystemTime::now()

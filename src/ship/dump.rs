@@ -6,13 +6,12 @@ use parking_lot::Mutex;
 
 use super::Ship;
 use super::ack_receiver::{AckReceiver, Shared};
+use super::connection::Request;
 use super::error::Error;
 use super::outbox::Outbox;
 use super::progress::{Entered, Identity, Progress};
 use super::questions::Asked;
-use crate::gtid::mariadb::Position;
 use crate::ids::{ServerId, ServerName, StorePosition};
-use crate::protocol::binlog_dump::BinlogDump;
 use crate::store::{Batch, Place, Reader};
 
 /// One batch is at most about this much; a single event may be larger.
@@ -29,7 +28,7 @@ pub(super) struct Stream<'a> {
     pub identity: Identity,
     pub registered: bool,
     pub asked: Asked,
-    pub request: BinlogDump,
+    pub request: Request,
     pub outbox: Outbox,
     pub ack_receiver: AckReceiver,
 }
@@ -121,7 +120,7 @@ struct Sender<'a> {
     registered: bool,
     from: StorePosition,
     asked: Asked,
-    request: BinlogDump,
+    request: Request,
     shared: &'a Mutex<Shared>,
     row: &'a Entered,
     attendance: Option<Attendance<'a>>,
@@ -168,7 +167,7 @@ impl Sender<'_> {
                 self.outbox.flush().await?;
                 continue;
             }
-            if self.request.flags & BinlogDump::NON_BLOCK != 0 {
+            if self.request.non_block {
                 self.outbox.end();
                 return self.outbox.flush().await;
             }
@@ -194,7 +193,9 @@ impl Sender<'_> {
         if !self.registered {
             return false;
         }
-        let identity = self.ship.identify(self.server_id);
+        let identity = self
+            .ship
+            .identify(self.server_id, self.asked.uuid.as_deref());
         let before = std::mem::replace(&mut shared.identity, identity.clone());
         if identity == before {
             return identity.votes;
@@ -225,7 +226,7 @@ impl Sender<'_> {
                         .asked
                         .connect_state
                         .as_ref()
-                        .is_some_and(|state| has(state, gtid));
+                        .is_some_and(|state| state.contains(gtid));
                     if !self.passing {
                         self.outbox.event(bytes, false);
                     }
@@ -239,10 +240,6 @@ impl Sender<'_> {
         }
         Ok(())
     }
-}
-
-fn has(state: &Position, gtid: &crate::gtid::Gtid) -> bool {
-    gtid.mariadb().is_some_and(|gtid| state.contains(gtid))
 }
 
 /// The next batch up to `limit`; away from the end on a thread for blocking work, since it may come

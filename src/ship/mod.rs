@@ -38,6 +38,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::ack::Acks;
+use crate::gtid::mysql::Uuid;
 use crate::ids::ServerId;
 use crate::net::listener::{Listeners, Peer};
 use crate::net::stream::Stream;
@@ -55,9 +56,24 @@ pub struct Config {
     pub server_id: ServerId,
 }
 
+impl Config {
+    /// What MySQL replicas know us by: the same at each start, another one for each server id
+    /// (version 5 of RFC 9562).
+    fn server_uuid(&self) -> Uuid {
+        use sha1::{Digest, Sha1};
+        let digest = Sha1::digest(format!("ackline server_id {}", self.server_id));
+        let mut uuid = [0; 16];
+        uuid.copy_from_slice(&digest[..16]);
+        uuid[6] = uuid[6] & 0x0f | 0x50;
+        uuid[8] = uuid[8] & 0x3f | 0x80;
+        Uuid(uuid)
+    }
+}
+
 /// What the source last said of itself; kept while it is dead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceFacts {
+    /// As a greeting says it.
     pub version: String,
     pub gtid_domain_id: u32,
 }
@@ -141,11 +157,13 @@ impl Ship {
         }
     }
 
-    fn identify(&self, id: ServerId) -> Identity {
-        self.roster
-            .borrow()
-            .get(&id)
-            .cloned()
-            .unwrap_or_else(|| Identity::unlisted(id))
+    /// Who registered so. A MySQL server shows its uuid as well; two can have the same id.
+    fn identify(&self, id: ServerId, uuid: Option<&str>) -> Identity {
+        let roster = self.roster.borrow();
+        let listed = roster.get(&id).filter(|known| match &known.uuid {
+            Some(known) => uuid.is_some_and(|uuid| uuid.eq_ignore_ascii_case(known)),
+            None => true,
+        });
+        listed.cloned().unwrap_or_else(|| Identity::unlisted(id))
     }
 }

@@ -13,6 +13,7 @@ use metrics::{Counter, counter};
 use super::error::Error;
 use super::framer::Framer;
 use crate::event::heartbeat::Heartbeat;
+use crate::event::heartbeat_v2::HeartbeatV2;
 use crate::event::rotate::Rotate;
 use crate::event::{CHECKSUM_LENGTH, EventType, checksum};
 use crate::ids::{ServerId, ServerName, StorePosition};
@@ -29,6 +30,14 @@ fn sent_bytes(reader: &ServerName) -> Counter {
     counter!("ackline_replica_sent_bytes_total", "replica" => reader.to_string())
 }
 
+/// As the reader asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeartbeatFormat {
+    /// HEARTBEAT: positions have 32 bits.
+    V1,
+    V2,
+}
+
 pub(super) struct Outbox {
     writer: PacketWriter,
     framer: Framer,
@@ -36,6 +45,7 @@ pub(super) struct Outbox {
     server_id: ServerId,
     /// Whether artificial events carry a checksum: as the reader asked.
     checksums: bool,
+    heartbeat: HeartbeatFormat,
     /// The first file's head follows the place where the dump starts in it.
     entered: bool,
     sent_bytes: Counter,
@@ -48,6 +58,7 @@ impl Outbox {
         server_id: ServerId,
         semi_sync: bool,
         checksums: bool,
+        heartbeat: HeartbeatFormat,
     ) -> Self {
         Self {
             writer,
@@ -55,6 +66,7 @@ impl Outbox {
             out: BytesMut::new(),
             server_id,
             checksums,
+            heartbeat,
             entered: false,
             sent_bytes: sent_bytes(reader),
         }
@@ -78,14 +90,18 @@ impl Outbox {
 
     pub fn heartbeat(&mut self, at: StorePosition) {
         let name = file_name(at.file.max(1));
-        // The format has 32 bits; they wrap.
-        let position = at.offset.max(FIRST_EVENT) as u32;
-        let event = Heartbeat {
-            file: name.as_bytes(),
-            position,
-        }
-        .write(self.server_id);
-        self.artificial(event, position);
+        let (file, position) = (name.as_bytes(), at.offset.max(FIRST_EVENT));
+        // The header has 32 bits; they wrap.
+        let end_log_pos = position as u32;
+        let event = match self.heartbeat {
+            HeartbeatFormat::V1 => Heartbeat {
+                file,
+                position: end_log_pos,
+            }
+            .write(self.server_id),
+            HeartbeatFormat::V2 => HeartbeatV2 { file, position }.write(self.server_id),
+        };
+        self.artificial(event, end_log_pos);
     }
 
     fn artificial(&mut self, mut event: Vec<u8>, end_log_pos: u32) {

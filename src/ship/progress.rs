@@ -12,6 +12,8 @@ use crate::ids::{ServerId, ServerName, StorePosition};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     pub name: ServerName,
+    /// `@@server_uuid` of the listed MySQL server: who registers under its id has to have it, too.
+    pub uuid: Option<String>,
     pub listed: bool,
     /// Whether its acknowledgements count now.
     pub votes: bool,
@@ -23,6 +25,7 @@ impl Identity {
     pub fn unlisted(id: ServerId) -> Self {
         Self {
             name: ServerName::unlisted(id),
+            uuid: None,
             listed: false,
             votes: false,
             durable: false,

@@ -1,20 +1,23 @@
 //! What a replica or a dump tool asks its source before it asks for events, and what we answer.
 //!
-//! The list is measured, not guessed: it is what MariaDB 10.11's IO thread and `mariadb-binlog` send
-//! (the IO thread may pipeline its `SET`s). A statement that is not in it gets a clear error instead
+//! The list is measured, not guessed: it is what the IO threads of MariaDB 10.11 and MySQL 9.7,
+//! `mariadb-binlog` and `mysqlbinlog` send (MariaDB's IO thread may pipeline its `SET`s). A statement that is not in it gets a clear error instead
 //! of an invented result.
 
 use std::time::Duration;
 
-use crate::gtid::mariadb::Position;
-use crate::ids::ServerId;
+use crate::gtid::Position;
+use crate::ids::{Flavor, ServerId};
 
 /// What one dump connection has said of itself so far.
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
+    /// `@replica_uuid`, of a MySQL replica.
+    pub uuid: Option<String>,
     /// `@master_heartbeat_period`; none asked for means none sent.
     pub heartbeat: Option<Duration>,
-    /// `@slave_connect_state`: present means that the dump starts by GTID.
+    /// `@slave_connect_state`, or the set in COM_BINLOG_DUMP_GTID: present means that the dump starts
+    /// by GTID.
     pub connect_state: Option<Position>,
     /// `@mariadb_slave_capability`; 4 understands GTID events.
     pub capability: u8,
@@ -36,7 +39,9 @@ pub enum Checksum {
 
 /// What the answers draw on; filled per connection from the store and the config.
 pub struct Facts {
+    pub flavor: Flavor,
     pub server_id: ServerId,
+    pub server_uuid: String,
     pub version: String,
     pub gtid_domain_id: u32,
     pub unix_time: u64,
@@ -85,15 +90,14 @@ pub fn answer(asked: &mut Asked, statement: &str, facts: &Facts) -> Answer {
         "select @master_binlog_checksum" => one("@master_binlog_checksum", checksum_name(asked.checksum).to_owned()),
         "select @@version_comment limit 1" => one("@@version_comment", "Ackline replication port".to_owned()),
         "show variables like 'server_id'" => variable("server_id", facts.server_id.to_string()),
+        "select @@global.server_uuid" => one("@@GLOBAL.SERVER_UUID", facts.server_uuid.clone()),
+        "select @@global.gtid_mode" => one("@@GLOBAL.GTID_MODE", "ON".to_owned()),
+        "select @source_binlog_checksum" => one("@source_binlog_checksum", checksum_name(asked.checksum).to_owned()),
+        "select @@global.rpl_semi_sync_source_enabled" => one("@@global.rpl_semi_sync_source_enabled", "1".to_owned()),
         "show variables like 'rpl_semi_sync_master_enabled'" => variable("rpl_semi_sync_master_enabled", "ON".to_owned()),
-        "show binary logs" | "show master logs" => Answer::Rows {
-            columns: vec!["Log_name", "File_size"],
-            rows: facts.files.iter().map(|(name, bytes)| vec![name.clone(), bytes.to_string()]).collect(),
-        },
-        "show master status" | "show binlog status" => Answer::Rows {
-            columns: vec!["File", "Position", "Binlog_Do_DB", "Binlog_Ignore_DB"],
-            rows: vec![vec![facts.end.0.clone(), facts.end.1.to_string(), String::new(), String::new()]],
-        },
+        "show binary logs" | "show master logs" => binary_logs(facts),
+        "show master status" | "show binlog status" | "show binary log status" => binlog_status(facts),
+        "select @@global.gtid_executed" | "select @@gtid_executed" => one("@@GLOBAL.gtid_executed", facts.end.2.clone()),
         "select @@global.gtid_binlog_pos" | "select @@gtid_binlog_pos" => one("@@gtid_binlog_pos", facts.end.2.clone()),
         _ if text.starts_with("select binlog_gtid_pos(") => Answer::Error {
             code: 1236,
@@ -108,14 +112,43 @@ fn set(asked: &mut Asked, assignments: &str) -> Answer {
     if assignments.starts_with("names ") || assignments.starts_with("character set ") {
         return Answer::Ok;
     }
-    // No value of a replica's SET holds a comma but connect_state, which comes alone.
-    let Some((name, value)) = assignments.split_once('=') else {
-        return unknown(assignments);
+    for assignment in split(assignments) {
+        let answer = assign(asked, assignment);
+        if answer != Answer::Ok {
+            return answer;
+        }
+    }
+    Answer::Ok
+}
+
+/// At the commas outside of quotes.
+fn split(assignments: &str) -> Vec<&str> {
+    let mut quoted = None;
+    let mut parts = Vec::new();
+    let mut from = 0;
+    for (at, character) in assignments.char_indices() {
+        match (quoted, character) {
+            (None, '\'' | '"') => quoted = Some(character),
+            (Some(quote), _) if quote == character => quoted = None,
+            (None, ',') => {
+                parts.push(&assignments[from..at]);
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&assignments[from..]);
+    parts
+}
+
+fn assign(asked: &mut Asked, assignment: &str) -> Answer {
+    let Some((name, value)) = assignment.split_once('=') else {
+        return unknown(assignment);
     };
     let value = value.trim();
     let bare = value.trim_matches(['\'', '"']);
     match name.trim().trim_end_matches(':') {
-        "@master_heartbeat_period" => match bare.parse::<u64>() {
+        "@master_heartbeat_period" | "@source_heartbeat_period" => match bare.parse::<u64>() {
             Ok(nanos) => asked.heartbeat = (nanos > 0).then(|| Duration::from_nanos(nanos)),
             Err(_) => return invalid(name, value),
         },
@@ -123,22 +156,61 @@ fn set(asked: &mut Asked, assignments: &str) -> Answer {
             Ok(capability) => asked.capability = capability,
             Err(_) => return invalid(name, value),
         },
-        "@master_binlog_checksum" => {
+        "@replica_uuid" | "@slave_uuid" => asked.uuid = Some(bare.to_owned()),
+        "@master_binlog_checksum" | "@source_binlog_checksum" => {
             asked.checksum = if bare.eq_ignore_ascii_case("none") {
                 Checksum::None
             } else {
                 Checksum::Crc32
             };
         }
-        "@slave_connect_state" => match bare.parse() {
+        "@slave_connect_state" => match Position::parse(Flavor::MariaDb, bare) {
             Ok(position) => asked.connect_state = Some(position),
             Err(_) => return invalid(name, value),
         },
-        "@rpl_semi_sync_slave" => asked.semi_sync = bare == "1",
+        "@rpl_semi_sync_slave" | "@rpl_semi_sync_replica" => asked.semi_sync = bare == "1",
         // What else a replica or a tool sets changes nothing in what we send.
         _ => {}
     }
     Answer::Ok
+}
+
+/// With the columns that the flavor's own tools expect.
+fn binary_logs(facts: &Facts) -> Answer {
+    let rows = facts.files.iter();
+    match facts.flavor {
+        Flavor::MariaDb => Answer::Rows {
+            columns: vec!["Log_name", "File_size"],
+            rows: rows
+                .map(|(name, bytes)| vec![name.clone(), bytes.to_string()])
+                .collect(),
+        },
+        Flavor::MySql => Answer::Rows {
+            columns: vec!["Log_name", "File_size", "Encrypted"],
+            rows: rows
+                .map(|(name, bytes)| vec![name.clone(), bytes.to_string(), "No".to_owned()])
+                .collect(),
+        },
+    }
+}
+
+fn binlog_status(facts: &Facts) -> Answer {
+    let (file, offset, gtid) = &facts.end;
+    let mut columns = vec!["File", "Position", "Binlog_Do_DB", "Binlog_Ignore_DB"];
+    let mut row = vec![
+        file.clone(),
+        offset.to_string(),
+        String::new(),
+        String::new(),
+    ];
+    if facts.flavor == Flavor::MySql {
+        columns.push("Executed_Gtid_Set");
+        row.push(gtid.clone());
+    }
+    Answer::Rows {
+        columns,
+        rows: vec![row],
+    }
 }
 
 fn checksum_name(checksum: Checksum) -> &'static str {
@@ -208,7 +280,9 @@ mod tests {
 
     fn facts() -> Facts {
         Facts {
+            flavor: Flavor::MariaDb,
             server_id: ServerId(4_294_900_001),
+            server_uuid: "5f1c3c7e-0000-5000-8000-000000000001".into(),
             version: "10.11.19-MariaDB-log".into(),
             gtid_domain_id: 0,
             unix_time: 1_700_000_000,
@@ -246,6 +320,35 @@ mod tests {
             asked.connect_state.map(|p| p.to_string()),
             Some("0-1-9,1-2-3".into())
         );
+    }
+
+    #[test]
+    fn a_mysql_replica_gets_through_its_whole_list() {
+        let mut asked = Asked::default();
+        let facts = Facts {
+            flavor: Flavor::MySql,
+            version: "9.7.4".into(),
+            ..facts()
+        };
+        for statement in [
+            " SELECT UNIX_TIMESTAMP()",
+            " SELECT @@GLOBAL.SERVER_ID",
+            " SET @master_heartbeat_period = 30000001024, @source_heartbeat_period = 30000001024",
+            " SET @master_binlog_checksum = @@global.binlog_checksum, @source_binlog_checksum = @@global.binlog_checksum",
+            " SELECT @source_binlog_checksum",
+            " SELECT @@GLOBAL.GTID_MODE",
+            " SELECT @@GLOBAL.SERVER_UUID",
+            " SET @slave_uuid = '5f1c3c7e-1', @replica_uuid = '5f1c3c7e-1'",
+            " SELECT @@global.rpl_semi_sync_source_enabled",
+            " SET @rpl_semi_sync_replica = 1",
+        ] {
+            let got = answer(&mut asked, statement, &facts);
+            assert!(!matches!(got, Answer::Error { .. }), "{statement}: {got:?}");
+        }
+        assert_eq!(asked.heartbeat, Some(Duration::from_nanos(30_000_001_024)));
+        assert_eq!(asked.checksum, Checksum::Crc32);
+        assert_eq!(asked.uuid.as_deref(), Some("5f1c3c7e-1"));
+        assert!(asked.semi_sync);
     }
 
     #[test]

@@ -7,8 +7,7 @@ use tokio::time::Instant;
 use super::dump::{self, Stream};
 use super::error::Error;
 use super::progress::{Entered, Progress, Reader};
-use crate::gtid::Gtid;
-use crate::gtid::mariadb::Position;
+use crate::gtid::{Gtid, Position};
 use crate::ids::StorePosition;
 use crate::store::{Located, file_number};
 
@@ -119,7 +118,7 @@ async fn by_file(stream: &mut Stream<'_>) -> Result<StorePosition, Error> {
         )
         .await;
     };
-    let offset = u64::from(stream.request.position).max(4);
+    let offset = stream.request.position.max(4);
     let from = StorePosition::new(number, offset);
     if from > dump::visible_to_readers(stream.ship) {
         return refuse(

@@ -28,10 +28,21 @@ mod tests {
 
     #[test]
     fn names() {
-        for named in ["@ackline_require", "SET @`ACKLINE_Require`=1", "(@'ackline_require')", "@@ackline_require"] {
+        for named in [
+            "@ackline_require",
+            "SET @`ACKLINE_Require`=1",
+            "(@'ackline_require')",
+            "@@ackline_require",
+        ] {
             assert!(is_named(named.as_bytes()), "{named}");
         }
-        for other in ["ackline_require", "@ackline_required", "@ackline_requir", "@", "a@b"] {
+        for other in [
+            "ackline_require",
+            "@ackline_required",
+            "@ackline_requir",
+            "@",
+            "a@b",
+        ] {
             assert!(!is_named(other.as_bytes()), "{other}");
         }
     }

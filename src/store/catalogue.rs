@@ -4,14 +4,13 @@ use std::collections::VecDeque;
 
 use super::scan::FoundTransaction;
 use super::watermark::Marks;
-use crate::gtid::mariadb::{BinlogState, Gtid, Position};
-use crate::gtid::{self, GtidSet};
+use crate::gtid::{Gtid, GtidSet, Position, State};
 use crate::ids::StorePosition;
 
 /// Transactions whose positions are kept in memory.
 const RECENT: usize = 64 * 1024;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Transaction {
     pub(super) gtid: Gtid,
     pub(super) start: StorePosition,
@@ -45,7 +44,7 @@ pub(super) struct FileEntry {
     /// Where the first transaction begins.
     pub(super) head_end: u64,
     /// Before the first transaction.
-    pub(super) start: BinlogState,
+    pub(super) start: State,
     pub(super) end: End,
 }
 
@@ -64,15 +63,15 @@ impl FileEntry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastTransaction {
     pub position_before: Position,
-    pub gtid: gtid::Gtid,
+    pub gtid: Gtid,
     pub start: StorePosition,
     pub end: StorePosition,
 }
 
-/// A binlog state that also remembers what came last.
+/// What a binlog holds, which also remembers what came last.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Progress {
-    pub(super) state: BinlogState,
+    pub(super) state: State,
     pub(super) last: Option<LastTransaction>,
 }
 
@@ -81,18 +80,18 @@ impl Progress {
         let mut held: Option<Transaction> = None;
         for transaction in transactions {
             if let Some(before) = held.replace(transaction) {
-                self.state.update(before.gtid);
+                self.state.update(&before.gtid);
             }
         }
         if let Some(last) = held {
             // Only the very last one's position before it is ever asked for.
             self.last = Some(LastTransaction {
                 position_before: self.state.position(),
-                gtid: last.gtid.into(),
+                gtid: last.gtid.clone(),
                 start: last.start,
                 end: last.end,
             });
-            self.state.update(last.gtid);
+            self.state.update(&last.gtid);
         }
     }
 }
@@ -133,11 +132,11 @@ impl Catalogue {
     }
 
     pub(super) fn add_written(&mut self, transactions: &[Transaction]) {
-        self.written.advance(transactions.iter().copied());
+        self.written.advance(transactions.iter().cloned());
         for transaction in transactions {
-            self.executed.insert(&transaction.gtid.into());
-            self.unsynced.push_back(*transaction);
-            self.remember(*transaction);
+            self.executed.insert(&transaction.gtid);
+            self.unsynced.push_back(transaction.clone());
+            self.remember(transaction.clone());
         }
     }
 
@@ -149,7 +148,7 @@ impl Catalogue {
     /// The file being written is cut at `synced`: what lay behind it was never there.
     pub(super) fn take_back(&mut self, synced: StorePosition) {
         for transaction in self.unsynced.drain(..) {
-            self.executed.remove(&transaction.gtid.into());
+            self.executed.remove(&transaction.gtid);
         }
         let kept = self.recent.partition_point(|recent| recent.end <= synced);
         self.recent.truncate(kept);

@@ -4,11 +4,10 @@ use std::fs::File;
 use std::sync::Arc;
 
 use super::binlog_file::{self, file_name};
-use super::catalogue::{FileEntry, Transaction};
+use super::catalogue::{Catalogue, FileEntry, Transaction};
 use super::scan::{Depth, Found, Scanner};
 use super::{Error, Shared, Trouble};
-use crate::gtid::Gtid;
-use crate::gtid::mariadb::{self, Position};
+use crate::gtid::{Gtid, GtidSet, Position, State, mariadb};
 use crate::ids::StorePosition;
 
 /// Where a dump for a replica begins.
@@ -22,8 +21,7 @@ pub enum Located {
     Ahead { missing: Vec<Gtid> },
     /// What it needs is before the store's beginning.
     Purged {
-        domain: u32,
-        /// The last of that domain that is gone.
+        /// One that is gone; of MariaDB the last one of its domain.
         gone: Gtid,
     },
     /// It has a transaction where the store has another one: it is on another branch of history.
@@ -34,36 +32,14 @@ impl Shared {
     pub(super) fn locate(&self, replica: &Position) -> Result<Located, Error> {
         let (files, written) = {
             let catalogue = self.catalogue.read();
-            let (mut missing, mut theirs) = (Vec::new(), Vec::new());
             let start = catalogue.files.first().map(|file| &file.start);
             let start = start.unwrap_or(&catalogue.written.state);
-            for gtid in replica.iter() {
-                let base = start.last(gtid.domain);
-                let own = catalogue.written.state.last(gtid.domain);
-                let exact = Gtid::MariaDb(gtid);
-                match (base, own) {
-                    (_, None) => missing.push(exact),
-                    (_, Some(own)) if gtid.seq > own.seq => missing.push(exact),
-                    // Before the beginning; whether it is purged is looked at below.
-                    (Some(base), _) if gtid.seq < base.seq => {}
-                    (Some(base), _) if gtid.seq == base.seq && gtid != base => theirs.push(exact),
-                    _ if !catalogue.executed.contains(&exact) => theirs.push(exact),
-                    _ => {}
-                }
-            }
-            if !theirs.is_empty() {
-                return Ok(Located::Diverged { theirs });
-            }
-            if !missing.is_empty() {
-                return Ok(Located::Ahead { missing });
-            }
-            for base in start.position().iter() {
-                if !replica.contains(base) {
-                    return Ok(Located::Purged {
-                        domain: base.domain,
-                        gone: base.into(),
-                    });
-                }
+            let unfit = match replica {
+                Position::MariaDb(replica) => unfit_position(replica, start, &catalogue),
+                Position::MySql(replica) => unfit_set(replica, start, &catalogue.executed),
+            };
+            if let Some(located) = unfit {
+                return Ok(located);
             }
             if replica.covers(&catalogue.written.state.position()) {
                 return Ok(Located::At(self.marks.now().written));
@@ -76,7 +52,7 @@ impl Shared {
             return Err(Error::Misuse("a replica that is not purged fits no file"));
         };
         let from = StorePosition::new(file.number, file.head_end);
-        let has = |gtid| replica.contains(gtid);
+        let has = |gtid: &Gtid| replica.contains(gtid);
         Ok(Located::At(self.first_without(&files, from, written, has)?))
     }
 
@@ -86,11 +62,11 @@ impl Shared {
         files: &[FileEntry],
         from: StorePosition,
         written: StorePosition,
-        has: impl Fn(mariadb::Gtid) -> bool,
+        has: impl Fn(&Gtid) -> bool,
     ) -> Result<StorePosition, Error> {
         let mut at = from;
         self.walk(files, from, written, |transaction| {
-            let had = has(transaction.gtid);
+            let had = has(&transaction.gtid);
             if had {
                 at = transaction.end;
             }
@@ -143,29 +119,26 @@ impl Shared {
     }
 
     pub(super) fn position_of(&self, gtid: &Gtid) -> Result<Option<StorePosition>, Error> {
-        let Some(wanted) = gtid.mariadb() else {
-            return Ok(None);
-        };
         let (files, written) = {
             let catalogue = self.catalogue.read();
             if !catalogue.executed.contains(gtid) {
                 return Ok(None);
             }
             let mut recent = catalogue.recent.iter().rev();
-            if let Some(found) = recent.find(|recent| recent.gtid == wanted) {
+            if let Some(found) = recent.find(|recent| recent.gtid == *gtid) {
                 return Ok(Some(found.end));
             }
             (catalogue.files.clone(), self.marks.now().written)
         };
         // It stands in the last file whose beginning does not have it yet.
-        let before = |file: &&FileEntry| !file.start.contains(wanted);
+        let before = |file: &&FileEntry| !file.start.contains(gtid);
         let Some(file) = files.iter().rev().find(before) else {
             return Ok(None);
         };
         let from = StorePosition::new(file.number, file.head_end);
         let mut found = None;
         self.walk(&files, from, written, |transaction| {
-            if transaction.gtid == wanted {
+            if transaction.gtid == *gtid {
                 found = Some(transaction.end);
             }
             found.is_none()
@@ -189,14 +162,74 @@ impl Shared {
                 let next = recent.partition_point(|transaction| transaction.end <= from);
                 let had = recent
                     .range(next..)
-                    .take_while(|transaction| position.contains(transaction.gtid));
+                    .take_while(|transaction| position.contains(&transaction.gtid));
                 return Ok(had.last().map_or(from, |transaction| transaction.end));
             }
             (catalogue.files.clone(), self.marks.now().written)
         };
-        let has = |gtid| position.contains(gtid);
+        let has = |gtid: &Gtid| position.contains(gtid);
         self.first_without(&files, from, written, has)
     }
+}
+
+/// Why a MariaDB replica cannot be served, if it cannot.
+fn unfit_position(
+    replica: &mariadb::Position,
+    start: &State,
+    catalogue: &Catalogue,
+) -> Option<Located> {
+    let (State::MariaDb(start), State::MariaDb(written)) = (start, &catalogue.written.state) else {
+        let missing: Vec<Gtid> = replica.iter().map(Gtid::MariaDb).collect();
+        return (!missing.is_empty()).then_some(Located::Ahead { missing });
+    };
+    let (mut missing, mut theirs) = (Vec::new(), Vec::new());
+    for gtid in replica.iter() {
+        let base = start.last(gtid.domain);
+        let own = written.last(gtid.domain);
+        let exact = Gtid::MariaDb(gtid);
+        match (base, own) {
+            (_, None) => missing.push(exact),
+            (_, Some(own)) if gtid.seq > own.seq => missing.push(exact),
+            // Before the beginning; whether it is purged is looked at below.
+            (Some(base), _) if gtid.seq < base.seq => {}
+            (Some(base), _) if gtid.seq == base.seq && gtid != base => theirs.push(exact),
+            _ if !catalogue.executed.contains(&exact) => theirs.push(exact),
+            _ => {}
+        }
+    }
+    if !theirs.is_empty() {
+        return Some(Located::Diverged { theirs });
+    }
+    if !missing.is_empty() {
+        return Some(Located::Ahead { missing });
+    }
+    let gone = start
+        .position()
+        .iter()
+        .find(|base| !replica.contains(*base))?;
+    Some(Located::Purged { gone: gone.into() })
+}
+
+/// Why a MySQL replica cannot be served, if it cannot. What it alone has under an origin that our
+/// binlog has never seen is its own affair (an account made there): it costs it the vote, not the
+/// service.
+fn unfit_set(replica: &GtidSet, start: &State, executed: &GtidSet) -> Option<Located> {
+    let (mut missing, mut theirs) = (Vec::new(), Vec::new());
+    for (origin, first, _) in replica.difference(executed).ranges() {
+        match executed.last(origin) {
+            None => {}
+            Some(last) if first < last => theirs.push(origin.gtid(first)),
+            Some(_) => missing.push(origin.gtid(first)),
+        }
+    }
+    if !theirs.is_empty() {
+        return Some(Located::Diverged { theirs });
+    }
+    if !missing.is_empty() {
+        return Some(Located::Ahead { missing });
+    }
+    let gone = start.claimed().difference(replica).iter().next()?;
+    Some(Located::Purged { gone })
 }
 
 impl super::Store {

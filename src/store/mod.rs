@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Each file: magic, FORMAT_DESCRIPTION like the source's (but `created` 0, CRC32, never in use),
-//! GTID_LIST with the state before it, transactions; a full one ends with ROTATE, a clean shutdown
+//! GTID_LIST or PREVIOUS_GTIDS with the state before it, transactions; a full one ends with ROTATE, a clean shutdown
 //! with STOP. `binlog.index` names the files, `ackline.state` is [`state`], `binlog.synced` is the
 //! floor that recovery knows to have been durable, `ackline.lock` keeps a second process out.
 //!
@@ -18,9 +18,10 @@
 //! - Nothing between `synced` and the file's end counts after a failed fsync: the file is cut at
 //!   `synced`, durably, before anything follows it in a new file, and is never synced again.
 //! - A file exists only when the one before it is synced to its end, or durably cut. So only the last
-//!   file can be torn, and each file's GTID_LIST is exactly where the one before it ended.
+//!   file can be torn, and each file's list of GTIDs is exactly where the one before it ended.
 //! - A file named in the index has a whole, synced head; a file that is not named there yet holds no
 //!   transaction.
+//! - MySQL's logical clock only grows within a file: where the source's began anew, a file of ours does.
 //! - A transaction is in the store at most once: [`Writer::commit`] refuses a GTID that is executed.
 //! - A reader gives nothing beyond `written`, nor beyond the cut of a file.
 
@@ -50,8 +51,7 @@ use tokio::sync::watch;
 
 use crate::event::digest::{Digester, TransactionDigest};
 use crate::event::{self, CHECKSUM_LENGTH};
-use crate::gtid::mariadb::{BinlogState, Position};
-use crate::gtid::{Gtid, GtidSet};
+use crate::gtid::{Gtid, GtidSet, Position, State};
 use crate::ids::StorePosition;
 
 use catalogue::Catalogue;
@@ -223,7 +223,12 @@ impl Store {
             has_problems: AtomicBool::new(false),
             _lock: lock,
         });
-        let writer = Writer::new(Arc::clone(&shared), recovered.template, end)?;
+        let writer = Writer::new(
+            Arc::clone(&shared),
+            recovered.template,
+            recovered.clock,
+            end,
+        )?;
         Ok((Self { shared }, writer, recovered.report))
     }
 
@@ -249,8 +254,8 @@ impl Store {
         self.state().position()
     }
 
-    /// The binlog state at `written`.
-    pub fn state(&self) -> BinlogState {
+    /// What the binlog holds at `written`; of MariaDB's flavor while it is empty.
+    pub fn state(&self) -> State {
         self.shared.catalogue.read().written.state.clone()
     }
 

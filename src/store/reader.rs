@@ -272,10 +272,9 @@ fn place(
 ) -> Result<(EventType, Place), Error> {
     let kind = Header::parse(event)?.kind;
     let place = match tracker.feed(&event[..event.len() - CHECKSUM_LENGTH])? {
-        Step::GroupStart(gtid) => {
-            let gtid = Gtid::MariaDb(gtid.gtid);
-            *running = Some(gtid.clone());
-            Place::Start(gtid)
+        Step::GroupStart(start) => {
+            *running = Some(start.gtid.clone());
+            Place::Start(start.gtid)
         }
         Step::InGroup => Place::Inside,
         Step::GroupEnd => match running.take() {

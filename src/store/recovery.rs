@@ -35,6 +35,8 @@ pub struct Recovery {
     pub transactions: u64,
     pub executed: GtidSet,
     pub end: StorePosition,
+    /// Of the source that the newest file was written for.
+    pub server_version: Option<String>,
     pub torn: Option<TornTail>,
     /// What else was mended, one sentence each, for the log.
     pub notes: Vec<String>,
@@ -72,6 +74,8 @@ pub struct TornTail {
 pub(super) struct Recovered {
     pub(super) catalogue: Catalogue,
     pub(super) template: Option<FormatDescription>,
+    /// Where MySQL's logical clock stands in the last file.
+    pub(super) clock: Option<u64>,
     pub(super) end: StorePosition,
     pub(super) report: Recovery,
 }
@@ -88,6 +92,7 @@ pub(super) struct Recoverer<'a> {
 struct LastFile {
     head: Head,
     transactions: Vec<Transaction>,
+    clock: Option<u64>,
     end: End,
     length: u64,
 }
@@ -116,6 +121,7 @@ impl Recoverer<'_> {
             return Ok(Recovered {
                 catalogue,
                 template: None,
+                clock: None,
                 end: StorePosition::ZERO,
                 report: self.report,
             });
@@ -148,9 +154,11 @@ impl Recoverer<'_> {
         self.report.files = numbers.len();
         self.report.executed = catalogue.executed.clone();
         self.report.end = end;
+        self.report.server_version = Some(last.head.description.server_version().to_owned());
         Ok(Recovered {
             catalogue,
             template: Some(last.head.description),
+            clock: last.clock,
             end,
             report: self.report,
         })
@@ -221,10 +229,14 @@ impl Recoverer<'_> {
         let copy = file.try_clone().map_err(failed)?;
         let mut scanner = Scanner::new(copy, head.end, limit, Depth::Checksums);
         let mut transactions = Vec::new();
+        let mut clock = None;
         let mut closed = None;
         let (at, torn) = loop {
             match scanner.next().map_err(failed)? {
-                Found::Transaction(found) => transactions.push(Transaction::new(number, found)),
+                Found::Transaction(found) => {
+                    clock = found.clock.or(clock);
+                    transactions.push(Transaction::new(number, found));
+                }
                 Found::Closing(end) => closed = Some(end),
                 Found::End => break (limit, None),
                 Found::Broken { at, event, why } => break (at, Some((event, why))),
@@ -261,6 +273,7 @@ impl Recoverer<'_> {
         Ok(Some(LastFile {
             head,
             transactions,
+            clock,
             end: match (cut, closed) {
                 (Some(_), _) => End::Cut(at),
                 (None, Some(end)) if end == at => End::Closed(at),
@@ -380,10 +393,10 @@ impl Recoverer<'_> {
         catalogue: &mut Catalogue,
         progress: &mut Progress,
     ) {
-        progress.advance(found.iter().copied());
+        progress.advance(found.iter().cloned());
         for transaction in found {
-            catalogue.executed.insert(&transaction.gtid.into());
-            catalogue.remember(*transaction);
+            catalogue.executed.insert(&transaction.gtid);
+            catalogue.remember(transaction.clone());
         }
         self.report.transactions += found.len() as u64;
     }

@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use super::binlog_file::FIRST_EVENT;
+use super::binlog_file::{self, FIRST_EVENT};
 use crate::event::format_description::FormatDescription;
 use crate::event::{
-    CHECKSUM_LENGTH, EventType, HEADER_LENGTH, Header, MAGIC, Step, TransactionTracker, checksum,
-    gtid_list,
+    CHECKSUM_LENGTH, EventType, HEADER_LENGTH, Header, MAGIC, Start, Step, TransactionTracker,
+    checksum,
 };
-use crate::gtid::mariadb::{BinlogState, Gtid};
+use crate::gtid::{Gtid, State};
 
 /// Reads are this large.
 const CHUNK: usize = 256 * 1024;
@@ -27,9 +27,10 @@ pub(super) enum Depth {
     Checksums,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FoundTransaction {
     pub(super) gtid: Gtid,
+    pub(super) clock: Option<u64>,
     pub(super) start: u64,
     pub(super) end: u64,
 }
@@ -54,7 +55,7 @@ pub(super) enum Found {
 #[derive(Clone, Debug)]
 pub(super) struct Head {
     pub(super) description: FormatDescription,
-    pub(super) state: BinlogState,
+    pub(super) state: State,
     pub(super) end: u64,
 }
 
@@ -82,11 +83,12 @@ pub(super) fn read_head(file: &File) -> io::Result<Result<Head, String>> {
     };
     // It must be whole, however long it is; the file is known to be longer.
     let bytes = window.at(at, header.length as usize, length)?;
-    let list = checksum::strip(bytes, checksum::Algorithm::Crc32).and_then(gtid_list::parse);
-    Ok(match list {
-        Ok(list) => Ok(Head {
+    let state =
+        checksum::strip(bytes, checksum::Algorithm::Crc32).and_then(binlog_file::state_before);
+    Ok(match state {
+        Ok(state) => Ok(Head {
             description,
-            state: BinlogState::from_list(&list),
+            state,
             end: at + u64::from(header.length),
         }),
         Err(error) => Err(error.to_string()),
@@ -176,7 +178,7 @@ pub(super) struct Scanner {
     window: Window<File>,
     depth: Depth,
     tracker: TransactionTracker,
-    open: Option<(Gtid, u64)>,
+    open: Option<(Start, u64)>,
     /// Where the next event begins.
     at: u64,
     /// Behind the last whole transaction.
@@ -201,10 +203,10 @@ impl Scanner {
     pub(super) fn next(&mut self) -> io::Result<Found> {
         loop {
             if self.at == self.end {
-                return Ok(match self.open {
+                return Ok(match &self.open {
                     None => Found::End,
-                    Some((gtid, _)) => {
-                        self.broken(format!("the file ends within transaction {gtid}"))
+                    Some((open, _)) => {
+                        self.broken(format!("the file ends within transaction {}", open.gtid))
                     }
                 });
             }
@@ -224,7 +226,7 @@ impl Scanner {
             let end = start + length;
             match step {
                 Err(error) => return Ok(self.broken(error.to_string())),
-                Ok(Step::GroupStart(event)) => self.open = Some((event.gtid, start)),
+                Ok(Step::GroupStart(opened)) => self.open = Some((opened, start)),
                 Ok(Step::InGroup) => {}
                 Ok(Step::Outside) if self.open.is_none() => {
                     self.at = end;
@@ -240,8 +242,13 @@ impl Scanner {
                 Ok(Step::GroupEnd) => {
                     self.at = end;
                     self.whole = end;
-                    if let Some((gtid, start)) = self.open.take() {
-                        return Ok(Found::Transaction(FoundTransaction { gtid, start, end }));
+                    if let Some((Start { gtid, clock }, start)) = self.open.take() {
+                        return Ok(Found::Transaction(FoundTransaction {
+                            gtid,
+                            clock,
+                            start,
+                            end,
+                        }));
                     }
                 }
             }
@@ -269,7 +276,13 @@ pub(super) fn find_transaction(file: &File, from: u64, end: u64) -> io::Result<O
         let candidates: Vec<u64> = piece
             .windows(HEADER_LENGTH)
             .enumerate()
-            .filter(|(_, header)| header[4] == EventType::GTID.0)
+            .filter(|(_, header)| {
+                let kind = EventType(header[4]);
+                matches!(
+                    kind,
+                    EventType::GTID | EventType::MYSQL_GTID | EventType::MYSQL_TAGGED_GTID
+                )
+            })
             .filter_map(|(index, header)| {
                 let offset = at + index as u64;
                 let header = Header::parse(header).ok()?;

@@ -17,11 +17,9 @@ use super::watermark::Marks;
 use super::{Error, Shared, Trouble, index};
 use crate::event::checksum::{CHECKSUM_LENGTH, seal_from};
 use crate::event::format_description::FormatDescription;
-use crate::event::gtid_event::GtidEvent;
 use crate::event::rotate::Rotate;
-use crate::event::stop;
-use crate::gtid::mariadb::{self, BinlogState};
-use crate::gtid::{Gtid, GtidSet};
+use crate::event::{Start, stop};
+use crate::gtid::{Gtid, GtidSet, State};
 use crate::ids::StorePosition;
 
 /// A buffer this full goes to the file before its transaction is whole.
@@ -52,7 +50,9 @@ struct OpenFile {
     /// Behind the last whole transaction, in the file or the buffer.
     committed: u64,
     /// The transaction being appended.
-    running: Option<mariadb::Gtid>,
+    running: Option<Start>,
+    /// MySQL's logical clock of the newest whole transaction.
+    clock: Option<u64>,
     /// Whole, and not yet published.
     pending: Vec<Transaction>,
     pending_set: GtidSet,
@@ -65,7 +65,7 @@ pub struct Writer {
     stage: Stage,
     template: Option<FormatDescription>,
     /// Of an empty store: what came before its first transaction.
-    base: BinlogState,
+    base: State,
     rotation: Rotation,
 }
 
@@ -74,7 +74,8 @@ enum Rotation {
     NotDue,
     /// The file is full. With a full disk it may grow on.
     Due,
-    /// The next events need another format description.
+    /// What comes next cannot stand in this file: it needs another format description, or its
+    /// logical clock begins anew.
     Needed,
 }
 
@@ -82,6 +83,7 @@ impl Writer {
     pub(super) fn new(
         shared: Arc<Shared>,
         template: Option<FormatDescription>,
+        clock: Option<u64>,
         end: StorePosition,
     ) -> Result<Self, Error> {
         let last = shared.catalogue.read().last_file().cloned();
@@ -91,7 +93,9 @@ impl Writer {
                 let path = binlog_file::path(&shared.dir, last.number);
                 let file = shared.disk.open(&path);
                 let file = file.map_err(|source| Error::io("open", &path, source))?;
-                Stage::Open(OpenFile::new(last.number, file, end.offset))
+                let mut open = OpenFile::new(last.number, file, end.offset);
+                open.clock = clock;
+                Stage::Open(open)
             }
             Some(last) => Stage::Between {
                 next: last.number + 1,
@@ -105,7 +109,7 @@ impl Writer {
             syncer,
             stage,
             template,
-            base: BinlogState::new(),
+            base: State::default(),
             rotation: Rotation::NotDue,
         })
     }
@@ -131,7 +135,7 @@ impl Writer {
     }
 
     /// Says what came before the first transaction of an empty store.
-    pub fn begin_base(&mut self, state: &BinlogState) -> Result<(), Error> {
+    pub fn begin_base(&mut self, state: &State) -> Result<(), Error> {
         if !self.shared.catalogue.read().files.is_empty() {
             return Err(Error::Misuse("a base for a store that is not empty"));
         }
@@ -147,7 +151,11 @@ impl Writer {
     /// `end_log_pos`, length and checksum are rewritten. On an error the event was not taken: where
     /// the disk is full, call again later; memory stays bounded meanwhile.
     pub fn append(&mut self, event: &[u8]) -> Result<(), Error> {
-        self.ready()?;
+        let start = match self.is_running() {
+            true => None,
+            false => Some(Start::parse(event)?),
+        };
+        self.ready(start.as_ref())?;
         let shared = &self.shared;
         let Stage::Open(open) = &mut self.stage else {
             return Err(Error::Misuse("no file is open"));
@@ -155,19 +163,15 @@ impl Writer {
         if open.buffer.len() >= SPILL {
             open.write(shared)?;
         }
-        let running = match open.running {
-            Some(gtid) => gtid,
-            None => GtidEvent::parse(event)?.gtid,
-        };
-        let start = open.buffer.len();
+        let from = open.buffer.len();
         open.buffer.extend_from_slice(event);
         let end = open.length + open.buffer.len() as u64 + CHECKSUM_LENGTH as u64;
         // The format's end_log_pos has 32 bits and wraps.
-        if let Err(error) = seal_from(&mut open.buffer, start, end as u32) {
-            open.buffer.truncate(start);
+        if let Err(error) = seal_from(&mut open.buffer, from, end as u32) {
+            open.buffer.truncate(from);
             return Err(error.into());
         }
-        open.running = Some(running);
+        open.running = start.or(open.running.take());
         Ok(())
     }
 
@@ -180,35 +184,33 @@ impl Writer {
                 _ => Error::Misuse("nothing was appended"),
             });
         };
-        if open.running.map(Gtid::MariaDb).as_ref() != Some(&gtid) {
-            return Err(Error::Misuse(
-                "the transaction that is committed is not the one appended",
-            ));
-        }
+        let clock = match &open.running {
+            Some(start) if start.gtid == gtid => start.clock,
+            _ => {
+                return Err(Error::Misuse(
+                    "the transaction that is committed is not the one appended",
+                ));
+            }
+        };
         let known = self.shared.catalogue.read().executed.contains(&gtid);
-        let pending = open
-            .pending
-            .iter()
-            .any(|known| Gtid::MariaDb(known.gtid) == gtid);
-        if known || pending {
+        if known || open.pending_set.contains(&gtid) {
             return Err(Error::Duplicate(gtid));
         }
         let end = open.length + open.buffer.len() as u64;
-        let Some(running) = open.running.take() else {
-            return Err(Error::Misuse("nothing was appended"));
-        };
-        let transaction = Transaction {
-            gtid: running,
-            start: StorePosition::new(open.number, open.committed),
-            end: StorePosition::new(open.number, end),
-        };
-        open.pending.push(transaction);
+        let position = StorePosition::new(open.number, end);
+        open.running = None;
+        open.clock = clock.or(open.clock);
         open.pending_set.insert(&gtid);
+        open.pending.push(Transaction {
+            gtid,
+            start: StorePosition::new(open.number, open.committed),
+            end: position,
+        });
         open.committed = end;
         if end >= self.shared.file_size {
             self.rotation = self.rotation.max(Rotation::Due);
         }
-        Ok(transaction.end)
+        Ok(position)
     }
 
     /// Writes all that is buffered, publishes `written`, and wakes the fsync thread. After an error
@@ -285,11 +287,22 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes sure that there is a file to append to.
-    fn ready(&mut self) -> Result<(), Error> {
+    fn is_running(&self) -> bool {
+        matches!(&self.stage, Stage::Open(open) if open.running.is_some())
+    }
+
+    /// Makes sure that there is a file to append to, which the transaction that starts now, if one
+    /// does, may stand in.
+    fn ready(&mut self, start: Option<&Start>) -> Result<(), Error> {
         self.check_sync()?;
-        let between = matches!(&self.stage, Stage::Open(open) if open.running.is_none());
-        if between && self.rotation != Rotation::NotDue {
+        if let (Stage::Open(open), Some(start)) = (&self.stage, start)
+            && start
+                .clock
+                .is_some_and(|clock| open.clock.is_some_and(|last| clock <= last))
+        {
+            self.rotation = Rotation::Needed;
+        }
+        if start.is_some() && self.rotation != Rotation::NotDue {
             self.flush()?;
         }
         match self.stage {
@@ -438,6 +451,7 @@ impl OpenFile {
             running: None,
             pending: Vec::new(),
             pending_set: GtidSet::new(),
+            clock: None,
         }
     }
 

@@ -1,18 +1,18 @@
 //! What a pull replica has applied, where the policy counts it: one standing question a replica.
 //!
-//! `MASTER_GTID_WAIT(newest, 1)` stands at the replica until it has applied the newest wanted position
+//! `MASTER_GTID_WAIT(newest, 1)`, on MySQL `WAIT_FOR_EXECUTED_GTID_SET`, stands at the replica until it has applied the newest wanted position
 //! or the second is over; nothing else is asked meanwhile, and nothing at all once everything wanted is
 //! applied. Under load the questions follow each other as fast as the replica applies, each for all
 //! that came since, so their number does not grow with the number of commits.
 //!
-//! Where nobody counts `applied`, [`super::health`]'s `gtid_slave_pos` is enough for `status`.
+//! Where nobody counts `applied`, what [`super::health`] reads once a second is enough for `status`.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::gtid::mariadb::Position;
-use crate::ids::ServerName;
+use crate::gtid::Position;
+use crate::ids::{Flavor, ServerName};
 use crate::net;
 use crate::net::admin::{Account, Admin};
 
@@ -64,7 +64,10 @@ impl<R: FnMut(&ServerName, Position)> Question<R> {
                 return Ok(Idle::NotCounted);
             }
             let wanted = self.wanted.borrow_and_update().clone();
-            if wanted.is_empty() || applied.as_ref().is_some_and(|has| has.covers(&wanted)) {
+            if wanted.is_empty()
+                || wanted.flavor() != admin.flavor()
+                || applied.as_ref().is_some_and(|has| has.covers(&wanted))
+            {
                 tokio::select! {
                     // Both cancel-safe: a change that comes meanwhile is seen next time.
                     changed = self.wanted.changed() => if changed.is_err() { return Ok(Idle::Gone) },
@@ -73,11 +76,16 @@ impl<R: FnMut(&ServerName, Position)> Question<R> {
                 continue;
             }
             // In its own format a position has no quotes.
-            let wait = format!("SELECT MASTER_GTID_WAIT('{wanted}', {STANDS})");
+            let wait = match admin.flavor() {
+                Flavor::MariaDb => format!("SELECT MASTER_GTID_WAIT('{wanted}', {STANDS})"),
+                Flavor::MySql => {
+                    format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{wanted}', {STANDS})")
+                }
+            };
             let position = match admin.value(&wait).await?.as_deref() {
                 Some("0") => wanted,
                 // Not yet: how far it has come meanwhile.
-                Some("-1") => has_applied(&mut admin).await?,
+                Some("-1" | "1") => has_applied(&mut admin).await?,
                 // NULL, at once: asking again at once would be a storm.
                 _ => return Err(unexpected(format!("{wait} has no answer"))),
             };
@@ -97,10 +105,14 @@ enum Idle {
 }
 
 async fn has_applied(admin: &mut Admin) -> Result<Position, net::Error> {
-    let text = admin.value("SELECT @@global.gtid_slave_pos").await?;
+    let variable = match admin.flavor() {
+        Flavor::MariaDb => "gtid_slave_pos",
+        Flavor::MySql => "gtid_executed",
+    };
+    let text = admin.value(&format!("SELECT @@global.{variable}")).await?;
     let text = text.unwrap_or_default();
-    text.parse()
-        .map_err(|_| unexpected(format!("gtid_slave_pos is '{text}'")))
+    Position::parse(admin.flavor(), &text)
+        .map_err(|_| unexpected(format!("{variable} is '{text}'")))
 }
 
 fn unexpected(what: String) -> net::Error {

@@ -138,7 +138,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let silent = matches!(
             error,
-            Error::FollowingHangs | Error::Net(net::Error::Timeout { .. })
+            Error::FollowingHangs { .. } | Error::Net(net::Error::Timeout { .. })
         );
         Self {
             reason: error.to_string(),
@@ -348,7 +348,7 @@ impl FollowingQuestion {
         let due = self.not_before.is_none_or(|at| Instant::now() >= at);
         let answer = Report::ask(admin, due).await;
         match &answer {
-            Err(Error::FollowingHangs) => {
+            Err(Error::FollowingHangs { .. }) => {
                 self.pause = (self.pause * 2).clamp(PERIOD, LAST_FOLLOWING_RETRY);
                 self.not_before = Some(Instant::now() + self.pause);
             }

@@ -14,6 +14,8 @@ pub struct Identity {
     pub name: ServerName,
     /// None until the server has said it.
     pub server_id: Option<ServerId>,
+    /// Of a MySQL server.
+    pub uuid: Option<String>,
     /// Whether its acknowledgements are wanted (`vote`) and count.
     pub votes: bool,
     /// Why it has no vote although the config gives it one.
@@ -41,6 +43,7 @@ pub fn identify<'a>(
             Identity {
                 name: config.name.clone(),
                 server_id: health.last_report().map(|report| report.server_id),
+                uuid: health.last_report().and_then(|report| report.uuid.clone()),
                 votes: config.vote && reasons.is_empty(),
                 reasons,
                 durable: health.report().is_some_and(|report| report.acks_durably()),

@@ -23,6 +23,7 @@ pub mod health;
 pub mod identity;
 pub mod report;
 pub mod roster;
+pub mod variables;
 pub mod voter;
 
 pub use health::{Health, Topology};

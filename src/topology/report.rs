@@ -5,48 +5,21 @@
 
 use std::collections::BTreeMap;
 
-use crate::gtid::mariadb::{BinlogState, Position};
+use super::variables;
+use crate::gtid::Position;
 use crate::ids::{Flavor, ServerId};
+use crate::net;
 use crate::net::admin::{Admin, Row};
-use crate::net::{self};
-
-/// Variables that a MariaDB 10.11 has; asked for by name, since SHOW VARIABLES computes all of them.
-const MARIADB_VARIABLES: &[&str] = &[
-    "server_id",
-    "version",
-    "read_only",
-    "log_bin",
-    "log_slave_updates",
-    "gtid_strict_mode",
-    "gtid_domain_id",
-    "gtid_slave_pos",
-    "gtid_binlog_pos",
-    "gtid_binlog_state",
-    "binlog_format",
-    "binlog_row_image",
-    "binlog_annotate_row_events",
-    "binlog_checksum",
-    "sync_binlog",
-    "innodb_flush_log_at_trx_commit",
-    "sync_relay_log",
-    "slave_skip_errors",
-    "slave_exec_mode",
-    "replicate_events_marked_for_skip",
-    "rpl_semi_sync_master_enabled",
-    "rpl_semi_sync_master_timeout",
-    "rpl_semi_sync_master_wait_point",
-    "rpl_semi_sync_master_wait_no_slave",
-    "rpl_semi_sync_slave_enabled",
-    "event_scheduler",
-    "max_connections",
-];
+use crate::protocol::semi_sync::Names;
 
 /// The servers' own word for "never".
 pub const ENDLESS: u64 = u64::MAX;
 
-/// `rpl_semi_sync_master_*`, variables and counters.
+/// `rpl_semi_sync_master_*`, on MySQL `rpl_semi_sync_source_*`: variables and counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SemiSyncSource {
+    /// On MySQL it is a plugin, which may not be there.
+    pub installed: bool,
     pub enabled: bool,
     pub timeout_ms: u64,
     pub wait_point: String,
@@ -61,7 +34,32 @@ pub struct SemiSyncSource {
     pub waiting: u64,
 }
 
-/// One row of SHOW ALL SLAVES STATUS.
+/// `rpl_semi_sync_slave_*`, on MySQL `rpl_semi_sync_replica_*`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SemiSyncReplica {
+    pub installed: bool,
+    pub enabled: bool,
+    /// Whether its IO thread acknowledges now: a change of the setting takes a restart of the thread.
+    pub active: bool,
+}
+
+/// What has to be set for GTIDs to be what they promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GtidMode {
+    MariaDb {
+        strict: bool,
+    },
+    MySql {
+        /// `gtid_mode`.
+        mode: String,
+        /// `enforce_gtid_consistency`.
+        consistency: String,
+        /// Without it a replica may have applied a later transaction and not an earlier one.
+        preserve_commit_order: bool,
+    },
+}
+
+/// One row of SHOW ALL SLAVES STATUS, on MySQL SHOW REPLICA STATUS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replication {
     /// Empty for the default connection.
@@ -73,10 +71,8 @@ pub struct Replication {
     pub io_error: Option<String>,
     pub sql_error: Option<String>,
     pub seconds_behind: Option<u64>,
-    /// `No`, `Slave_Pos` or `Current_Pos`.
+    /// `No`, `Slave_Pos` or `Current_Pos`; of MySQL's `Auto_Position`, `0` or `1`.
     pub using_gtid: String,
-    /// What it has asked for or received last.
-    pub io_position: Option<Position>,
     /// `name=value` of each filter that is set.
     pub filters: Vec<String>,
 }
@@ -105,33 +101,34 @@ pub struct Report {
     pub flavor: Flavor,
     pub version: String,
     pub server_id: ServerId,
+    /// `server_uuid`, of a MySQL server.
+    pub uuid: Option<String>,
+    /// On MySQL: `super_read_only` as well.
     pub read_only: bool,
     pub log_bin: bool,
     pub log_slave_updates: bool,
-    pub gtid_strict_mode: bool,
-    pub gtid_domain_id: u32,
-    pub gtid_slave_pos: Position,
-    pub gtid_binlog_pos: Position,
-    pub gtid_binlog_state: BinlogState,
+    pub gtid_mode: GtidMode,
+    /// `gtid_slave_pos` or `gtid_executed`.
+    pub applied: Position,
     pub binlog_format: String,
     pub binlog_row_image: String,
-    pub binlog_annotate_row_events: bool,
+    /// Whether the statement is kept beside row images.
+    pub row_statements: bool,
     pub binlog_checksum: String,
     pub sync_binlog: u64,
     pub flush_log_at_trx_commit: u64,
     pub sync_relay_log: u64,
     pub slave_skip_errors: String,
     pub slave_exec_mode: String,
-    pub events_marked_for_skip: String,
+    /// MariaDB's `replicate_events_marked_for_skip`.
+    pub events_marked_for_skip: Option<String>,
     pub event_scheduler: String,
     pub max_connections: u64,
     pub connections: u64,
     /// Since the server started; smaller than last time means that it was started again.
     pub uptime_seconds: u64,
     pub semi_sync_source: SemiSyncSource,
-    pub semi_sync_replica: bool,
-    /// Whether its IO thread acknowledges now: a change of the setting takes a restart of the thread.
-    pub semi_sync_replica_active: bool,
+    pub semi_sync_replica: SemiSyncReplica,
     pub following: Following,
 }
 
@@ -140,9 +137,9 @@ pub struct Report {
 pub enum Following {
     /// One entry a replication connection; none for a server that follows nobody.
     Known(Vec<Replication>),
-    /// The account lacks SLAVE MONITOR.
+    /// The account lacks SLAVE MONITOR, or MySQL's REPLICATION CLIENT.
     Denied,
-    /// SHOW ALL SLAVES STATUS does not come back: it waits behind a STOP SLAVE that hangs.
+    /// The question does not come back: it waits behind a STOP SLAVE that hangs.
     Hangs,
 }
 
@@ -155,10 +152,8 @@ pub enum Error {
         variable: &'static str,
         value: String,
     },
-    #[error("SHOW ALL SLAVES STATUS does not come back (does a STOP SLAVE hang there?)")]
-    FollowingHangs,
-    #[error("MySQL servers are not supported yet, only MariaDB (the server says it is {version})")]
-    MySql { version: String },
+    #[error("{statement} does not come back (does a STOP SLAVE or STOP REPLICA hang there?)")]
+    FollowingHangs { statement: &'static str },
 }
 
 impl Report {
@@ -166,100 +161,51 @@ impl Report {
     /// question for SHOW ALL SLAVES STATUS did not come back lately: a thread that hangs in it
     /// cannot be killed, so it must not be asked again every second.
     pub async fn ask(admin: &mut Admin, following: bool) -> Result<Self, Error> {
-        let version = admin.value("SELECT VERSION()").await?.unwrap_or_default();
-        if !version.to_ascii_lowercase().contains("mariadb") {
-            return Err(Error::MySql { version });
-        }
-        let list: Vec<String> = MARIADB_VARIABLES
-            .iter()
-            .map(|name| format!("@@global.{name} AS {name}"))
-            .collect();
-        let rows = admin.query(&format!("SELECT {}", list.join(", "))).await?;
+        let flavor = admin.flavor();
+        let names = Names::of(flavor);
+        let rows = admin.query(&variables::query(flavor)).await?;
         let variables = rows.into_iter().next().unwrap_or_default();
+        // On MySQL they are there only with their plugins.
+        let semi_sync = by_name(
+            admin
+                .query("SHOW GLOBAL VARIABLES LIKE 'rpl_semi_sync%'")
+                .await?,
+        );
         let counters = admin
-            .query(
+            .query(&format!(
                 "SHOW GLOBAL STATUS WHERE Variable_name IN ('Threads_connected', 'Uptime', \
-                 'Rpl_semi_sync_master_clients', 'Rpl_semi_sync_master_status', \
-                 'Rpl_semi_sync_master_no_tx', 'Rpl_semi_sync_master_wait_sessions', \
-                 'Rpl_semi_sync_slave_status')",
-            )
+                 '{}', '{}', '{}', '{}', '{}')",
+                names.clients, names.active, names.no_tx, names.waiting, names.replica_active
+            ))
             .await?;
-        let counters = counters
-            .iter()
-            .filter_map(|row| {
-                let name = row.text("Variable_name")?.to_ascii_lowercase();
-                Some((name, row.text("Value")?.to_owned()))
-            })
-            .collect();
+        let counters = by_name(counters);
+        let statement = match flavor {
+            Flavor::MariaDb => "SHOW ALL SLAVES STATUS",
+            Flavor::MySql => "SHOW REPLICA STATUS",
+        };
         let following = match following {
             false => Following::Hangs,
-            true => match admin.query("SHOW ALL SLAVES STATUS").await {
-                Ok(rows) => Following::Known(rows.iter().map(Replication::of).collect()),
+            true => match admin.query(statement).await {
+                Ok(rows) => Following::Known(
+                    rows.iter()
+                        .map(|row| Replication::of(row, flavor))
+                        .collect(),
+                ),
                 Err(error) if is_denied(&error) => Following::Denied,
-                Err(net::Error::Timeout { .. }) => return Err(Error::FollowingHangs),
+                Err(net::Error::Timeout { .. }) => {
+                    return Err(Error::FollowingHangs { statement });
+                }
                 Err(error) => return Err(error.into()),
             },
         };
-        Self::of(&variables, &counters, following)
-    }
-
-    fn of(
-        row: &Row,
-        counters: &BTreeMap<String, String>,
-        following: Following,
-    ) -> Result<Self, Error> {
-        let text = |name: &str| row.text(name).unwrap_or_default().to_owned();
-        let on = |name: &str| is_on(row.text(name).unwrap_or_default());
-        let counter = |name: &str| {
-            counters
-                .get(name)
-                .and_then(|value| value.parse().ok())
-                .unwrap_or_default()
+        let answers = Answers {
+            flavor,
+            version: admin.version(),
+            row: &variables,
+            semi_sync: &semi_sync,
+            counters: &counters,
         };
-        Ok(Self {
-            flavor: Flavor::MariaDb,
-            version: text("version"),
-            server_id: ServerId(parsed(row, "server_id")?),
-            read_only: on("read_only"),
-            log_bin: on("log_bin"),
-            log_slave_updates: on("log_slave_updates"),
-            gtid_strict_mode: on("gtid_strict_mode"),
-            gtid_domain_id: parsed(row, "gtid_domain_id")?,
-            gtid_slave_pos: parsed(row, "gtid_slave_pos")?,
-            gtid_binlog_pos: parsed(row, "gtid_binlog_pos")?,
-            gtid_binlog_state: parsed(row, "gtid_binlog_state")?,
-            binlog_format: text("binlog_format"),
-            binlog_row_image: text("binlog_row_image"),
-            binlog_annotate_row_events: on("binlog_annotate_row_events"),
-            binlog_checksum: text("binlog_checksum"),
-            sync_binlog: parsed(row, "sync_binlog")?,
-            flush_log_at_trx_commit: parsed(row, "innodb_flush_log_at_trx_commit")?,
-            sync_relay_log: parsed(row, "sync_relay_log")?,
-            slave_skip_errors: text("slave_skip_errors"),
-            slave_exec_mode: text("slave_exec_mode"),
-            events_marked_for_skip: text("replicate_events_marked_for_skip"),
-            event_scheduler: text("event_scheduler"),
-            max_connections: parsed(row, "max_connections")?,
-            connections: counter("threads_connected"),
-            uptime_seconds: counter("uptime"),
-            semi_sync_source: SemiSyncSource {
-                enabled: on("rpl_semi_sync_master_enabled"),
-                timeout_ms: parsed(row, "rpl_semi_sync_master_timeout")?,
-                wait_point: text("rpl_semi_sync_master_wait_point"),
-                wait_no_replica: on("rpl_semi_sync_master_wait_no_slave"),
-                clients: counter("rpl_semi_sync_master_clients"),
-                active: counters
-                    .get("rpl_semi_sync_master_status")
-                    .is_some_and(|value| is_on(value)),
-                no_tx: counter("rpl_semi_sync_master_no_tx"),
-                waiting: counter("rpl_semi_sync_master_wait_sessions"),
-            },
-            semi_sync_replica: on("rpl_semi_sync_slave_enabled"),
-            semi_sync_replica_active: counters
-                .get("rpl_semi_sync_slave_status")
-                .is_some_and(|value| is_on(value)),
-            following,
-        })
+        answers.report(following)
     }
 
     /// The connection by which it follows a source; None where it follows nobody, or where the
@@ -279,21 +225,147 @@ impl Report {
     }
 }
 
+/// Lower-case name to value, of SHOW VARIABLES and SHOW STATUS.
+fn by_name(rows: Vec<Row>) -> BTreeMap<String, String> {
+    rows.iter()
+        .filter_map(|row| {
+            let name = row.text("Variable_name")?.to_ascii_lowercase();
+            Some((name, row.text("Value")?.to_owned()))
+        })
+        .collect()
+}
+
+/// One round of answers, as they came.
+struct Answers<'a> {
+    flavor: Flavor,
+    version: &'a str,
+    row: &'a Row,
+    semi_sync: &'a BTreeMap<String, String>,
+    counters: &'a BTreeMap<String, String>,
+}
+
+impl Answers<'_> {
+    fn report(&self, following: Following) -> Result<Report, Error> {
+        let names = Names::of(self.flavor);
+        let applied = self.text("applied");
+        Ok(Report {
+            flavor: self.flavor,
+            version: self.version.to_owned(),
+            server_id: ServerId(self.parsed("server_id")?),
+            uuid: self.row.text("server_uuid").map(str::to_owned),
+            read_only: match self.flavor {
+                Flavor::MariaDb => self.on("read_only"),
+                Flavor::MySql => self.on("read_only") && self.on("super_read_only"),
+            },
+            log_bin: self.on("log_bin"),
+            log_slave_updates: self.on("log_updates"),
+            gtid_mode: match self.flavor {
+                Flavor::MariaDb => GtidMode::MariaDb {
+                    strict: self.on("gtid_strict_mode"),
+                },
+                Flavor::MySql => GtidMode::MySql {
+                    mode: self.text("gtid_mode"),
+                    consistency: self.text("enforce_gtid_consistency"),
+                    preserve_commit_order: self.on("preserve_commit_order"),
+                },
+            },
+            applied: Position::parse(self.flavor, &applied).map_err(|_| Error::Unexpected {
+                variable: variables::name(self.flavor, "applied"),
+                value: applied,
+            })?,
+            binlog_format: self.text("binlog_format"),
+            binlog_row_image: self.text("binlog_row_image"),
+            row_statements: self.on("row_statements"),
+            binlog_checksum: self.text("binlog_checksum"),
+            sync_binlog: self.parsed("sync_binlog")?,
+            flush_log_at_trx_commit: self.parsed("innodb_flush_log_at_trx_commit")?,
+            sync_relay_log: self.parsed("sync_relay_log")?,
+            slave_skip_errors: self.text("skip_errors"),
+            slave_exec_mode: self.text("exec_mode"),
+            events_marked_for_skip: self.row.text("events_marked_for_skip").map(str::to_owned),
+            event_scheduler: self.text("event_scheduler"),
+            max_connections: self.parsed("max_connections")?,
+            connections: self.counter("threads_connected"),
+            uptime_seconds: self.counter("uptime"),
+            semi_sync_source: SemiSyncSource {
+                installed: self.semi_sync.contains_key(names.enabled),
+                enabled: is_set(self.semi_sync, names.enabled),
+                timeout_ms: number(self.semi_sync, names.timeout),
+                wait_point: self
+                    .semi_sync
+                    .get(names.wait_point)
+                    .cloned()
+                    .unwrap_or_default(),
+                wait_no_replica: is_set(self.semi_sync, names.wait_no_replica),
+                clients: self.counter(names.clients),
+                active: is_set(self.counters, names.active),
+                no_tx: self.counter(names.no_tx),
+                waiting: self.counter(names.waiting),
+            },
+            semi_sync_replica: SemiSyncReplica {
+                installed: self.semi_sync.contains_key(names.replica_enabled),
+                enabled: is_set(self.semi_sync, names.replica_enabled),
+                active: is_set(self.counters, names.replica_active),
+            },
+            following,
+        })
+    }
+
+    fn text(&self, key: &str) -> String {
+        self.row.text(key).unwrap_or_default().to_owned()
+    }
+
+    fn on(&self, key: &str) -> bool {
+        is_on(self.row.text(key).unwrap_or_default())
+    }
+
+    fn parsed<T: std::str::FromStr>(&self, key: &'static str) -> Result<T, Error> {
+        let value = self.text(key);
+        value.parse().map_err(|_| Error::Unexpected {
+            variable: variables::name(self.flavor, key),
+            value,
+        })
+    }
+
+    fn counter(&self, name: &str) -> u64 {
+        number(self.counters, name)
+    }
+}
+
+fn is_set(values: &BTreeMap<String, String>, name: &str) -> bool {
+    values.get(name).is_some_and(|value| is_on(value))
+}
+
+fn number(values: &BTreeMap<String, String>, name: &str) -> u64 {
+    let value = values.get(name).and_then(|value| value.parse().ok());
+    value.unwrap_or_default()
+}
+
 impl Replication {
-    fn of(row: &Row) -> Self {
-        let text = |name: &str| row.text(name).unwrap_or_default().to_owned();
+    fn of(row: &Row, flavor: Flavor) -> Self {
+        // MariaDB's column, MySQL's column.
+        let text = |mariadb: &str, mysql: &str| {
+            let column = match flavor {
+                Flavor::MariaDb => mariadb,
+                Flavor::MySql => mysql,
+            };
+            row.text(column).unwrap_or_default().to_owned()
+        };
         let error = |name: &str| row.text(name).filter(|e| !e.is_empty()).map(str::to_owned);
         Self {
-            connection: text("Connection_name"),
-            source_host: text("Master_Host"),
-            source_port: text("Master_Port").parse().unwrap_or_default(),
-            io: Thread::parse(&text("Slave_IO_Running")),
-            sql: Thread::parse(&text("Slave_SQL_Running")),
+            connection: text("Connection_name", "Channel_Name"),
+            source_host: text("Master_Host", "Source_Host"),
+            source_port: text("Master_Port", "Source_Port")
+                .parse()
+                .unwrap_or_default(),
+            io: Thread::parse(&text("Slave_IO_Running", "Replica_IO_Running")),
+            sql: Thread::parse(&text("Slave_SQL_Running", "Replica_SQL_Running")),
             io_error: error("Last_IO_Error"),
             sql_error: error("Last_SQL_Error"),
-            seconds_behind: text("Seconds_Behind_Master").parse().ok(),
-            using_gtid: text("Using_Gtid"),
-            io_position: text("Gtid_IO_Pos").parse().ok(),
+            seconds_behind: text("Seconds_Behind_Master", "Seconds_Behind_Source")
+                .parse()
+                .ok(),
+            using_gtid: text("Using_Gtid", "Auto_Position"),
             filters: row
                 .columns()
                 .iter()
@@ -306,6 +378,11 @@ impl Replication {
                 })
                 .collect(),
         }
+    }
+
+    /// Whether it asks by what it has, and not by file and offset.
+    pub fn follows_by_gtid(&self) -> bool {
+        self.using_gtid.eq_ignore_ascii_case("Slave_Pos") || self.using_gtid == "1"
     }
 
     pub fn source_address(&self) -> String {
@@ -323,14 +400,6 @@ fn is_on(text: &str) -> bool {
     !matches!(text.to_ascii_uppercase().as_str(), "" | "0" | "OFF" | "NO")
 }
 
-fn parsed<T: std::str::FromStr>(row: &Row, variable: &'static str) -> Result<T, Error> {
-    let value = row.text(variable).unwrap_or_default();
-    value.parse().map_err(|_| Error::Unexpected {
-        variable,
-        value: value.to_owned(),
-    })
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -344,34 +413,36 @@ pub(crate) mod tests {
             read_only: true,
             log_bin: true,
             log_slave_updates: true,
-            gtid_strict_mode: true,
-            gtid_domain_id: 0,
-            gtid_slave_pos: "0-1-7".parse().unwrap(),
-            gtid_binlog_pos: "0-1-7".parse().unwrap(),
-            gtid_binlog_state: "0-1-7".parse().unwrap(),
+            uuid: None,
+            gtid_mode: GtidMode::MariaDb { strict: true },
+            applied: Position::parse(Flavor::MariaDb, "0-1-7").unwrap(),
             binlog_format: "MIXED".into(),
             binlog_row_image: "FULL".into(),
-            binlog_annotate_row_events: true,
+            row_statements: true,
             binlog_checksum: "CRC32".into(),
             sync_binlog: 1,
             flush_log_at_trx_commit: 1,
             sync_relay_log: 10_000,
             slave_skip_errors: "OFF".into(),
             slave_exec_mode: "STRICT".into(),
-            events_marked_for_skip: "REPLICATE".into(),
+            events_marked_for_skip: Some("REPLICATE".into()),
             event_scheduler: "OFF".into(),
             max_connections: 151,
             connections: 3,
             uptime_seconds: 100,
             semi_sync_source: SemiSyncSource {
+                installed: true,
                 enabled: false,
                 timeout_ms: 10_000,
                 wait_point: "AFTER_COMMIT".into(),
                 wait_no_replica: true,
                 ..SemiSyncSource::default()
             },
-            semi_sync_replica: true,
-            semi_sync_replica_active: true,
+            semi_sync_replica: SemiSyncReplica {
+                installed: true,
+                enabled: true,
+                active: true,
+            },
             following: Following::Known(vec![Replication {
                 source_host: "127.0.0.1".into(),
                 source_port: 3308,

@@ -6,7 +6,10 @@
 use std::fmt;
 
 use super::health::Health;
-use super::report::{Following, Replication, Report};
+use super::report::{Following, GtidMode, Replication, Report};
+use super::variables;
+use crate::ids::Flavor;
+use crate::protocol::semi_sync::Names;
 
 /// One thing that keeps a server from voting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +24,7 @@ pub struct Reason {
 pub enum Repair {
     /// To be run there; the order matters.
     Sql(Vec<String>),
-    /// Lines of `[mariadbd]` in the server's configuration file, and a restart.
+    /// Lines of `[mysqld]` or `[mariadbd]` in the server's configuration file, and a restart.
     Restart(Vec<String>),
     /// Nothing that may be done blindly.
     ByHand(String),
@@ -138,9 +141,12 @@ impl Condition {
 
 /// DESIGN's list, in the order in which a DBA repairs it.
 pub fn conditions(report: &Report) -> Vec<Condition> {
+    let name = |key| variables::name(report.flavor, key);
+    let semi_sync = Names::of(report.flavor);
     let skipped = &report.slave_skip_errors;
     let mode = &report.slave_exec_mode;
-    let marked = &report.events_marked_for_skip;
+    let log_updates = name("log_updates");
+    let (exec_mode, skip_errors) = (name("exec_mode"), name("skip_errors"));
     let mut conditions = vec![
         Condition::flag(
             "log_bin",
@@ -149,71 +155,50 @@ pub fn conditions(report: &Report) -> Vec<Condition> {
             Reason::restart("its binary log is off (log_bin)", &["log_bin"]),
         ),
         Condition::flag(
-            "log_slave_updates",
+            log_updates,
             report.log_slave_updates,
             true,
             Reason::restart(
-                "its binlog lacks what it replicates (log_slave_updates is off)",
-                &["log_slave_updates"],
+                format!("its binlog lacks what it replicates ({log_updates} is off)"),
+                &[log_updates],
             ),
         ),
-        Condition::flag(
-            "read_only",
-            report.read_only,
-            true,
-            Reason::sql(
-                "it takes writes of its own (read_only is off)",
-                &["SET GLOBAL read_only=ON"],
+        read_only(report),
+    ];
+    conditions.extend(gtid_mode(&report.gtid_mode));
+    conditions.push(acknowledges(report));
+    conditions.push(Condition::flag(
+        semi_sync.enabled,
+        report.semi_sync_source.enabled,
+        false,
+        Reason::sql(
+            format!(
+                "its applier would wait for acknowledgements of its own ({})",
+                semi_sync.enabled
             ),
+            &[&format!("SET GLOBAL {}=OFF", semi_sync.enabled)],
         ),
-        Condition::flag(
-            "gtid_strict_mode",
-            report.gtid_strict_mode,
-            true,
-            Reason::sql(
-                "gtid_strict_mode is off",
-                &["SET GLOBAL gtid_strict_mode=ON"],
-            ),
+    ));
+    conditions.push(Condition::text(
+        exec_mode,
+        mode,
+        "STRICT",
+        Reason::sql(
+            format!("it hides errors ({exec_mode}={mode})"),
+            &[&format!("SET GLOBAL {exec_mode}='STRICT'")],
         ),
-        // Also what makes a server accept events that it once wrote itself, together with strict
-        // mode (FACTS.md, section 10).
-        Condition::flag(
-            "rpl_semi_sync_slave_enabled",
-            report.semi_sync_replica,
-            true,
-            Reason::sql(
-                "it acknowledges nothing (rpl_semi_sync_slave_enabled is off)",
-                &["SET GLOBAL rpl_semi_sync_slave_enabled=ON"],
-            ),
+    ));
+    conditions.push(Condition::text(
+        skip_errors,
+        skipped,
+        "OFF",
+        Reason::by_hand(
+            format!("it skips errors ({skip_errors}={skipped})"),
+            REBUILD,
         ),
-        Condition::flag(
-            "rpl_semi_sync_master_enabled",
-            report.semi_sync_source.enabled,
-            false,
-            Reason::sql(
-                "its applier would wait for acknowledgements of its own (rpl_semi_sync_master_enabled)",
-                &["SET GLOBAL rpl_semi_sync_master_enabled=OFF"],
-            ),
-        ),
-        Condition::text(
-            "slave_exec_mode",
-            mode,
-            "STRICT",
-            Reason::sql(
-                format!("it hides errors (slave_exec_mode={mode})"),
-                &["SET GLOBAL slave_exec_mode='STRICT'"],
-            ),
-        ),
-        Condition::text(
-            "slave_skip_errors",
-            skipped,
-            "OFF",
-            Reason::by_hand(
-                format!("it skips errors (slave_skip_errors={skipped})"),
-                REBUILD,
-            ),
-        ),
-        Condition::text(
+    ));
+    if let Some(marked) = &report.events_marked_for_skip {
+        conditions.push(Condition::text(
             "replicate_events_marked_for_skip",
             marked,
             "REPLICATE",
@@ -221,10 +206,95 @@ pub fn conditions(report: &Report) -> Vec<Condition> {
                 format!("it leaves out marked events (replicate_events_marked_for_skip={marked})"),
                 REBUILD,
             ),
-        ),
-    ];
+        ));
+    }
     conditions.extend(following(&report.following));
     conditions
+}
+
+fn read_only(report: &Report) -> Condition {
+    let name = match report.flavor {
+        Flavor::MariaDb => "read_only",
+        // It takes read_only along, and stops even those who may write in spite of that.
+        Flavor::MySql => "super_read_only",
+    };
+    Condition::flag(
+        name,
+        report.read_only,
+        true,
+        Reason::sql(
+            format!("it takes writes of its own ({name} is off)"),
+            &[&format!("SET GLOBAL {name}=ON")],
+        ),
+    )
+}
+
+fn gtid_mode(mode: &GtidMode) -> Vec<Condition> {
+    match mode {
+        GtidMode::MariaDb { strict } => vec![Condition::flag(
+            "gtid_strict_mode",
+            *strict,
+            true,
+            Reason::sql(
+                "gtid_strict_mode is off",
+                &["SET GLOBAL gtid_strict_mode=ON"],
+            ),
+        )],
+        GtidMode::MySql {
+            mode,
+            consistency,
+            preserve_commit_order,
+        } => vec![
+            Condition::text(
+                "enforce_gtid_consistency",
+                consistency,
+                "ON",
+                Reason::restart(
+                    format!("enforce_gtid_consistency is {consistency}"),
+                    &["enforce_gtid_consistency = ON"],
+                ),
+            ),
+            Condition::text(
+                "gtid_mode",
+                mode,
+                "ON",
+                Reason::restart(
+                    format!("it does not work by GTIDs (gtid_mode is {mode})"),
+                    &["gtid_mode = ON", "enforce_gtid_consistency = ON"],
+                ),
+            ),
+            Condition::flag(
+                "replica_preserve_commit_order",
+                *preserve_commit_order,
+                true,
+                Reason::sql(
+                    "it may apply a later transaction before an earlier one (replica_preserve_commit_order is off)",
+                    &[
+                        "STOP REPLICA SQL_THREAD",
+                        "SET GLOBAL replica_preserve_commit_order=ON",
+                        "START REPLICA SQL_THREAD",
+                    ],
+                ),
+            ),
+        ],
+    }
+}
+
+/// On MariaDB it is also what makes a server accept events that it once wrote itself, together with
+/// strict mode (FACTS.md, section 10).
+fn acknowledges(report: &Report) -> Condition {
+    let name = Names::of(report.flavor).replica_enabled;
+    let set = format!("SET GLOBAL {name}=ON");
+    let install = "INSTALL PLUGIN rpl_semi_sync_replica SONAME 'semisync_replica.so'";
+    let fault = if report.semi_sync_replica.installed {
+        Reason::sql(format!("it acknowledges nothing ({name} is off)"), &[&set])
+    } else {
+        Reason::sql(
+            "it acknowledges nothing (the semi-sync plugin is not installed)",
+            &[install, &set],
+        )
+    };
+    Condition::flag(name, report.semi_sync_replica.enabled, true, fault)
 }
 
 fn following(following: &Following) -> [Condition; 2] {
@@ -233,7 +303,7 @@ fn following(following: &Following) -> [Condition; 2] {
         Following::Denied => {
             let reason = Reason::by_hand(
                 "it cannot be asked for its replication filters",
-                "GRANT SLAVE MONITOR ON *.* to our account there",
+                "GRANT SLAVE MONITOR (MySQL: REPLICATION CLIENT) ON *.* to our account there",
             );
             (
                 ("unknown".to_owned(), Some(reason)),
@@ -242,8 +312,8 @@ fn following(following: &Following) -> [Condition; 2] {
         }
         Following::Hangs => {
             let reason = Reason::by_hand(
-                "SHOW ALL SLAVES STATUS does not come back",
-                "see what hangs there with SHOW PROCESSLIST (a STOP SLAVE?)",
+                "the state of its replication cannot be asked: the question does not come back",
+                "see what hangs there with SHOW PROCESSLIST (a STOP SLAVE or STOP REPLICA?)",
             );
             (
                 ("unknown".to_owned(), Some(reason)),
@@ -295,7 +365,7 @@ fn sources(connections: &[Replication]) -> (String, Option<Reason>) {
         .collect();
     let reason = Reason::by_hand(
         format!("it follows several sources ({})", sources.join(", ")),
-        "STOP SLAVE 'name'; RESET SLAVE 'name' ALL for each but ours",
+        "STOP SLAVE 'name'; RESET SLAVE 'name' ALL for each but ours (MySQL: STOP REPLICA FOR CHANNEL 'name'; RESET REPLICA ALL FOR CHANNEL 'name')",
     );
     (found, Some(reason))
 }
@@ -337,12 +407,12 @@ mod tests {
                 "run SET GLOBAL read_only=ON",
             ),
             (
-                only(|r| r.gtid_strict_mode = false),
+                only(|r| r.gtid_mode = GtidMode::MariaDb { strict: false }),
                 "gtid_strict_mode",
                 "run SET GLOBAL gtid_strict_mode=ON",
             ),
             (
-                only(|r| r.semi_sync_replica = false),
+                only(|r| r.semi_sync_replica.enabled = false),
                 "acknowledges nothing",
                 "run SET GLOBAL rpl_semi_sync_slave_enabled=ON",
             ),
@@ -362,7 +432,7 @@ mod tests {
                 "slave_exec_mode='STRICT'",
             ),
             (
-                only(|r| r.events_marked_for_skip = "FILTER_ON_SLAVE".into()),
+                only(|r| r.events_marked_for_skip = Some("FILTER_ON_SLAVE".into())),
                 "FILTER_ON_SLAVE",
                 "anew",
             ),

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::event::{EventType, Header, Step, TransactionTracker, golden};
-use crate::gtid::{Gtid, mariadb};
-use crate::ids::{ServerId, StorePosition};
+use crate::gtid::{Gtid, Position, State, mariadb};
+use crate::ids::{Flavor, ServerId, StorePosition};
 use crate::store::disk::Disk;
 use crate::store::disk::faults::Faults;
 use crate::store::{Batch, Error, Marks, Observer, Options, Place, Recovery, Store, Writer};
@@ -266,4 +266,14 @@ pub(super) fn mariadb_binlog_reads(path: &Path) -> String {
     );
     assert!(!text.contains("crash"), "{text}");
     text
+}
+
+/// Of MariaDB.
+pub fn position(text: &str) -> Position {
+    Position::parse(Flavor::MariaDb, text).unwrap()
+}
+
+/// Of MariaDB.
+pub fn state(text: &str) -> State {
+    State::parse(Flavor::MariaDb, text).unwrap()
 }

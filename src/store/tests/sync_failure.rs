@@ -34,7 +34,7 @@ fn nothing_behind_synced_is_published_read_or_synced_again() {
     assert_eq!(store.before_last().unwrap().gtid.to_string(), "0-7-2");
     assert_eq!(store.position_of(&"0-7-3".parse::<Gtid>().unwrap()), None);
     assert_eq!(
-        store.locate(&"0-7-4".parse().unwrap()).unwrap(),
+        store.locate(&position("0-7-4")).unwrap(),
         Located::Ahead {
             missing: vec!["0-7-4".parse().unwrap()]
         }

@@ -2,7 +2,6 @@
 
 use super::fixture::*;
 use crate::event::{EventType, format_description::FormatDescription, golden};
-use crate::gtid::mariadb::BinlogState;
 use crate::ids::StorePosition;
 use crate::store::{Error, Located};
 
@@ -117,13 +116,13 @@ fn a_clean_close_starts_the_next_file() {
 #[test]
 fn a_store_begins_where_its_base_says() {
     let bench = Bench::new(1 << 20);
-    let base: BinlogState = "0-9-27,0-7-36,3-7-1".parse().unwrap();
+    let base = state("0-9-27,0-7-36,3-7-1");
     {
         let (store, mut writer) = bench.started();
         writer.begin_base(&base).unwrap();
         assert_eq!(store.end().to_string(), "0-7-36,3-7-1");
         assert_eq!(
-            store.locate(&"0-7-36,3-7-1".parse().unwrap()).unwrap(),
+            store.locate(&position("0-7-36,3-7-1")).unwrap(),
             Located::At(StorePosition::ZERO)
         );
         put_all(&mut writer, &samples(37, 38)).unwrap();

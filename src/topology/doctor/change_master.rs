@@ -1,5 +1,7 @@
 //! The statement that makes a native replica follow our replication port.
 
+use crate::ids::Flavor;
+
 /// Where replicas reach us, and as whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -25,18 +27,30 @@ impl Endpoint {
     }
 
     /// In the order in which they are to be run.
-    pub fn statements(&self) -> [String; 3] {
+    pub fn statements(&self, flavor: Flavor) -> [String; 3] {
         let quote = |text: &str| text.replace('\\', r"\\").replace('\'', "''");
         let host = quote(self.host.as_deref().unwrap_or(HOST));
         let (port, user) = (self.port, quote(&self.user));
-        [
-            "STOP SLAVE".to_owned(),
-            format!(
-                "CHANGE MASTER TO MASTER_HOST='{host}', MASTER_PORT={port}, MASTER_USER='{user}', \
-                 MASTER_PASSWORD='{PASSWORD}', MASTER_CONNECT_RETRY=1, MASTER_USE_GTID=slave_pos"
-            ),
-            "START SLAVE".to_owned(),
-        ]
+        match flavor {
+            Flavor::MariaDb => [
+                "STOP SLAVE".to_owned(),
+                format!(
+                    "CHANGE MASTER TO MASTER_HOST='{host}', MASTER_PORT={port}, MASTER_USER='{user}', \
+                     MASTER_PASSWORD='{PASSWORD}', MASTER_CONNECT_RETRY=1, MASTER_USE_GTID=slave_pos"
+                ),
+                "START SLAVE".to_owned(),
+            ],
+            // Retrying for ever: the default gives up after ten times.
+            Flavor::MySql => [
+                "STOP REPLICA".to_owned(),
+                format!(
+                    "CHANGE REPLICATION SOURCE TO SOURCE_HOST='{host}', SOURCE_PORT={port}, \
+                     SOURCE_USER='{user}', SOURCE_PASSWORD='{PASSWORD}', SOURCE_CONNECT_RETRY=1, \
+                     SOURCE_RETRY_COUNT=0, SOURCE_AUTO_POSITION=1, SOURCE_SSL=0"
+                ),
+                "START REPLICA".to_owned(),
+            ],
+        }
     }
 
     pub fn address(&self) -> String {
@@ -51,7 +65,8 @@ mod tests {
 
     #[test]
     fn the_password_stays_out() {
-        let [stop, change, start] = Endpoint::new("10.0.0.1", 3308, "repl").statements();
+        let [stop, change, start] =
+            Endpoint::new("10.0.0.1", 3308, "repl").statements(Flavor::MariaDb);
         assert_eq!(
             (stop.as_str(), start.as_str()),
             ("STOP SLAVE", "START SLAVE")
@@ -63,6 +78,6 @@ mod tests {
              MASTER_USE_GTID=slave_pos"
         );
         let every = Endpoint::new("0.0.0.0", 3308, "repl");
-        assert!(every.statements()[1].contains("<this proxy''s address"));
+        assert!(every.statements(Flavor::MySql)[1].contains("<this proxy''s address"));
     }
 }

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use super::examine::{Examination, Origin};
 use super::{Check, Endpoint, Fix, grants};
-use crate::ids::ServerId;
-use crate::topology::report::{ENDLESS, Report, Thread};
+use crate::ids::{Flavor, ServerId};
+use crate::protocol::semi_sync::Names;
+use crate::topology::report::{ENDLESS, GtidMode, Report, Thread};
 use crate::topology::roster::Role;
+use crate::topology::variables;
 use crate::topology::voter::{self, Repair};
 
 /// What the proxy's configuration asks for.
@@ -39,7 +41,7 @@ pub fn all(servers: &[Examination], wanted: &Wanted) -> Vec<Check> {
 }
 
 fn privileges(server: &Examination) -> Check {
-    let lacks = server.grants.lacks(grants::MARIADB);
+    let lacks = server.grants.lacks(grants::needed(server.report.flavor));
     if lacks.is_empty() {
         return Check::new(&server.name, "grants", "all that are needed", "");
     }
@@ -124,7 +126,7 @@ fn source(server: &Examination, wanted: &Wanted) -> Vec<Check> {
     let format = wanted.binlog_format.to_ascii_uppercase();
     let mut checks = vec![log_bin(server)];
     checks.extend(binlog_filters(server));
-    let settings = [
+    let mut settings = vec![
         (
             "binlog_format",
             report.binlog_format.clone(),
@@ -132,8 +134,8 @@ fn source(server: &Examination, wanted: &Wanted) -> Vec<Check> {
         ),
         ("binlog_row_image", report.binlog_row_image.clone(), "FULL"),
         (
-            "binlog_annotate_row_events",
-            on_off(report.binlog_annotate_row_events),
+            variables::name(report.flavor, "row_statements"),
+            on_off(report.row_statements),
             "ON",
         ),
         ("binlog_checksum", report.binlog_checksum.clone(), "CRC32"),
@@ -143,8 +145,13 @@ fn source(server: &Examination, wanted: &Wanted) -> Vec<Check> {
             report.flush_log_at_trx_commit.to_string(),
             "1",
         ),
-        ("gtid_strict_mode", on_off(report.gtid_strict_mode), "ON"),
     ];
+    match &report.gtid_mode {
+        GtidMode::MariaDb { strict } => settings.push(("gtid_strict_mode", on_off(*strict), "ON")),
+        GtidMode::MySql {
+            mode, consistency, ..
+        } => checks.push(gtid_mode(server, mode, consistency)),
+    }
     for (name, found, wanted) in settings {
         let setting = Setting {
             name,
@@ -158,6 +165,22 @@ fn source(server: &Examination, wanted: &Wanted) -> Vec<Check> {
     checks.push(boots_closed(server));
     checks.extend(as_a_replica_later(server));
     checks
+}
+
+/// MySQL's way to them goes over several values and a look at each server in between: by hand.
+fn gtid_mode(server: &Examination, mode: &str, consistency: &str) -> Check {
+    let check = Check::new(
+        &server.name,
+        "gtid_mode",
+        format!("{mode}, enforce_gtid_consistency {consistency}"),
+        "ON, enforce_gtid_consistency ON",
+    );
+    if mode.eq_ignore_ascii_case("ON") && consistency.eq_ignore_ascii_case("ON") {
+        return check;
+    }
+    check
+        .lines(&["gtid_mode = ON", "enforce_gtid_consistency = ON"])
+        .fails(Fix::Restart)
 }
 
 fn log_bin(server: &Examination) -> Check {
@@ -186,10 +209,18 @@ fn binlog_filters(server: &Examination) -> Option<Check> {
 /// Gate 1; see the module's text for what is left to the proxy.
 fn gate(server: &Examination) -> Vec<Check> {
     let gate = &server.report.semi_sync_source;
+    let names = Names::of(server.report.flavor);
+    if !gate.installed {
+        let install = "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'";
+        return vec![
+            Check::new(&server.name, "semi-sync", "not installed", "installed")
+                .fails(Fix::Sql(vec![install.to_owned()])),
+        ];
+    }
     let attached = server.dumps.ours > 0;
     let wait_point = {
         let fits = gate.wait_point.eq_ignore_ascii_case("AFTER_SYNC");
-        let name = "rpl_semi_sync_master_wait_point";
+        let name = names.wait_point;
         let check = Check::new(&server.name, name, &gate.wait_point, "AFTER_SYNC");
         let line = option_line(name, "AFTER_SYNC");
         match (fits, attached) {
@@ -206,24 +237,14 @@ fn gate(server: &Examination) -> Vec<Check> {
         milliseconds => format!("{milliseconds} ms"),
     };
     let settings = [
+        (names.timeout, timeout, "endless", ENDLESS.to_string()),
         (
-            "rpl_semi_sync_master_timeout",
-            timeout,
-            "endless",
-            ENDLESS.to_string(),
-        ),
-        (
-            "rpl_semi_sync_master_wait_no_slave",
+            names.wait_no_replica,
             on_off(gate.wait_no_replica),
             "ON",
             "ON".to_owned(),
         ),
-        (
-            "rpl_semi_sync_master_enabled",
-            on_off(gate.enabled),
-            "ON",
-            "ON".to_owned(),
-        ),
+        (names.enabled, on_off(gate.enabled), "ON", "ON".to_owned()),
     ];
     let mut checks = vec![wait_point];
     for (name, found, wanted, value) in settings {
@@ -242,11 +263,11 @@ fn gate(server: &Examination) -> Vec<Check> {
                 found,
                 format!("{wanted} while a proxy is attached"),
             );
-            match (name, gate.enabled) {
-                ("rpl_semi_sync_master_enabled", false) => {
+            match (name == names.enabled, gate.enabled) {
+                (true, false) => {
                     check.note("no proxy is attached; it raises this itself when it attaches")
                 }
-                ("rpl_semi_sync_master_enabled", true) => check.note(
+                (true, true) => check.note(
                     "no proxy is attached: commits wait here until one is, which is what fences a source",
                 ),
                 _ => check,
@@ -272,9 +293,12 @@ fn other_dumps(server: &Examination) -> Check {
         "none in semi-sync",
     );
     if others {
-        let how = "make them follow this proxy (CHANGE MASTER below), or run SET GLOBAL \
-                   rpl_semi_sync_slave_enabled=OFF and restart the IO thread on them";
-        check.fails(Fix::ByHand(how.to_owned()))
+        let how = format!(
+            "make them follow this proxy (see below), or run SET GLOBAL {}=OFF and restart the IO \
+             thread on them",
+            Names::of(server.report.flavor).replica_enabled
+        );
+        check.fails(Fix::ByHand(how))
     } else if server.dumps.others.is_empty() {
         check
     } else {
@@ -288,12 +312,11 @@ fn boots_closed(server: &Examination) -> Check {
     let report = &server.report;
     let name = "boots read_only";
     let wanted = "read_only, semi-sync source off";
-    if report.semi_sync_source.enabled
-        && server.origin("rpl_semi_sync_master_enabled") == Origin::Boot
-    {
+    let enabled = Names::of(report.flavor).enabled;
+    if report.semi_sync_source.enabled && server.origin(enabled) == Origin::Boot {
         return Check::new(&server.name, name, "semi-sync source on", wanted)
             .note("commits hang after a restart until a proxy is attached, GRANT included")
-            .lines(&["read_only", "skip_rpl_semi_sync_master_enabled"])
+            .lines(&["read_only", &option_line(enabled, "OFF")])
             .fails(Fix::OptionFile);
     }
     match (server.origin("read_only"), report.read_only) {
@@ -316,8 +339,14 @@ fn as_a_replica_later(server: &Examination) -> Vec<Check> {
     let report = &server.report;
     let later = "needed before it may come back as a replica";
     let settings = [
-        ("log_slave_updates", report.log_slave_updates),
-        ("rpl_semi_sync_slave_enabled", report.semi_sync_replica),
+        (
+            variables::name(report.flavor, "log_updates"),
+            report.log_slave_updates,
+        ),
+        (
+            Names::of(report.flavor).replica_enabled,
+            report.semi_sync_replica.enabled,
+        ),
     ];
     settings
         .into_iter()
@@ -374,10 +403,14 @@ fn voting(server: &Examination, condition: voter::Condition) -> Check {
 
 fn follows(server: &Examination, wanted: &Wanted, source: Option<&str>) -> Check {
     let us = wanted.endpoint.address();
-    let change = || Fix::ByHand(wanted.endpoint.statements().join("; "));
+    let flavor = server.report.flavor;
+    let change = || Fix::ByHand(wanted.endpoint.statements(flavor).join("; "));
     let Some(replication) = server.report.main_replication() else {
         return Check::new(&server.name, "follows", "nobody", us)
-            .note("it must hold a copy of the source up to its gtid_slave_pos")
+            .note(format!(
+                "it must hold a copy of the source up to its {}",
+                variables::name(flavor, "applied")
+            ))
             .fails(change());
     };
     let address = replication.source_address();
@@ -385,13 +418,15 @@ fn follows(server: &Examination, wanted: &Wanted, source: Option<&str>) -> Check
     if replication.source_port != wanted.endpoint.port || Some(address.as_str()) == source {
         return check.fails(change());
     }
-    if !replication.using_gtid.eq_ignore_ascii_case("Slave_Pos") {
-        return check
-            .note(format!(
+    if !replication.follows_by_gtid() {
+        let note = match flavor {
+            Flavor::MariaDb => format!(
                 "it follows by MASTER_USE_GTID={}, not slave_pos",
                 replication.using_gtid
-            ))
-            .fails(change());
+            ),
+            Flavor::MySql => "it follows by file and offset (SOURCE_AUTO_POSITION=0)".to_owned(),
+        };
+        return check.note(note).fails(change());
     }
     check
 }
@@ -412,27 +447,29 @@ fn threads(server: &Examination) -> Option<Check> {
     let errors = replication.io_error.iter().chain(&replication.sql_error);
     let errors: Vec<&str> = errors.map(String::as_str).collect();
     if !errors.is_empty() {
-        let how = "see to the error, then START SLAVE";
+        let how = "see to the error, then start its replication again";
         return Some(
             check
                 .note(errors.join("; "))
                 .fails(Fix::ByHand(how.to_owned())),
         );
     }
-    let report = &server.report;
+    let semi_sync = server.report.semi_sync_replica;
+    let word = match server.report.flavor {
+        Flavor::MariaDb => "SLAVE",
+        Flavor::MySql => "REPLICA",
+    };
     Some(match (replication.io, replication.sql) {
         (Thread::Stopped, _) | (_, Thread::Stopped) => {
-            check.fails(Fix::ByHand("START SLAVE".to_owned()))
+            check.fails(Fix::ByHand(format!("START {word}")))
         }
         // With the SQL thread running, the relay log outlives a restart of the IO thread.
-        (Thread::Running, _) if report.semi_sync_replica && !report.semi_sync_replica_active => {
-            check
-                .note("it was started before semi-sync was switched on: it acknowledges nothing")
-                .fails(Fix::Sql(vec![
-                    "STOP SLAVE IO_THREAD".to_owned(),
-                    "START SLAVE IO_THREAD".to_owned(),
-                ]))
-        }
+        (Thread::Running, _) if semi_sync.enabled && !semi_sync.active => check
+            .note("it was started before semi-sync was switched on: it acknowledges nothing")
+            .fails(Fix::Sql(vec![
+                format!("STOP {word} IO_THREAD"),
+                format!("START {word} IO_THREAD"),
+            ])),
         (Thread::Connecting, _) => check.note("is the proxy running?"),
         _ => check,
     })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::grants::Grants;
-use crate::ids::ServerName;
+use crate::ids::{Flavor, ServerName};
 use crate::net;
 use crate::net::admin::Admin;
 use crate::topology::report::{self, Report, is_denied};
@@ -73,16 +73,29 @@ impl Examination {
 }
 
 async fn origins(admin: &mut Admin) -> Result<BTreeMap<String, Origin>, net::Error> {
-    let rows = admin
-        .query(
+    let statement = match admin.flavor() {
+        Flavor::MariaDb => {
             "SELECT LOWER(VARIABLE_NAME) AS name, GLOBAL_VALUE_ORIGIN AS origin \
-             FROM information_schema.SYSTEM_VARIABLES",
-        )
-        .await?;
+             FROM information_schema.SYSTEM_VARIABLES"
+        }
+        Flavor::MySql => {
+            "SELECT LOWER(VARIABLE_NAME) AS name, VARIABLE_SOURCE AS origin \
+             FROM performance_schema.variables_info"
+        }
+    };
+    let rows = match admin.query(statement).await {
+        Ok(rows) => rows,
+        // MySQL: performance_schema takes a GRANT of its own.
+        Err(error) if is_denied(&error) => return Ok(BTreeMap::new()),
+        Err(error) => return Err(error),
+    };
     let origins = rows.iter().filter_map(|row| {
         let origin = match row.text("origin")? {
             "CONFIG" | "COMMAND-LINE" => Origin::Boot,
-            "SQL" => Origin::RunTime,
+            "SQL" | "DYNAMIC" => Origin::RunTime,
+            "COMPILED" | "COMPILE-TIME" | "AUTO" => Origin::Default,
+            // MySQL names each place of an option file, and PERSISTED.
+            _ if admin.flavor() == Flavor::MySql => Origin::Boot,
             _ => Origin::Default,
         };
         Some((row.text("name")?.to_owned(), origin))
@@ -111,7 +124,7 @@ async fn dumps(admin: &mut Admin) -> Result<Dumps, net::Error> {
     Ok(dumps)
 }
 
-/// MariaDB 10.11 tells them in SHOW MASTER STATUS only, which hangs behind a commit that waits for its
+/// MariaDB 10.11 tells them in SHOW MASTER STATUS only (MySQL 9 calls it SHOW BINARY LOG STATUS), which hangs behind a commit that waits for its
 /// ack: then it is not asked.
 async fn binlog_filters(
     admin: &mut Admin,
@@ -120,7 +133,11 @@ async fn binlog_filters(
     if !report.log_bin || report.semi_sync_source.waiting > 0 {
         return Ok(None);
     }
-    let rows = match admin.query("SHOW MASTER STATUS").await {
+    let statement = match admin.flavor() {
+        Flavor::MariaDb => "SHOW MASTER STATUS",
+        Flavor::MySql => "SHOW BINARY LOG STATUS",
+    };
+    let rows = match admin.query(statement).await {
         Ok(rows) => rows,
         Err(error) if is_denied(&error) => return Ok(None),
         Err(error) => return Err(error),

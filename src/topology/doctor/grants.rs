@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::ids::Flavor;
+
 /// MariaDB 10.11, measured one statement and one privilege at a time. The same on every server, since
 /// each replica may become the source.
 pub const MARIADB: &[(&str, &str)] = &[
@@ -21,6 +23,33 @@ pub const MARIADB: &[(&str, &str)] = &[
     ),
     ("PROCESS", "see who else is attached"),
 ];
+
+/// MySQL 9.7, measured likewise.
+pub const MYSQL: &[(&str, &str)] = &[
+    ("REPLICATION SLAVE", "attach as a replica"),
+    (
+        "BINLOG MONITOR",
+        "REPLICATION CLIENT: SHOW REPLICA STATUS, SHOW BINARY LOG STATUS",
+    ),
+    ("REPLICATION_SLAVE_ADMIN", "START and STOP REPLICA"),
+    (
+        "SYSTEM_VARIABLES_ADMIN",
+        "rpl_semi_sync_*, read_only, binlog_format and the like",
+    ),
+    ("BINLOG_ADMIN", "binlog settings"),
+    (
+        "CONNECTION_ADMIN",
+        "end old dumps; log in where max_connections is reached",
+    ),
+    ("PROCESS", "see who else is attached"),
+];
+
+pub fn needed(flavor: Flavor) -> &'static [(&'static str, &'static str)] {
+    match flavor {
+        Flavor::MariaDb => MARIADB,
+        Flavor::MySql => MYSQL,
+    }
+}
 
 /// `GRANT a, b ON *.* TO account`; the account as CURRENT_USER() says it.
 pub fn statement(privileges: &[&str], account: &str) -> String {

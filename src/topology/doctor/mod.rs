@@ -49,7 +49,7 @@ pub struct Check {
     pub fix: Fix,
     /// What else there is to know, in a sentence.
     pub note: Option<String>,
-    /// Lines of `[mariadbd]` that have to be in its configuration file, or a restart undoes it.
+    /// Lines of `[mariadbd]` or `[mysqld]` that have to be in its configuration file, or a restart undoes it.
     pub option_file: Vec<String>,
 }
 

@@ -70,9 +70,9 @@ fn a_source_as_it_comes_out_of_the_box() {
     let mut server = source();
     server.report.log_bin = false;
     server.report.read_only = false;
-    server.report.gtid_strict_mode = false;
+    server.report.gtid_mode = GtidMode::MariaDb { strict: false };
     server.report.log_slave_updates = false;
-    server.report.semi_sync_replica = false;
+    server.report.semi_sync_replica.enabled = false;
     server.report.sync_binlog = 0;
     server.report.semi_sync_source.wait_point = "AFTER_COMMIT".into();
     server.origins.clear();
@@ -186,8 +186,8 @@ fn a_replica_as_it_comes_out_of_the_box() {
     server.report.log_bin = false;
     server.report.log_slave_updates = false;
     server.report.read_only = false;
-    server.report.gtid_strict_mode = false;
-    server.report.semi_sync_replica = false;
+    server.report.gtid_mode = GtidMode::MariaDb { strict: false };
+    server.report.semi_sync_replica.enabled = false;
     server.report.following = Following::Known(Vec::new());
     server.origins.clear();
     let checks = bad(server);
@@ -242,7 +242,7 @@ fn whom_a_replica_follows() {
 #[test]
 fn a_thread_from_before_semi_sync_is_restarted() {
     let mut server = replica();
-    server.report.semi_sync_replica_active = false;
+    server.report.semi_sync_replica.active = false;
     let check = only(server);
     assert_eq!(
         check.fix_sql(),

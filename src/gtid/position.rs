@@ -1,0 +1,159 @@
+//! Where a server stands, of either flavor.
+
+use std::fmt;
+
+use super::{Gtid, GtidSet, ParseError, mariadb};
+use crate::ids::Flavor;
+
+/// What a replica says it has, and where a dump by GTID begins: MariaDB names the last GTID of each
+/// domain, MySQL the exact set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Position {
+    MariaDb(mariadb::Position),
+    MySql(GtidSet),
+}
+
+impl Position {
+    /// As the flavor's servers print it.
+    pub fn parse(flavor: Flavor, text: &str) -> Result<Self, ParseError> {
+        match flavor {
+            Flavor::MariaDb => text.parse().map(Self::MariaDb),
+            Flavor::MySql => text.parse().map(Self::MySql),
+        }
+    }
+
+    pub fn flavor(&self) -> Flavor {
+        match self {
+            Self::MariaDb(_) => Flavor::MariaDb,
+            Self::MySql(_) => Flavor::MySql,
+        }
+    }
+
+    /// Whether a server here claims to have `gtid`. It has nothing of the other flavor.
+    pub fn contains(&self, gtid: &Gtid) -> bool {
+        match (self, gtid) {
+            (Self::MariaDb(position), Gtid::MariaDb(gtid)) => position.contains(*gtid),
+            (Self::MySql(set), gtid @ Gtid::MySql(_)) => set.contains(gtid),
+            _ => false,
+        }
+    }
+
+    /// Whether everything up to `other` is claimed as well.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::MariaDb(own), Self::MariaDb(other)) => own.covers(other),
+            (Self::MySql(own), Self::MySql(other)) => other.is_subset(own),
+            (_, other) => other.is_empty(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::MariaDb(position) => position.is_empty(),
+            Self::MySql(set) => set.is_empty(),
+        }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MariaDb(position) => position.fmt(f),
+            Self::MySql(set) => set.fmt(f),
+        }
+    }
+}
+
+/// What a binlog holds up to one place: MariaDB's `gtid_binlog_state`, MySQL's executed set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    MariaDb(mariadb::BinlogState),
+    MySql(GtidSet),
+}
+
+impl State {
+    pub fn empty(flavor: Flavor) -> Self {
+        match flavor {
+            Flavor::MariaDb => Self::MariaDb(mariadb::BinlogState::new()),
+            Flavor::MySql => Self::MySql(GtidSet::new()),
+        }
+    }
+
+    pub fn parse(flavor: Flavor, text: &str) -> Result<Self, ParseError> {
+        match flavor {
+            Flavor::MariaDb => text.parse().map(Self::MariaDb),
+            Flavor::MySql => text.parse().map(Self::MySql),
+        }
+    }
+
+    pub fn flavor(&self) -> Flavor {
+        match self {
+            Self::MariaDb(_) => Flavor::MariaDb,
+            Self::MySql(_) => Flavor::MySql,
+        }
+    }
+
+    /// `gtid` has been written, as the newest.
+    pub fn update(&mut self, gtid: &Gtid) {
+        match (&mut *self, gtid) {
+            (Self::MariaDb(state), Gtid::MariaDb(gtid)) => state.update(*gtid),
+            (Self::MySql(set), gtid @ Gtid::MySql(_)) => set.insert(gtid),
+            // What was empty takes the flavor of its first transaction. A binlog never mixes them:
+            // a source of another flavor is refused at the attach.
+            (state, gtid) => {
+                debug_assert!(state.is_empty(), "{gtid} in a binlog of the other flavor");
+                if state.is_empty() {
+                    *state = Self::empty(gtid.flavor());
+                    state.update(gtid);
+                }
+            }
+        }
+    }
+
+    /// Whether `gtid` is claimed to be in it.
+    pub fn contains(&self, gtid: &Gtid) -> bool {
+        match (self, gtid) {
+            (Self::MariaDb(state), Gtid::MariaDb(gtid)) => state.contains(*gtid),
+            (Self::MySql(set), gtid @ Gtid::MySql(_)) => set.contains(gtid),
+            _ => false,
+        }
+    }
+
+    pub fn position(&self) -> Position {
+        match self {
+            Self::MariaDb(state) => Position::MariaDb(state.position()),
+            Self::MySql(set) => Position::MySql(set.clone()),
+        }
+    }
+
+    /// All that it claims, as a set.
+    pub fn claimed(&self) -> GtidSet {
+        match self {
+            Self::MariaDb(state) => state.claimed(),
+            Self::MySql(set) => set.clone(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::MariaDb(state) => state.is_empty(),
+            Self::MySql(set) => set.is_empty(),
+        }
+    }
+}
+
+/// Of no flavor in particular: nothing was written yet.
+impl Default for State {
+    fn default() -> Self {
+        Self::empty(Flavor::MariaDb)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MariaDb(state) => state.fmt(f),
+            Self::MySql(set) => set.fmt(f),
+        }
+    }
+}
