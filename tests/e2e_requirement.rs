@@ -37,7 +37,9 @@ async fn a_session_waits_for_what_it_asks_and_others_do_not() {
     assert_eq!(app.connect().await.count("seen").await, 2);
     let status = sandbox
         .status_until("the status names who is missing", SOON, |status| {
-            status.text("waiting.sentence").contains("1 session waits")
+            status
+                .text("waiting.sentence")
+                .contains("1 session has waited")
         })
         .await;
     assert_eq!(status.number("waiting.asking"), 1, "{status}");

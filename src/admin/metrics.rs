@@ -186,6 +186,11 @@ pub(super) fn gauges(status: &Status) -> String {
         status.waiting.oldest_seconds,
     );
     page.single(
+        "ackline_sessions_asking",
+        "Sessions that wait for what they asked beyond the policy.",
+        status.waiting.asking as f64,
+    );
+    page.single(
         "ackline_degraded_commits_unconfirmed",
         "Commits of a weaker policy that are not confirmed yet.",
         status.degraded_commits.unconfirmed.len() as f64,
