@@ -11,6 +11,7 @@ use super::login::Agreed;
 use super::peers::{Peers, Side};
 use super::registry::{Activity, Entered};
 use super::request::{self, Case, Front, Prepared, Request, Verdict};
+use super::requirement::{self, Asks, Ended, Mistake, Own};
 use super::tracking::{self, Tracking};
 use super::{End, Shared, refusal};
 use crate::gtid::Gtid;
@@ -48,7 +49,11 @@ struct Running {
     text: Option<Box<LargeText>>,
     /// COM_CHANGE_USER: who it will be.
     user: Option<Vec<u8>>,
+    /// What it asks beyond the policy.
+    asks: Asks,
     failed: bool,
+    /// Its answer named a transaction.
+    committed: bool,
 }
 
 #[derive(Debug)]
@@ -76,6 +81,8 @@ pub struct Relay {
     /// Of the last answer.
     status: u16,
     prepared: Prepared,
+    /// What the session asks beyond the policy.
+    own: Own,
     passage: Passage,
     logged_in: bool,
 }
@@ -90,6 +97,7 @@ impl Relay {
             tracking: Tracking::LOGIN,
             status: status::AUTOCOMMIT,
             prepared: Prepared::default(),
+            own: Own::default(),
             passage: Passage::default(),
             logged_in: false,
         }
@@ -142,7 +150,9 @@ impl Relay {
             ),
             text: None,
             user: None,
+            asks: Asks::default(),
             failed: false,
+            committed: false,
         }
     }
 
@@ -226,7 +236,16 @@ impl Relay {
             }
             _ => {}
         }
-        if let Some(refusal) = self.verdict(&request, hazard.as_ref()).await? {
+        let asked = self.asks(case.command, packets, running.text.as_deref());
+        let refusal = match (self.verdict(&request, hazard.as_ref()).await?, asked) {
+            (None, Ok(asks)) => {
+                running.asks = asks;
+                None
+            }
+            (None, Err(mistake)) => Some(refusal::requirement(&mistake)),
+            (refusal, _) => refusal,
+        };
+        if let Some(refusal) = refusal {
             if silent > 0 {
                 self.relay(silent).await?;
             }
@@ -245,11 +264,55 @@ impl Relay {
         }
         self.entry.set_activity(Activity::Running);
         self.shared.metrics.command(case.kind);
+        if case.command != Command::STMT_PREPARE {
+            self.own.statement_begins(running.asks.hint.clone());
+        }
         self.relay(silent + here).await?;
         Ok(match missing {
             None => Phase::Answering(running),
             Some(missing) => Phase::Sending { running, missing },
         })
+    }
+
+    /// What a command asks beyond the policy. `packets` are its first bytes, headers included.
+    fn asks(
+        &self,
+        command: Command,
+        packets: &[u8],
+        large: Option<&LargeText>,
+    ) -> Result<Asks, Mistake> {
+        let payload = packets.get(HEADER..).unwrap_or_default();
+        let text = payload.get(1..).unwrap_or_default();
+        let prepared = command == Command::STMT_PREPARE;
+        let asks = match (command, large) {
+            (Command::QUERY | Command::STMT_PREPARE, None) => {
+                requirement::asks(text, prepared, self.backslash())?
+            }
+            (Command::QUERY | Command::STMT_PREPARE, Some(large)) => {
+                if large.sets_requirement() {
+                    return Err(Mistake::NotLiteral);
+                }
+                Asks {
+                    hint: requirement::hint(text)?,
+                    variable: None,
+                }
+            }
+            _ => Asks {
+                hint: self.prepared.hint(command, payload),
+                variable: None,
+            },
+        };
+        for requirement in asks.requirements() {
+            let judged = self.shared.gate.can_be_met(requirement);
+            judged.map_err(|error| Mistake::Unmeetable {
+                requirement: requirement.to_string(),
+                error,
+            })?;
+            if !self.own.has_room_for(requirement) {
+                return Err(Mistake::TooMany);
+            }
+        }
+        Ok(asks)
     }
 
     /// What speaks against relaying a command now, after waiting for what can be waited for.
@@ -269,6 +332,9 @@ impl Relay {
             Verdict::Refuse(error) => Ok(Some(error.clone())),
             Verdict::Kill(targets) => {
                 for target in targets {
+                    if self.shared.registry.waits(target) {
+                        return Ok(Some(refusal::kill_of_asking(target)));
+                    }
                     let asked = self.shared.gate.waits_for_ack(target.clone());
                     let waits = self.peers.client.unless_leaves(asked).await;
                     if waits.map_err(End::client)? {
@@ -349,6 +415,13 @@ impl Relay {
                     }));
                 }
             }
+            if text.sets_requirement() {
+                return Ok(Phase::Discarding(Discarding {
+                    missing: still,
+                    refusal: refusal::requirement(&Mistake::NotLiteral),
+                    half_sent: true,
+                }));
+            }
             self.relay(used).await?;
             missing = rest;
         }
@@ -415,15 +488,20 @@ impl Relay {
             case,
             answer,
             failed,
+            committed,
             ..
         } = running;
+        let asks_more = self.own.is_any();
         let gate = &self.shared.gate;
         let unsure = case.touches_tracking || !self.tracking.on;
         let mut judge = |end: answer::End<'_>| match end {
             answer::End::Ok { gtid: Some(text) } => {
+                *committed = true;
                 let gtid = std::str::from_utf8(text).ok().and_then(|t| t.parse().ok());
                 match gtid {
-                    Some(gtid) if gate.is_released_now(&gtid) => unsure.then_some(Wait::Everything),
+                    Some(gtid) if !asks_more && gate.is_released_now(&gtid) => {
+                        unsure.then_some(Wait::Everything)
+                    }
                     Some(gtid) if !unsure => Some(Wait::Released(gtid)),
                     // MySQL may name several.
                     _ => Some(Wait::Everything),
@@ -449,9 +527,11 @@ impl Relay {
     async fn wait(&mut self, wait: Wait) -> Result<(), End> {
         self.entry.set_activity(Activity::Waiting);
         let gate = &self.shared.gate;
-        let released = match wait {
-            Wait::Released(gtid) => gate.released(gtid),
-            Wait::Everything => gate.everything_now(),
+        let released = match (wait, self.own.in_force()) {
+            (Wait::Released(gtid), None) => gate.released(gtid),
+            (Wait::Released(gtid), Some(own)) => gate.met(gtid, own),
+            (Wait::Everything, None) => gate.everything_now(),
+            (Wait::Everything, Some(own)) => gate.everything_met(own),
         };
         let waited = self.peers.client.unless_leaves(released).await;
         waited.map_err(End::client)?;
@@ -568,11 +648,23 @@ impl Relay {
             answer,
             failed,
             user,
+            asks,
+            committed,
             ..
         } = running;
+        self.own.statement_ended(Ended {
+            in_transaction: (answer.status()).map(|status| status & status::IN_TRANSACTION != 0),
+            committed,
+        });
         self.status = answer.status().unwrap_or(self.status);
         if let Some(statement) = answer.prepared() {
             self.prepared.note(statement, case);
+            if let Some(hint) = asks.hint {
+                self.prepared.note_hint(statement, hint);
+            }
+        }
+        if !failed && let Some(setting) = asks.variable {
+            self.own.set(setting);
         }
         let logs_in = case.command == Command::CHANGE_USER;
         let resets = (logs_in || case.command == Command::RESET_CONNECTION) && !failed;
@@ -588,6 +680,7 @@ impl Relay {
         }
         if resets {
             self.prepared.clear();
+            self.own.reset();
             if let Some(user) = user {
                 self.entry.set_user(&user);
             }
