@@ -68,7 +68,7 @@ pub(super) fn set<'a>(words: &mut Words<'a>) -> Statement<'a> {
         return for_statement(words, statement);
     }
     let mut ahead = words.clone();
-    if ahead.eat("default") && ahead.eat("role") || ahead.eat("password") && !ahead.peek().is_none()
+    if ahead.eat("default") && ahead.eat("role") || ahead.eat("password") && ahead.peek().is_some()
     {
         return Statement::commits(Access::Writes);
     }
