@@ -5,11 +5,13 @@
 //! ```
 
 mod backend;
+mod certificates;
 mod gate;
 mod keeper;
 mod reload;
 mod roster;
 
+use certificates::Certificates;
 pub use roster::server_config;
 
 use std::path::{Path, PathBuf};
@@ -54,6 +56,7 @@ pub struct App {
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     pub log_level: Box<dyn Fn(&str) + Send + Sync>,
     pub epoch: Epoch,
+    pub certificates: Certificates,
     /// Why the file on disk is not what runs.
     pub config_problem: parking_lot::Mutex<Option<String>>,
 }
@@ -166,6 +169,7 @@ async fn start(
         shutdown.clone(),
     );
 
+    let certificates = Certificates::load(&config.tls)?;
     let gate = Arc::new(gate::AppGate {
         name: source.name.clone(),
         address: source.address.clone(),
@@ -176,6 +180,7 @@ async fn start(
         capture: view.clone(),
     });
     let session_config = session::Config {
+        tls: certificates.applications.clone(),
         login_hold: config.hold,
         ..session::Config::default()
     };
@@ -199,6 +204,7 @@ async fn start(
         metrics,
         log_level,
         epoch,
+        certificates,
         config_problem: parking_lot::Mutex::new(None),
     });
 

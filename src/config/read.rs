@@ -10,10 +10,11 @@ use super::section::{Errors, Found, Section, Span, Text, unknown};
 use super::{
     Binlog, BinlogFormat, Config, DEFAULT_ADMIN_PORT, DEFAULT_FILE_SIZE, DEFAULT_HOLD,
     DEFAULT_KEEP, DEFAULT_MYSQL_PORT, DEFAULT_REPLICATION_PORT, DEFAULT_SERVER_ID, FILE_SIZES,
-    Listen, Log, LogFormat, Replication, Role, Secret, Server, User, address, voters,
+    Listen, Log, LogFormat, Replication, Role, Secret, Server, Tls, User, address, voters,
 };
 use crate::ack::policy::{Sync, SyncError, SyncPatch};
 use crate::ids::{ServerId, ServerName};
+use crate::net::tls::{Mode, ServerFiles};
 use crate::units;
 
 const SECTIONS: &[&str] = &[
@@ -63,9 +64,7 @@ fn document_of(path: &Path, text: &Text<'_>, document: &Document<&str>) -> Optio
     let log = log(one("log"));
     let hold = one("failover").and_then(hold).unwrap_or(DEFAULT_HOLD);
     let allow_hazards = one("sessions").map(allow_hazards).unwrap_or_default();
-    if let Some(section) = one("tls") {
-        tls(section);
-    }
+    let tls = one("tls").map(tls).unwrap_or_default();
     let servers = servers(text, root);
     let (sync, sync_keys) = sync(one("sync"), &servers, text);
     let replication = replication(one("replication"), &listen, text);
@@ -84,6 +83,7 @@ fn document_of(path: &Path, text: &Text<'_>, document: &Document<&str>) -> Optio
         admin_token,
         hold,
         allow_hazards,
+        tls,
         log,
         users,
     })
@@ -253,13 +253,69 @@ fn log(section: Option<Section<'_>>) -> Log {
     log
 }
 
-/// Understood, so that a file that asks for TLS is not served without it.
-fn tls(section: Section<'_>) {
-    for key in ["certificate", "key", "ca"] {
-        section.path(key);
-    }
-    refuse_tls(&section, "mode");
+const TLS_MODES: &[(&str, Mode)] = &[
+    ("off", Mode::Off),
+    ("preferred", Mode::Preferred),
+    ("required", Mode::Required),
+];
+
+fn tls(section: Section<'_>) -> Tls {
+    let mode = section.word("mode", TLS_MODES);
+    let replication = section.word("replication", TLS_MODES);
+    let (cert, key) = (section.path("cert"), section.path("key"));
+    let client_ca = section.path("client_ca");
+    let files = match (cert, key) {
+        (Some(cert), Some(key)) => {
+            let files = ServerFiles {
+                cert: cert.value,
+                key: key.value,
+                client_ca: client_ca.map(|path| path.value),
+            };
+            // Read here already, so that a broken file is refused with the place that names it.
+            if let Err(error) = files.load() {
+                let blamed = match error.path() {
+                    path if path == files.cert => "cert",
+                    path if path == files.key => "key",
+                    _ => "client_ca",
+                };
+                section.error(&section.span_of(blamed), error.to_string());
+            }
+            Some(files)
+        }
+        (None, None) => {
+            let on = |found: &&Found<Mode>| found.value != Mode::Off;
+            let wants = mode.iter().chain(&replication).find(on);
+            let span = wants.map(|found| found.span.clone());
+            let span = span.or_else(|| client_ca.map(|path| path.span));
+            if let Some(span) = span
+                && !section.has("cert")
+                && !section.has("key")
+            {
+                let message =
+                    "TLS needs a certificate: write cert = \"server.crt\" and key = \"server.key\"";
+                section.error(&span, message);
+            }
+            None
+        }
+        (Some(found), None) | (None, Some(found)) => {
+            if !(section.has("cert") && section.has("key")) {
+                section.error(&found.span, "cert and key belong together: write both");
+            }
+            None
+        }
+    };
     section.finish();
+    let by_default = if files.is_some() {
+        Mode::Preferred
+    } else {
+        Mode::Off
+    };
+    let mode = mode.map_or(by_default, |mode| mode.value);
+    Tls {
+        mode,
+        replication: replication.map_or(mode, |mode| mode.value),
+        files,
+    }
 }
 
 fn refuse_tls(section: &Section<'_>, key: &'static str) {

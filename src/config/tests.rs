@@ -344,7 +344,15 @@ fn errors_show_the_place_and_what_to_write() {
         ),
         (
             with_section("[tls]\nmode = \"required\"\n"),
-            "19:8: TLS is not supported yet: write mode = \"off\"",
+            "19:8: TLS needs a certificate: write cert =",
+        ),
+        (
+            with_section("[tls]\nkey = \"server.key\"\n"),
+            "19:7: cert and key belong together",
+        ),
+        (
+            with_section("[tls]\ncert = \"nowhere.crt\"\nkey = \"server.key\"\n"),
+            "19:8: /etc/ackline/nowhere.crt cannot be read:",
         ),
         (
             with_server_keys("tls = \"required\"\n"),

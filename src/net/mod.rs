@@ -3,6 +3,7 @@
 //! - [`packets`], whole packets over a stream, for control and dump connections. A session relays
 //!   with its own buffers, because it must not gather what it passes on.
 //! - [`connect`], [`listener`]: sockets and their options; names are resolved at each connect
+//! - [`stream`], a connection of any kind; [`tls`], the encrypted one
 //! - [`login`], our side of a login at a server; [`serve_login`]: a server's side of one at us
 //! - [`admin`], questions to a server (mysql_async), for health checks, `doctor` and GTID waits
 
@@ -13,6 +14,7 @@ pub mod login;
 pub mod packets;
 pub mod serve_login;
 pub mod stream;
+pub mod tls;
 
 pub use packets::{PacketReader, PacketStream, PacketWriter};
 
