@@ -205,6 +205,7 @@ async fn another_certificate_while_connections_run() {
 
 #[test]
 fn large_results_and_large_packets() {
+    let _alone = SCALES.lock();
     let setup = Setup::new(Mode::Required);
     let ca = setup.ca();
     let big = ["--max-allowed-packet=128M", "-N", "-B", &ca, "shop"];
@@ -234,6 +235,7 @@ fn large_results_and_large_packets() {
             &ca,
             "-e",
             "SELECT REPEAT('s', 1000) FROM seq_1_to_64000",
+            "shop",
         ])
         .spawn()
         .unwrap();
@@ -252,6 +254,9 @@ fn large_results_and_large_packets() {
     assert!(child.wait().unwrap().success());
 }
 
+/// Whoever weighs this process weighs it alone.
+static SCALES: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 /// Of this process, in which the proxy runs.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -266,7 +271,7 @@ fn resident() -> usize {
 #[test]
 fn ctrl_c_and_kill() {
     let setup = Setup::new(Mode::Required);
-    let mut child = setup
+    let child = setup
         .proxy
         .client_command(&[
             "--ssl",
@@ -284,16 +289,8 @@ fn ctrl_c_and_kill() {
     out(&setup
         .proxy
         .client(&["--ssl"], &format!("KILL QUERY {}", id())));
-    let mut shown = String::new();
-    child
-        .stdout
-        .take()
-        .unwrap()
-        .read_to_string(&mut shown)
-        .unwrap();
-    // An interrupted SLEEP says 1.
-    assert_eq!(shown, "1\n");
-    child.wait().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(err(&output).contains("ERROR 1317"), "{output:?}");
 
     // Ctrl-C: the client sends the KILL over a second connection of its own.
     let child = setup
@@ -359,6 +356,7 @@ fn is_cut(stream: &mut TcpStream) -> Duration {
 
 #[test]
 fn handshakes_that_come_to_nothing() {
+    let _alone = SCALES.lock();
     let config = Config {
         login_timeout: Duration::from_secs(2),
         ..Config::default()
@@ -393,21 +391,21 @@ fn handshakes_that_come_to_nothing() {
     both.extend_from_slice(b"\x05\0\0\x02login");
     stream.write_all(&both).unwrap();
     assert!(is_cut(&mut stream) < Duration::from_millis(1500));
-    // Asked for twice, inside of TLS: done with many at once, memory stays where it is.
+    // Many that stop in the middle of a ClientHello as long as they come.
     let before = resident();
-    let crowd: Vec<TcpStream> = (0..200)
+    let crowd: Vec<TcpStream> = (0..80)
         .map(|_| {
             let mut stream = ask_for_tls(port);
             stream
-                .write_all(&[22, 3, 1, 0x40, 0, 1, 0, 0xFF, 0xFF])
+                .write_all(&[22, 3, 1, 0x3F, 0xFF, 1, 0, 0x7F, 0xFF])
                 .unwrap();
-            let _ = stream.write_all(&[7; 16_000]);
+            stream.write_all(&[7; 16_000]).unwrap();
             stream
         })
         .collect();
     let grown = resident().saturating_sub(before);
     assert!(
-        grown < 32 << 20,
+        grown < 16 << 20,
         "{grown} bytes for {} handshakes",
         crowd.len()
     );
