@@ -107,6 +107,7 @@ async fn start(
     if let Some(socket) = &config.listen.socket {
         mysql.bind_unix(socket)?;
     }
+    let certificates = Certificates::load(&config.tls)?;
     let replication = Listeners::bind(&config.listen.replication).await?;
     let mut admin_listeners = Vec::new();
     for address in &config.listen.admin {
@@ -159,6 +160,7 @@ async fn start(
         user: config.replication.user.clone(),
         password: config.replication.password.expose().to_owned(),
         server_id: config.replication.server_id,
+        tls: certificates.replication.clone(),
     };
     let ship = Ship::new(
         ship_config,
@@ -169,10 +171,10 @@ async fn start(
         shutdown.clone(),
     );
 
-    let certificates = Certificates::load(&config.tls)?;
     let gate = Arc::new(gate::AppGate {
         name: source.name.clone(),
         address: source.address.clone(),
+        tls: source.tls.clone(),
         epoch,
         acks: acks.clone(),
         guard: guard.clone(),

@@ -86,6 +86,8 @@ pub struct Server {
     /// Ackline's account there.
     pub user: String,
     pub password: Secret,
+    /// `tls` and the keys that begin with it.
+    pub tls: tls::Connector,
 }
 
 /// `[tls]`: towards those who connect to us.

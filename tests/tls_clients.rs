@@ -74,11 +74,13 @@ impl Setup {
     }
 }
 
+#[track_caller]
 fn out(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+#[track_caller]
 fn err(output: &Output) -> String {
     assert!(!output.status.success(), "{output:?}");
     String::from_utf8_lossy(&output.stderr).into_owned()

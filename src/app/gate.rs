@@ -6,12 +6,14 @@ use crate::ack::Acks;
 use crate::capture::{Console, Guard, State, Victim, View};
 use crate::gtid::Gtid;
 use crate::ids::{Epoch, ServerName};
+use crate::net::tls::Connector;
 use crate::session::gate::{BoxFuture, Gate, Source};
 use crate::sql::KillTarget;
 
 pub struct AppGate {
     pub name: ServerName,
     pub address: String,
+    pub tls: Connector,
     pub epoch: Epoch,
     pub acks: Acks,
     pub guard: Arc<Guard>,
@@ -38,6 +40,7 @@ impl Gate for AppGate {
     fn source(&self) -> Option<Source> {
         Some(Source {
             address: self.address.clone(),
+            tls: self.tls.clone(),
             send_proxy_protocol: false,
             epoch: self.epoch,
         })

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::ack::policy::{Sync, SyncError, SyncPatch};
 use crate::ids::{ServerId, ServerName};
-use crate::net::tls::{Mode, ServerFiles};
+use crate::net::tls::{self, ClientFiles, Connector, Mode, ServerFiles};
 use crate::units;
 
 const SECTIONS: &[&str] = &[
@@ -64,7 +64,7 @@ fn document_of(path: &Path, text: &Text<'_>, document: &Document<&str>) -> Optio
     let log = log(one("log"));
     let hold = one("failover").and_then(hold).unwrap_or(DEFAULT_HOLD);
     let allow_hazards = one("sessions").map(allow_hazards).unwrap_or_default();
-    let tls = one("tls").map(tls).unwrap_or_default();
+    let tls = one("tls").map(tls_offer).unwrap_or_default();
     let servers = servers(text, root);
     let (sync, sync_keys) = sync(one("sync"), &servers, text);
     let replication = replication(one("replication"), &listen, text);
@@ -259,7 +259,7 @@ const TLS_MODES: &[(&str, Mode)] = &[
     ("required", Mode::Required),
 ];
 
-fn tls(section: Section<'_>) -> Tls {
+fn tls_offer(section: Section<'_>) -> Tls {
     let mode = section.word("mode", TLS_MODES);
     let replication = section.word("replication", TLS_MODES);
     let (cert, key) = (section.path("cert"), section.path("key"));
@@ -315,14 +315,6 @@ fn tls(section: Section<'_>) -> Tls {
         mode,
         replication: replication.map_or(mode, |mode| mode.value),
         files,
-    }
-}
-
-fn refuse_tls(section: &Section<'_>, key: &'static str) {
-    let modes = [("off", false), ("required", true)];
-    if let Some(mode) = section.word(key, &modes).filter(|mode| mode.value) {
-        let message = format!("TLS is not supported yet: write {key} = \"off\" or remove it");
-        section.error(&mode.span, message);
     }
 }
 
@@ -471,7 +463,7 @@ fn server(section: Section<'_>, role: Option<Role>) -> Option<Server> {
     });
     let vote = section.boolean("vote");
     let promotable = section.boolean("promotable");
-    refuse_tls(&section, "tls");
+    let tls = server_tls(&section);
     if section.boolean("send_proxy_protocol") == Some(true) {
         let span = section.span_of("send_proxy_protocol");
         section.error(&span, "send_proxy_protocol is not supported yet: remove it");
@@ -488,7 +480,52 @@ fn server(section: Section<'_>, role: Option<Role>) -> Option<Server> {
         promotable: promotable.unwrap_or(true),
         user: user?.value,
         password: password?,
+        tls,
     })
+}
+
+fn server_tls(section: &Section<'_>) -> Connector {
+    let mode = section.word("tls", TLS_MODES);
+    let ca = section.path("tls_ca");
+    let name = section.read("tls_name", tls_name);
+    let identity = match (section.path("tls_cert"), section.path("tls_key")) {
+        (Some(cert), Some(key)) => Some((cert.value, key.value)),
+        (None, None) => None,
+        (Some(one), None) | (None, Some(one)) => {
+            if !(section.has("tls_cert") && section.has("tls_key")) {
+                let message = "tls_cert and tls_key belong together: write both";
+                section.error(&one.span, message);
+            }
+            None
+        }
+    };
+    let by_default = match ca {
+        Some(_) => Mode::Required,
+        None => Mode::Off,
+    };
+    let connector = Connector::new(ClientFiles {
+        mode: mode.map_or(by_default, |mode| mode.value),
+        ca: ca.map(|path| path.value),
+        name: name.map(|name| name.value),
+        identity,
+    });
+    if let Err(error) = connector.load() {
+        let files = connector.files();
+        let blamed = match (&files.ca, &files.identity) {
+            (Some(path), _) if path == error.path() => "tls_ca",
+            (_, Some((path, _))) if path == error.path() => "tls_cert",
+            _ => "tls_key",
+        };
+        section.error(&section.span_of(blamed), error.to_string());
+    }
+    connector
+}
+
+fn tls_name(text: &str) -> Result<String, String> {
+    match tls::is_name(text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("'{text}' is neither a host's name nor an address")),
+    }
 }
 
 fn sync(

@@ -1,6 +1,7 @@
 //! TLS in the middle of the protocol: both ends begin in clear, and one packet asks for the change.
 //!
 //! - [`acceptor`], our certificate, for those who connect to us
+//! - [`connector`], whom we believe, for servers that we connect to
 //! - [`beneath`], what lies below the encryption
 //! - [`pem`], certificates and keys from files; an error names the file, never what is in a key
 //!
@@ -8,6 +9,7 @@
 
 pub mod acceptor;
 mod beneath;
+pub mod connector;
 mod pem;
 
 use std::path::PathBuf;
@@ -17,6 +19,7 @@ use rustls::crypto::CryptoProvider;
 
 pub use acceptor::{Acceptor, Offer, ServerFiles};
 pub use beneath::Beneath;
+pub use connector::{ClientFiles, Connector};
 
 /// Whether a connection is encrypted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +58,11 @@ impl Error {
             Self::Read { path, .. } | Self::Content { path, .. } => path,
         }
     }
+}
+
+/// Whether a certificate can be made out to it.
+pub fn is_name(text: &str) -> bool {
+    rustls::pki_types::ServerName::try_from(text).is_ok()
 }
 
 /// Named where it is used, so that a second provider somewhere in the tree cannot make it ambiguous.

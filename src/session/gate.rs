@@ -8,6 +8,7 @@ use std::pin::Pin;
 
 use crate::gtid::Gtid;
 use crate::ids::Epoch;
+use crate::net::tls::Connector;
 use crate::sql::KillTarget;
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -17,6 +18,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub struct Source {
     /// `host:port`; the name is resolved at each connect.
     pub address: String,
+    pub tls: Connector,
     /// Tell the server the client's address in front of everything else (`proxy_protocol_networks`).
     pub send_proxy_protocol: bool,
     /// Sessions of an older epoch are ended: their server may be fenced.

@@ -19,7 +19,7 @@ use super::{End, Shared, refusal};
 use crate::ids::Epoch;
 use crate::net::connect;
 use crate::net::stream::Stream;
-use crate::net::tls::Offer;
+use crate::net::tls::{Mode, Offer};
 use crate::protocol::packet::{self, HEADER, Header};
 use crate::protocol::{
     Capabilities, ErrPacket, Handshake, HandshakeResponse, auth, handshake_response,
@@ -96,7 +96,7 @@ pub async fn begin(
     let (source, origin) = reach(&mut client, shared, entry).await?;
     let mut peers = Peers { client, source };
     let mut reached = Reached::Connected;
-    match greet(&mut peers, shared, entry, origin.epoch, &mut reached).await {
+    match greet(&mut peers, shared, entry, &origin, &mut reached).await {
         Ok(agreed) => Ok((peers, agreed)),
         Err(end) => {
             match end {
@@ -186,7 +186,7 @@ async fn greet(
     peers: &mut Peers,
     shared: &Shared,
     entry: &Entered,
-    epoch: Epoch,
+    origin: &Source,
     reached: &mut Reached,
 ) -> Result<Agreed, End> {
     let mut packet = loop {
@@ -240,6 +240,33 @@ async fn greet(
         }
     };
     entry.set_user(&login.user);
+    let client = login.capabilities & offered;
+    let mut to_source =
+        (login.capabilities & (offered | LAYOUT)) | (greeting.capabilities & ALWAYS);
+    match origin.tls.mode() {
+        Mode::Off => {}
+        Mode::Preferred | Mode::Required if greeting.capabilities.contains(Capabilities::SSL) => {
+            to_source = to_source.with(Capabilities::SSL);
+            handshake_response::patch_capabilities(payload, to_source)
+                .map_err(End::client_protocol)?;
+            let encrypted = peers.source.connect_tls(origin, payload);
+            let problem = match timeout_at(deadline, encrypted).await {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("no answer in time".to_owned()),
+            };
+            if let Some(problem) = problem {
+                tracing::warn!(source = %origin.address, problem, "no TLS with the source");
+                let error = refusal::held(&format!("no TLS: {problem}"));
+                return refuse_met(peers, sequence, &error, shared, *reached).await;
+            }
+        }
+        Mode::Required => {
+            let error = refusal::held("TLS is required, and it offers none");
+            return refuse_met(peers, sequence, &error, shared, *reached).await;
+        }
+        Mode::Preferred => {}
+    }
     if auth::sends_clear_password(&login.auth_plugin)
         && !login.auth_response.is_empty()
         && peers.would_leak()
@@ -247,11 +274,10 @@ async fn greet(
         let error = refusal::clear_password();
         return refuse_met(peers, sequence, &error, shared, *reached).await;
     }
-    let client = login.capabilities & offered;
-    let to_source = (login.capabilities & (offered | LAYOUT)) | (greeting.capabilities & ALWAYS);
     handshake_response::patch_capabilities(payload, to_source).map_err(End::client_protocol)?;
-    // A client that asked for TLS counts one packet more than the source, which saw no such request.
-    let login_shift = u8::from(peers.client.stream.is_tls());
+    // Whoever was asked for TLS counts one packet more.
+    let login_shift =
+        u8::from(peers.client.stream.is_tls()).wrapping_sub(u8::from(peers.source.stream.is_tls()));
     packet::shift(&mut packet, login_shift.wrapping_neg());
     peers.source.write(&packet).await.map_err(End::source)?;
     *reached = Reached::Answered;
@@ -259,7 +285,7 @@ async fn greet(
         client,
         source: to_source & greeting.capabilities,
         mariadb: greeting.is_mariadb(),
-        epoch,
+        epoch: origin.epoch,
         login_shift,
     })
 }

@@ -10,10 +10,11 @@ use tokio::io::AsyncWriteExt;
 
 use super::End;
 use super::buffer::Inbound;
+use super::gate::Source;
 use crate::net::stream::Stream;
 use crate::net::tls::Offer;
 use crate::protocol::packet::{HEADER, Header};
-use crate::protocol::{self, ErrPacket, packet};
+use crate::protocol::{self, ErrPacket, handshake_response, packet};
 
 /// A client that sends commands ahead of their answers is read this far ahead.
 pub const READ_AHEAD: usize = 64 * 1024;
@@ -129,6 +130,21 @@ impl Peer {
         let mut payload = Vec::new();
         error.write(&mut payload);
         self.send(sequence, &payload).await
+    }
+
+    /// Asks the source for TLS, in the words of the login packet that will follow.
+    pub async fn connect_tls(&mut self, source: &Source, login: &[u8]) -> io::Result<()> {
+        let Some(request) = handshake_response::ssl_request_of(login) else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        if !self.inbound.is_empty() {
+            // Nothing was asked of it yet.
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        self.send(1, request).await?;
+        let stream = std::mem::replace(&mut self.stream, Stream::Cut);
+        self.stream = source.tls.connect(stream, &source.address).await?;
+        Ok(())
     }
 
     /// Sends two stretches with as few system calls as the kernel allows.
