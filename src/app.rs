@@ -5,11 +5,13 @@
 //! ```
 
 mod backend;
+mod certificates;
 mod gate;
 mod keeper;
 mod reload;
 mod roster;
 
+use certificates::Certificates;
 pub use roster::server_config;
 
 use std::path::{Path, PathBuf};
@@ -54,6 +56,7 @@ pub struct App {
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     pub log_level: Box<dyn Fn(&str) + Send + Sync>,
     pub epoch: Epoch,
+    pub certificates: Certificates,
     /// Why the file on disk is not what runs.
     pub config_problem: parking_lot::Mutex<Option<String>>,
 }
@@ -104,6 +107,7 @@ async fn start(
     if let Some(socket) = &config.listen.socket {
         mysql.bind_unix(socket)?;
     }
+    let certificates = Certificates::load(&config.tls)?;
     let replication = Listeners::bind(&config.listen.replication).await?;
     let mut admin_listeners = Vec::new();
     for address in &config.listen.admin {
@@ -156,6 +160,7 @@ async fn start(
         user: config.replication.user.clone(),
         password: config.replication.password.expose().to_owned(),
         server_id: config.replication.server_id,
+        tls: certificates.replication.clone(),
     };
     let ship = Ship::new(
         ship_config,
@@ -169,6 +174,7 @@ async fn start(
     let gate = Arc::new(gate::AppGate {
         name: source.name.clone(),
         address: source.address.clone(),
+        tls: source.tls.clone(),
         epoch,
         acks: acks.clone(),
         guard: guard.clone(),
@@ -176,6 +182,7 @@ async fn start(
         capture: view.clone(),
     });
     let session_config = session::Config {
+        tls: certificates.applications.clone(),
         login_hold: config.hold,
         ..session::Config::default()
     };
@@ -199,6 +206,7 @@ async fn start(
         metrics,
         log_level,
         epoch,
+        certificates,
         config_problem: parking_lot::Mutex::new(None),
     });
 

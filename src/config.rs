@@ -21,6 +21,7 @@ use std::time::Duration;
 use crate::ack::policy::Sync;
 use crate::ack::quorum::Voter;
 use crate::ids::{ServerId, ServerName, Zone};
+use crate::net::tls;
 use crate::units;
 
 pub use crate::ack::policy::SyncPatch;
@@ -85,6 +86,19 @@ pub struct Server {
     /// Ackline's account there.
     pub user: String,
     pub password: Secret,
+    /// `tls` and the keys that begin with it.
+    pub tls: tls::Connector,
+}
+
+/// `[tls]`: towards those who connect to us.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Applications.
+    pub mode: tls::Mode,
+    /// Replicas and dump tools.
+    pub replication: tls::Mode,
+    /// Given unless both are off.
+    pub files: Option<tls::ServerFiles>,
 }
 
 /// `[binlog]`
@@ -199,6 +213,7 @@ pub struct Config {
     pub hold: Duration,
     /// `[sessions] allow_hazards`: users whose replication hazards are not refused.
     pub allow_hazards: Vec<String>,
+    pub tls: Tls,
     pub log: Log,
     pub users: Vec<User>,
 }

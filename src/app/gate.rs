@@ -7,12 +7,14 @@ use crate::ack::policy::{Requirement, Unmeetable};
 use crate::capture::{Console, Guard, State, Victim, View};
 use crate::gtid::Gtid;
 use crate::ids::{Epoch, ServerName};
+use crate::net::tls::Connector;
 use crate::session::gate::{BoxFuture, Gate, Source};
 use crate::sql::KillTarget;
 
 pub struct AppGate {
     pub name: ServerName,
     pub address: String,
+    pub tls: Connector,
     pub epoch: Epoch,
     pub acks: Acks,
     pub guard: Arc<Guard>,
@@ -39,6 +41,7 @@ impl Gate for AppGate {
     fn source(&self) -> Option<Source> {
         Some(Source {
             address: self.address.clone(),
+            tls: self.tls.clone(),
             send_proxy_protocol: false,
             epoch: self.epoch,
         })

@@ -1,14 +1,15 @@
-//! Signals, and the configuration file as it changes under a running proxy.
+//! Signals, and the configuration file and the certificates as they change under a running proxy.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::App;
+use super::{App, certificates};
 use crate::config::Config;
 
-/// How often the file is looked at; a change takes effect within a second.
+/// How often the files are looked at; a change takes effect within a second.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Returns at SIGTERM or SIGINT.
@@ -17,43 +18,80 @@ pub(super) async fn run_until_stopped(app: &Arc<App>) -> std::io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
     let mut look = tokio::time::interval(LOOK);
-    let mut seen = fingerprint(app);
+    let mut seen = Fingerprints::of(app);
     loop {
         // Cancel-safe, all of them.
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
-            _ = hangup.recv() => reload(app),
+            _ = hangup.recv() => {
+                // Before the files are read: what changes meanwhile is seen at the next look.
+                seen = Fingerprints::of(app);
+                reload(app, true);
+            }
             _ = look.tick() => {
-                let now = fingerprint(app);
+                let now = Fingerprints::of(app);
                 if now != seen {
+                    reload(app, now.certificates != seen.certificates);
                     seen = now;
-                    reload(app);
                 }
             }
         }
     }
 }
 
-/// Editors replace the file or write into it; both change one of these.
-fn fingerprint(app: &App) -> Option<(SystemTime, u64, u64)> {
+/// Editors replace a file or write into it; both change one of these.
+type Fingerprint = Option<(SystemTime, u64, u64)>;
+
+#[derive(PartialEq, Eq)]
+struct Fingerprints {
+    config: Fingerprint,
+    certificates: Vec<Fingerprint>,
+}
+
+impl Fingerprints {
+    fn of(app: &App) -> Self {
+        let config = app.config.load();
+        Self {
+            config: fingerprint(&app.path),
+            certificates: certificates::files(&config.tls)
+                .map(|path| fingerprint(path))
+                .collect(),
+        }
+    }
+}
+
+fn fingerprint(path: &Path) -> Fingerprint {
     use std::os::unix::fs::MetadataExt;
-    let metadata = std::fs::metadata(&app.path).ok()?;
+    let metadata = std::fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
 }
 
-fn reload(app: &App) {
-    match Config::load(&app.path) {
-        Ok(config) if config == **app.config.load() => *app.config_problem.lock() = None,
-        Ok(config) => {
-            tracing::info!("the configuration file has changed");
-            app.apply(config);
-        }
-        Err(error) => {
-            tracing::error!(%error, "the changed configuration file is refused; the old configuration stays in force");
-            *app.config_problem.lock() = Some(format!(
-                "the configuration file is refused, the old one stays in force: {error}"
-            ));
+/// `renewed`: the certificates may be others under the same names.
+fn reload(app: &App, renewed: bool) {
+    let config = match Config::load(&app.path) {
+        Ok(config) => config,
+        Err(error) => return refuse(app, &error.to_string()),
+    };
+    let tls_changed = app.config.load().tls != config.tls;
+    if renewed || tls_changed {
+        match app.certificates.renew(&config.tls) {
+            Ok(()) if config.tls.files.is_some() => tracing::info!("certificates are read anew"),
+            Ok(()) => {}
+            Err(error) => return refuse(app, &error.to_string()),
         }
     }
+    if config == **app.config.load() {
+        *app.config_problem.lock() = None;
+    } else {
+        tracing::info!("the configuration file has changed");
+        app.apply(config);
+    }
+}
+
+fn refuse(app: &App, error: &str) {
+    tracing::error!(%error, "the changed configuration file is refused; the old configuration stays in force");
+    *app.config_problem.lock() = Some(format!(
+        "the configuration file is refused, the old one stays in force: {error}"
+    ));
 }

@@ -43,6 +43,7 @@ pub fn account(server: &config::Server) -> Account {
         address: server.address.clone(),
         user: server.user.clone(),
         password: server.password.expose().to_owned(),
+        tls: server.tls.clone(),
     }
 }
 

@@ -552,11 +552,6 @@ impl Link {
         expected: Option<Expected>,
         permits: watch::Receiver<Option<crate::ack::AckPermit>>,
     ) -> Result<Self, End> {
-        let Account {
-            address,
-            user,
-            password,
-        } = &config.account;
         let request = DumpRequest {
             flavor: source.flavor,
             server_id: config.server_id,
@@ -565,8 +560,7 @@ impl Link {
             from,
         };
         let login = async {
-            let (mut stream, _) =
-                net::login::connect_and_login(address, user, password, STEP).await?;
+            let (mut stream, _) = net::login::connect_and_login(&config.account, STEP).await?;
             for statement in request.statements() {
                 stream.execute(&statement).await?;
             }

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::ids::{Flavor, ServerName};
 use crate::net::admin::Admin;
 use crate::net::connect::split_address;
+use crate::net::tls::Mode;
 use crate::topology::doctor::checks::{self, by_server};
 use crate::topology::doctor::repair::{Outcome, repair};
 use crate::topology::doctor::{Check, Endpoint, Examination, Fix, Wanted, option_file};
@@ -58,7 +59,8 @@ fn wanted(config: &Config) -> Wanted {
     Wanted {
         binlog_format: config.binlog.format.to_string(),
         server_id: config.replication.server_id,
-        endpoint: Endpoint::new(&host, port, &config.replication.user),
+        endpoint: Endpoint::new(&host, port, &config.replication.user)
+            .encrypted(config.tls.replication != Mode::Off),
     }
 }
 

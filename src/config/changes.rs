@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::{Config, Keep, Log, Server};
+use super::{Config, Keep, Log, Server, Tls};
 use crate::ack::policy::Sync;
 use crate::ids::ServerName;
 
@@ -18,6 +18,8 @@ pub struct Changes {
     pub keep: Option<Keep>,
     /// The whole list.
     pub allow_hazards: Option<Vec<String>>,
+    /// Certificates and modes; connections that are there keep what they have.
+    pub tls: Option<Tls>,
     pub log: Option<Log>,
 }
 
@@ -78,6 +80,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Result<Changes, NeedsRestar
         sync: (old.sync != new.sync).then(|| new.sync.clone()),
         keep: (old.binlog.keep != new.binlog.keep).then_some(new.binlog.keep),
         allow_hazards: (old.allow_hazards != new.allow_hazards).then(|| new.allow_hazards.clone()),
+        tls: (old.tls != new.tls).then(|| new.tls.clone()),
         log: (old.log != new.log).then(|| new.log.clone()),
         ..Changes::default()
     };

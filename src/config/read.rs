@@ -10,10 +10,11 @@ use super::section::{Errors, Found, Section, Span, Text, unknown};
 use super::{
     Binlog, BinlogFormat, Config, DEFAULT_ADMIN_PORT, DEFAULT_FILE_SIZE, DEFAULT_HOLD,
     DEFAULT_KEEP, DEFAULT_MYSQL_PORT, DEFAULT_REPLICATION_PORT, DEFAULT_SERVER_ID, FILE_SIZES,
-    Listen, Log, LogFormat, Replication, Role, Secret, Server, User, address, voters,
+    Listen, Log, LogFormat, Replication, Role, Secret, Server, Tls, User, address, voters,
 };
 use crate::ack::policy::{Sync, SyncError, SyncPatch};
 use crate::ids::{ServerId, ServerName};
+use crate::net::tls::{self, ClientFiles, Connector, Mode, ServerFiles};
 use crate::units;
 
 const SECTIONS: &[&str] = &[
@@ -63,9 +64,7 @@ fn document_of(path: &Path, text: &Text<'_>, document: &Document<&str>) -> Optio
     let log = log(one("log"));
     let hold = one("failover").and_then(hold).unwrap_or(DEFAULT_HOLD);
     let allow_hazards = one("sessions").map(allow_hazards).unwrap_or_default();
-    if let Some(section) = one("tls") {
-        tls(section);
-    }
+    let tls = one("tls").map(tls_offer).unwrap_or_default();
     let servers = servers(text, root);
     let (sync, sync_keys) = sync(one("sync"), &servers, text);
     let replication = replication(one("replication"), &listen, text);
@@ -84,6 +83,7 @@ fn document_of(path: &Path, text: &Text<'_>, document: &Document<&str>) -> Optio
         admin_token,
         hold,
         allow_hazards,
+        tls,
         log,
         users,
     })
@@ -253,20 +253,68 @@ fn log(section: Option<Section<'_>>) -> Log {
     log
 }
 
-/// Understood, so that a file that asks for TLS is not served without it.
-fn tls(section: Section<'_>) {
-    for key in ["certificate", "key", "ca"] {
-        section.path(key);
-    }
-    refuse_tls(&section, "mode");
-    section.finish();
-}
+const TLS_MODES: &[(&str, Mode)] = &[
+    ("off", Mode::Off),
+    ("preferred", Mode::Preferred),
+    ("required", Mode::Required),
+];
 
-fn refuse_tls(section: &Section<'_>, key: &'static str) {
-    let modes = [("off", false), ("required", true)];
-    if let Some(mode) = section.word(key, &modes).filter(|mode| mode.value) {
-        let message = format!("TLS is not supported yet: write {key} = \"off\" or remove it");
-        section.error(&mode.span, message);
+fn tls_offer(section: Section<'_>) -> Tls {
+    let mode = section.word("mode", TLS_MODES);
+    let replication = section.word("replication", TLS_MODES);
+    let (cert, key) = (section.path("cert"), section.path("key"));
+    let client_ca = section.path("client_ca");
+    let files = match (cert, key) {
+        (Some(cert), Some(key)) => {
+            let files = ServerFiles {
+                cert: cert.value,
+                key: key.value,
+                client_ca: client_ca.map(|path| path.value),
+            };
+            // Read here already, so that a broken file is refused with the place that names it.
+            if let Err(error) = files.load() {
+                let blamed = match error.path() {
+                    path if path == files.cert => "cert",
+                    path if path == files.key => "key",
+                    _ => "client_ca",
+                };
+                section.error(&section.span_of(blamed), error.to_string());
+            }
+            Some(files)
+        }
+        (None, None) => {
+            let on = |found: &&Found<Mode>| found.value != Mode::Off;
+            let wants = mode.iter().chain(&replication).find(on);
+            let span = wants.map(|found| found.span.clone());
+            let span = span.or_else(|| client_ca.map(|path| path.span));
+            if let Some(span) = span
+                && !section.has("cert")
+                && !section.has("key")
+            {
+                let message =
+                    "TLS needs a certificate: write cert = \"server.crt\" and key = \"server.key\"";
+                section.error(&span, message);
+            }
+            None
+        }
+        (Some(found), None) | (None, Some(found)) => {
+            if !(section.has("cert") && section.has("key")) {
+                section.error(&found.span, "cert and key belong together: write both");
+            }
+            None
+        }
+    };
+    section.finish();
+    let by_default = if files.is_some() {
+        Mode::Preferred
+    } else {
+        Mode::Off
+    };
+    let mode = mode.map_or(by_default, |mode| mode.value);
+    Tls {
+        mode,
+        replication: replication.map_or(mode, |mode| mode.value),
+        files,
     }
 }
 
@@ -415,7 +463,7 @@ fn server(section: Section<'_>, role: Option<Role>) -> Option<Server> {
     });
     let vote = section.boolean("vote");
     let promotable = section.boolean("promotable");
-    refuse_tls(&section, "tls");
+    let tls = server_tls(&section);
     if section.boolean("send_proxy_protocol") == Some(true) {
         let span = section.span_of("send_proxy_protocol");
         section.error(&span, "send_proxy_protocol is not supported yet: remove it");
@@ -432,7 +480,52 @@ fn server(section: Section<'_>, role: Option<Role>) -> Option<Server> {
         promotable: promotable.unwrap_or(true),
         user: user?.value,
         password: password?,
+        tls,
     })
+}
+
+fn server_tls(section: &Section<'_>) -> Connector {
+    let mode = section.word("tls", TLS_MODES);
+    let ca = section.path("tls_ca");
+    let name = section.read("tls_name", tls_name);
+    let identity = match (section.path("tls_cert"), section.path("tls_key")) {
+        (Some(cert), Some(key)) => Some((cert.value, key.value)),
+        (None, None) => None,
+        (Some(one), None) | (None, Some(one)) => {
+            if !(section.has("tls_cert") && section.has("tls_key")) {
+                let message = "tls_cert and tls_key belong together: write both";
+                section.error(&one.span, message);
+            }
+            None
+        }
+    };
+    let by_default = match ca {
+        Some(_) => Mode::Required,
+        None => Mode::Off,
+    };
+    let connector = Connector::new(ClientFiles {
+        mode: mode.map_or(by_default, |mode| mode.value),
+        ca: ca.map(|path| path.value),
+        name: name.map(|name| name.value),
+        identity,
+    });
+    if let Err(error) = connector.load() {
+        let files = connector.files();
+        let blamed = match (&files.ca, &files.identity) {
+            (Some(path), _) if path == error.path() => "tls_ca",
+            (_, Some((path, _))) if path == error.path() => "tls_cert",
+            _ => "tls_key",
+        };
+        section.error(&section.span_of(blamed), error.to_string());
+    }
+    connector
+}
+
+fn tls_name(text: &str) -> Result<String, String> {
+    match tls::is_name(text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("'{text}' is neither a host's name nor an address")),
+    }
 }
 
 fn sync(

@@ -344,11 +344,27 @@ fn errors_show_the_place_and_what_to_write() {
         ),
         (
             with_section("[tls]\nmode = \"required\"\n"),
-            "19:8: TLS is not supported yet: write mode = \"off\"",
+            "19:8: TLS needs a certificate: write cert =",
         ),
         (
-            with_server_keys("tls = \"required\"\n"),
-            "8:7: TLS is not supported yet: write tls = \"off\"",
+            with_section("[tls]\nkey = \"server.key\"\n"),
+            "19:7: cert and key belong together",
+        ),
+        (
+            with_section("[tls]\ncert = \"nowhere.crt\"\nkey = \"server.key\"\n"),
+            "19:8: /etc/ackline/nowhere.crt cannot be read:",
+        ),
+        (
+            with_server_keys("tls = \"on\"\n"),
+            "8:7: tls: 'on' is not known: write \"off\" or \"preferred\" or \"required\"",
+        ),
+        (
+            with_server_keys("tls_ca = \"nowhere.crt\"\n"),
+            "8:10: /etc/ackline/nowhere.crt cannot be read:",
+        ),
+        (
+            with_server_keys("tls_key = \"client.key\"\n"),
+            "8:11: tls_cert and tls_key belong together",
         ),
         (
             with_server_keys("ship = \"carry\"\n"),

@@ -7,9 +7,11 @@
 
 use std::time::Duration;
 
+use mysql_async::DriverError::NoClientSslFlagFromServer;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, OptsBuilder, Value};
+use mysql_async::{ClientIdentity, Conn, OptsBuilder, SslOpts, Value};
 
+use super::tls::{Connector, Mode};
 use super::{Error, connect};
 use crate::ids::Flavor;
 
@@ -20,6 +22,7 @@ pub struct Account {
     pub address: String,
     pub user: String,
     pub password: String,
+    pub tls: Connector,
 }
 
 impl std::fmt::Debug for Account {
@@ -81,7 +84,15 @@ impl Admin {
             .stmt_cache_size(Some(0))
             .tcp_nodelay(true);
         let login = async {
-            let mut connection = Conn::new(options).await?;
+            let encrypted = options.clone().ssl_opts(ssl_options(&account.tls));
+            let mut connection = match Conn::new(encrypted).await {
+                Err(mysql_async::Error::Driver(NoClientSslFlagFromServer))
+                    if account.tls.mode() == Mode::Preferred =>
+                {
+                    Conn::new(options).await?
+                }
+                done => done?,
+            };
             let version: Option<String> = connection.query_first("SELECT VERSION()").await?;
             Ok::<_, mysql_async::Error>((connection, version.unwrap_or_default()))
         };
@@ -206,6 +217,24 @@ impl Admin {
             }),
         }
     }
+}
+
+/// As [`Connector`] does it, in the library's words.
+fn ssl_options(tls: &Connector) -> Option<SslOpts> {
+    let files = tls.files();
+    if files.mode == Mode::Off {
+        return None;
+    }
+    let options = match &files.ca {
+        None => SslOpts::default().with_danger_accept_invalid_certs(true),
+        Some(path) => SslOpts::default()
+            .with_disable_built_in_roots(true)
+            .with_root_certs(vec![path.clone().into()]),
+    };
+    let options = options.with_danger_tls_hostname_override(files.name.clone());
+    let identity = files.identity.clone();
+    let identity = identity.map(|(cert, key)| ClientIdentity::new(cert.into(), key.into()));
+    Some(options.with_client_identity(identity))
 }
 
 fn text(value: Value) -> Option<String> {

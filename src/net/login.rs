@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-
+use super::admin::Account;
 use super::packets::{MAX_PACKET, PacketStream};
+use super::tls::{Connector, Mode};
 use super::{Error, connect};
 use crate::protocol::auth::{self, AuthSwitch};
 use crate::protocol::caching_sha2::{self, CACHING_SHA2};
-use crate::protocol::{Capabilities, ErrPacket, Handshake, HandshakeResponse};
+use crate::protocol::{Capabilities, ErrPacket, Handshake, HandshakeResponse, handshake_response};
 
 /// utf8mb3_general_ci.
 const COLLATION: u8 = 33;
@@ -23,41 +23,35 @@ const WANTED: Capabilities = Capabilities(
         | Capabilities::CONNECT_ATTRS.0
         | Capabilities::MULTI_RESULTS.0,
 );
+/// What we say that we take.
+const MAX_PAYLOADS: u32 = 1 << 30;
 /// A login dialogue is short; a server that goes on and on is not one.
 const MAX_ROUNDS: usize = 8;
 
-/// Connects to `host:port` and logs in, all within `timeout`.
+/// Connects and logs in, all within `timeout`.
 pub async fn connect_and_login(
-    address: &str,
-    user: &str,
-    password: &str,
+    account: &Account,
     timeout: Duration,
 ) -> Result<(PacketStream, Handshake), Error> {
     let work = async {
-        let stream = connect::connect(address, timeout).await?;
-        let mut stream = PacketStream::new(stream, MAX_PACKET);
-        let handshake = login(&mut stream, user, password).await?;
-        Ok((stream, handshake))
+        let stream = connect::connect(&account.address, timeout).await?;
+        login(PacketStream::new(stream, MAX_PACKET), account).await
     };
     match tokio::time::timeout(timeout, work).await {
         Ok(result) => result,
         Err(_) => Err(Error::Timeout {
-            what: address.to_owned(),
+            what: account.address.clone(),
             seconds: timeout.as_secs_f64(),
         }),
     }
 }
 
 /// Logs in on a fresh connection; the server's greeting comes back (version, connection id).
-pub async fn login<R, W>(
-    stream: &mut PacketStream<R, W>,
-    user: &str,
-    password: &str,
-) -> Result<Handshake, Error>
-where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
-{
+pub async fn login(
+    mut stream: PacketStream,
+    account: &Account,
+) -> Result<(PacketStream, Handshake), Error> {
+    let Account { user, password, .. } = account;
     let payload = stream.read().await?;
     if payload.first() == Some(&ErrPacket::FIRST) {
         // Too many connections, host blocked: it comes instead of a greeting.
@@ -68,6 +62,17 @@ where
     if handshake.capabilities.contains(Capabilities::CLIENT_MYSQL) {
         wanted = wanted.with(Capabilities::CLIENT_MYSQL);
     }
+    let mut encrypted = false;
+    let offers_tls = handshake.capabilities.contains(Capabilities::SSL);
+    match account.tls.mode() {
+        Mode::Preferred | Mode::Required if offers_tls => {
+            wanted = wanted.with(Capabilities::SSL);
+            stream = encrypt(stream, wanted, &account.tls, &account.address).await?;
+            encrypted = true;
+        }
+        Mode::Required => return Err(Error::NoTls),
+        Mode::Preferred | Mode::Off => {}
+    }
     // What the server takes by default; another plugin of the account's comes as a switch.
     let mut plugin = match handshake.auth_plugin.as_str() {
         CACHING_SHA2 => CACHING_SHA2,
@@ -76,7 +81,7 @@ where
     let mut scramble = handshake.scramble.clone();
     let response = HandshakeResponse {
         capabilities: wanted,
-        max_packet: 1 << 30,
+        max_packet: MAX_PAYLOADS,
         collation: COLLATION,
         user: user.as_bytes().to_vec(),
         auth_response: answer(plugin, password, &handshake.scramble),
@@ -90,7 +95,7 @@ where
     for _ in 0..MAX_ROUNDS {
         let payload = stream.read().await?;
         match payload {
-            [0x00, ..] => return Ok(handshake),
+            [0x00, ..] => return Ok((stream, handshake)),
             [ErrPacket::FIRST, ..] => return Err(Error::Server(ErrPacket::parse(payload)?)),
             [AuthSwitch::FIRST, ..] => {
                 let switch = AuthSwitch::parse(payload)?;
@@ -104,6 +109,10 @@ where
             }
             [caching_sha2::MORE_DATA, more @ ..] if plugin == CACHING_SHA2 => match more {
                 [caching_sha2::FAST_OK] => {}
+                [caching_sha2::FULL] if encrypted => {
+                    let clear: Vec<u8> = password.bytes().chain([0]).collect();
+                    stream.write(&clear).await?;
+                }
                 [caching_sha2::FULL] => stream.write(&caching_sha2::KEY_REQUEST).await?,
                 pem => {
                     let sealed = caching_sha2::encrypt(password, &scramble, pem)?;
@@ -114,6 +123,23 @@ where
         }
     }
     Err(Error::AuthPlugin(handshake.auth_plugin))
+}
+
+async fn encrypt(
+    mut stream: PacketStream,
+    wanted: Capabilities,
+    tls: &Connector,
+    address: &str,
+) -> Result<PacketStream, Error> {
+    let mut request = Vec::new();
+    handshake_response::write_ssl_request(&mut request, wanted, MAX_PAYLOADS, COLLATION);
+    stream.write(&request).await?;
+    let sequence = stream.writer.sequence();
+    let (plain, _) = stream.into_stream()?;
+    let encrypted = tls.connect(plain, address).await.map_err(Error::Tls)?;
+    let mut stream = PacketStream::new(encrypted, MAX_PACKET);
+    stream.writer.set_sequence(sequence);
+    Ok(stream)
 }
 
 fn answer(plugin: &str, password: &str, scramble: &[u8]) -> Vec<u8> {

@@ -3,16 +3,19 @@
 //! - [`packets`], whole packets over a stream, for control and dump connections. A session relays
 //!   with its own buffers, because it must not gather what it passes on.
 //! - [`connect`], [`listener`]: sockets and their options; names are resolved at each connect
+//! - [`stream`], a connection of any kind, and its [`halves`]; [`tls`], the encrypted one
 //! - [`login`], our side of a login at a server; [`serve_login`]: a server's side of one at us
 //! - [`admin`], questions to a server (mysql_async), for health checks, `doctor` and GTID waits
 
 pub mod admin;
 pub mod connect;
+pub mod halves;
 pub mod listener;
 pub mod login;
 pub mod packets;
 pub mod serve_login;
 pub mod stream;
+pub mod tls;
 
 pub use packets::{PacketReader, PacketStream, PacketWriter};
 
@@ -43,6 +46,10 @@ pub enum Error {
     /// A packet is larger than this connection takes.
     #[error("a packet of more than {limit} bytes")]
     TooLarge { limit: usize },
+    #[error("TLS with the server: {0}")]
+    Tls(std::io::Error),
+    #[error("TLS is required, and the server offers none")]
+    NoTls,
     #[error("the server asks for the authentication plugin '{0}', which is not supported here")]
     AuthPlugin(String),
     /// An administration query failed in the client library.

@@ -5,10 +5,10 @@
 //! large one.
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::Error;
+use super::halves::{self, ReadHalf, WriteHalf};
+use super::stream::Stream;
 use crate::protocol::packet::{self, HEADER, Header};
 
 /// The largest value of `max_allowed_packet`, with room for what stands in front of an event.
@@ -28,7 +28,7 @@ pub struct Packet<'a> {
 
 /// Reads packets; a payload of several packets is put together.
 #[derive(Debug)]
-pub struct PacketReader<R = OwnedReadHalf> {
+pub struct PacketReader<R = ReadHalf> {
     stream: R,
     buffer: Vec<u8>,
     /// Bytes at the front of `buffer` that are used up.
@@ -156,7 +156,7 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
 
 /// Writes packets, each with one system call unless told to gather them.
 #[derive(Debug)]
-pub struct PacketWriter<W = OwnedWriteHalf> {
+pub struct PacketWriter<W = WriteHalf> {
     stream: W,
     buffer: Vec<u8>,
     sequence: u8,
@@ -220,6 +220,8 @@ impl<W: AsyncWrite + Unpin> PacketWriter<W> {
     /// Sends what was put. Not cancel-safe: a packet may be cut.
     pub async fn flush(&mut self) -> Result<(), Error> {
         self.stream.write_all(&self.buffer).await?;
+        // Under TLS what is written is only stored.
+        self.stream.flush().await?;
         self.buffer.clear();
         if self.buffer.capacity() > KEEP {
             self.buffer = Vec::new();
@@ -229,7 +231,8 @@ impl<W: AsyncWrite + Unpin> PacketWriter<W> {
 
     /// Sends packets that the caller framed itself. Not cancel-safe.
     pub async fn send_raw(&mut self, packets: &[u8]) -> Result<(), Error> {
-        Ok(self.stream.write_all(packets).await?)
+        self.stream.write_all(packets).await?;
+        Ok(self.stream.flush().await?)
     }
 
     /// Sends one packet. Not cancel-safe.
@@ -241,24 +244,33 @@ impl<W: AsyncWrite + Unpin> PacketWriter<W> {
 
 /// Both directions of a control connection.
 #[derive(Debug)]
-pub struct PacketStream<R = OwnedReadHalf, W = OwnedWriteHalf> {
+pub struct PacketStream<R = ReadHalf, W = WriteHalf> {
     pub reader: PacketReader<R>,
     pub writer: PacketWriter<W>,
 }
 
 impl PacketStream {
-    /// `limit` bounds one payload that is read.
-    pub fn new(stream: TcpStream, limit: usize) -> Self {
-        let (read, write) = stream.into_split();
-        Self {
-            reader: PacketReader::new(read, limit),
-            writer: PacketWriter::new(write),
-        }
+    /// Of one payload that is read.
+    pub fn limit(&self) -> usize {
+        self.reader.limit
     }
 
-    /// The peer's address, for logs.
-    pub fn peer(&self) -> Option<std::net::SocketAddr> {
-        self.reader.stream.peer_addr().ok()
+    /// `limit` bounds one payload that is read.
+    pub fn new(stream: impl Into<Stream>, limit: usize) -> Self {
+        let (read, write) = halves::split(stream.into());
+        Self::from_halves(read, write, limit)
+    }
+
+    /// The whole stream and what was read of it ahead, for the change to TLS.
+    pub fn into_stream(self) -> Result<(Stream, Vec<u8>), Error> {
+        let PacketReader {
+            stream,
+            buffer,
+            taken,
+            ..
+        } = self.reader;
+        let ahead = buffer.get(taken..).unwrap_or_default().to_vec();
+        Ok((halves::join(stream, self.writer.stream)?, ahead))
     }
 }
 

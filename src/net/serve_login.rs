@@ -1,16 +1,16 @@
 //! A server's side of a login, with `mysql_native_password` or `caching_sha2_password`: for the
 //! replication port. We know the password, so the latter is always *fast*.
 //!
-//! The greeting is that of a MariaDB or MySQL server without TLS, compression, session tracking and
+//! The greeting is that of a MariaDB or MySQL server without compression, session tracking and
 //! `DEPRECATE_EOF`, so answers are written in the oldest spelling, which every replica and tool reads.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Error;
 use super::packets::PacketStream;
+use super::tls::Offer;
 use crate::ids::Flavor;
 use crate::protocol::auth::{self, AuthSwitch, NATIVE_PASSWORD, SCRAMBLE};
 use crate::protocol::caching_sha2::{self, CACHING_SHA2};
@@ -35,6 +35,7 @@ const OFFERED: Capabilities = Capabilities(
 const COLLATION: u8 = 33;
 const ER_ACCESS_DENIED: u16 = 1045;
 const ER_HANDSHAKE: u16 = 1043;
+const ER_SECURE_TRANSPORT_REQUIRED: u16 = 3159;
 
 /// How the greeting looks.
 #[derive(Clone, Debug)]
@@ -44,6 +45,7 @@ pub struct Greeting {
     pub connection_id: u32,
     /// A login that takes longer is ended.
     pub timeout: Duration,
+    pub tls: Arc<Offer>,
 }
 
 /// A peer that proved who it is.
@@ -56,17 +58,13 @@ pub struct LoggedIn {
 }
 
 /// Greets, checks the password and answers OK, or ERR 1045 (then the error says so, too). `lookup`
-/// gives a user's password, None for an unknown user.
-pub async fn serve_login<R, W>(
-    stream: &mut PacketStream<R, W>,
+/// gives a user's password, None for an unknown user. The stream comes back, perhaps encrypted.
+pub async fn serve_login(
+    stream: PacketStream,
     peer: Option<SocketAddr>,
     greeting: &Greeting,
     lookup: impl Fn(&str) -> Option<String>,
-) -> Result<LoggedIn, Error>
-where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
-{
+) -> Result<(PacketStream, LoggedIn), Error> {
     match tokio::time::timeout(greeting.timeout, serve(stream, peer, greeting, lookup)).await {
         Ok(result) => result,
         Err(_) => Err(Error::Timeout {
@@ -76,27 +74,29 @@ where
     }
 }
 
-async fn serve<R, W>(
-    stream: &mut PacketStream<R, W>,
+async fn serve(
+    mut stream: PacketStream,
     peer: Option<SocketAddr>,
     greeting: &Greeting,
     lookup: impl Fn(&str) -> Option<String>,
-) -> Result<LoggedIn, Error>
-where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
-{
+) -> Result<(PacketStream, LoggedIn), Error> {
     let scramble = scramble()?;
     let (offered, default_plugin) = match Flavor::of_version(&greeting.server_version) {
         Flavor::MariaDb => (OFFERED, NATIVE_PASSWORD),
         Flavor::MySql => (OFFERED.with(Capabilities::CLIENT_MYSQL), CACHING_SHA2),
+    };
+    let tls = &greeting.tls;
+    let shown = if tls.is_on() {
+        offered.with(Capabilities::SSL)
+    } else {
+        offered
     };
     let mut out = Vec::new();
     Handshake {
         server_version: greeting.server_version.clone(),
         connection_id: greeting.connection_id,
         scramble: scramble.clone(),
-        capabilities: offered,
+        capabilities: shown,
         collation: COLLATION,
         status: status::AUTOCOMMIT,
         auth_plugin: default_plugin.to_owned(),
@@ -105,13 +105,18 @@ where
     stream.writer.set_sequence(0);
     stream.write(&out).await?;
 
-    let payload = stream.read().await?;
+    let mut payload = stream.read().await?;
+    if tls.is_on() && handshake_response::is_ssl_request(payload) {
+        stream = encrypt(stream, tls).await?;
+        payload = stream.read().await?;
+    } else if tls.is_required() {
+        let text = "ackline: Connections using insecure transport are prohibited while [tls] replication = \"required\"";
+        let error = ErrPacket::new(ER_SECURE_TRANSPORT_REQUIRED, &ErrPacket::GENERAL, text);
+        return refuse(stream, error).await;
+    }
     if handshake_response::is_ssl_request(payload) {
-        return refuse(
-            stream,
-            ErrPacket::new(ER_HANDSHAKE, b"08S01", "ackline: TLS is not offered here"),
-        )
-        .await;
+        let text = "ackline: TLS is not offered here, or asked for twice";
+        return refuse(stream, ErrPacket::new(ER_HANDSHAKE, b"08S01", text)).await;
     }
     let login = HandshakeResponse::parse(payload)?;
     let asked = login.capabilities;
@@ -156,19 +161,23 @@ where
     out.clear();
     OkPacket::plain(status::AUTOCOMMIT).write(&mut out, asked & offered);
     stream.write(&out).await?;
-    Ok(LoggedIn {
+    let logged_in = LoggedIn {
         user,
         database: login.database,
         capabilities: asked & offered,
         attributes: login.attributes,
-    })
+    };
+    Ok((stream, logged_in))
 }
 
-async fn refuse<R, W>(stream: &mut PacketStream<R, W>, error: ErrPacket) -> Result<LoggedIn, Error>
-where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
-{
+async fn encrypt(stream: PacketStream, tls: &Offer) -> Result<PacketStream, Error> {
+    let limit = stream.limit();
+    let (plain, ahead) = stream.into_stream()?;
+    let encrypted = tls.accept(plain, ahead).await?;
+    Ok(PacketStream::new(encrypted, limit))
+}
+
+async fn refuse<T>(mut stream: PacketStream, error: ErrPacket) -> Result<T, Error> {
     let mut out = Vec::new();
     error.write(&mut out);
     stream.write(&out).await?;
@@ -192,27 +201,33 @@ fn scramble() -> Result<Vec<u8>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::login::login;
+    use crate::net::admin::Account;
+    use crate::net::login::connect_and_login;
 
     async fn round(password: &str) -> (Result<LoggedIn, Error>, Result<Handshake, Error>) {
-        let (near, far) = tokio::io::duplex(1 << 14);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
         let server = tokio::spawn(async move {
-            let (read, write) = tokio::io::split(near);
-            let mut stream = PacketStream::from_halves(read, write, 1 << 20);
+            let stream = PacketStream::new(listener.accept().await.unwrap().0, 1 << 20);
             let greeting = Greeting {
                 server_version: "5.5.5-10.11.19-MariaDB".into(),
                 connection_id: 7,
                 timeout: Duration::from_secs(2),
+                tls: Arc::default(),
             };
-            serve_login(&mut stream, None, &greeting, |user| {
+            let served = serve_login(stream, None, &greeting, |user| {
                 (user == "repl").then(|| "secret".to_owned())
-            })
-            .await
+            });
+            served.await.map(|(_, logged_in)| logged_in)
         });
-        let (read, write) = tokio::io::split(far);
-        let mut stream = PacketStream::from_halves(read, write, 1 << 20);
-        let client = login(&mut stream, "repl", password).await;
-        (server.await.unwrap(), client)
+        let account = Account {
+            address,
+            user: "repl".into(),
+            password: password.into(),
+            tls: Default::default(),
+        };
+        let client = connect_and_login(&account, Duration::from_secs(2)).await;
+        (server.await.unwrap(), client.map(|(_, greeting)| greeting))
     }
 
     #[tokio::test]

@@ -1,18 +1,31 @@
-//! A client's connection, whichever way it came.
+//! A connection, whichever way it came, encrypted or not.
 
+use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsStream;
 
+use super::tls::Beneath;
 use crate::workers::Worker;
 
 #[derive(Debug)]
 pub enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// In a box, so that the others stay as small as they are. What was written may lie in it until
+    /// it is flushed.
+    Tls(Box<TlsStream<Beneath>>),
+    /// Taken away for a handshake that did not succeed.
+    Cut,
+}
+
+fn cut() -> io::Error {
+    io::ErrorKind::NotConnected.into()
 }
 
 impl Stream {
@@ -22,6 +35,8 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.readable().await,
             Self::Unix(stream) => stream.readable().await,
+            Self::Tls(_) => poll_fn(|context| self.poll_read_ready(context)).await,
+            Self::Cut => Err(cut()),
         }
     }
 
@@ -30,10 +45,29 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(context),
             Self::Unix(stream) => stream.poll_read_ready(context),
+            Self::Tls(stream) => {
+                let (beneath, tls) = stream.get_ref();
+                if tls.wants_read() {
+                    beneath.poll_read_ready(context)
+                } else {
+                    // It is decrypted already, or the other side has said its last word.
+                    Poll::Ready(Ok(()))
+                }
+            }
+            Self::Cut => Poll::Ready(Err(cut())),
         }
     }
 
-    /// Hands it to another event loop.
+    /// Nobody on the way can read it.
+    pub fn is_secure(&self) -> bool {
+        matches!(self, Self::Unix(_) | Self::Tls(_))
+    }
+
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// Hands it to another event loop, before anything is encrypted.
     pub fn move_to(self, worker: &Worker) -> io::Result<Self> {
         match self {
             Self::Tcp(stream) => {
@@ -46,13 +80,26 @@ impl Stream {
                 let _entered = worker.enter();
                 Ok(Self::Unix(UnixStream::from_std(stream)?))
             }
+            Self::Tls(_) => Err(io::Error::other(
+                "an encrypted stream stays on its event loop",
+            )),
+            Self::Cut => Err(cut()),
         }
     }
 
-    pub fn peer_addr(&self) -> Option<std::net::SocketAddr> {
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(stream) => stream.peer_addr().ok(),
-            Self::Unix(_) => None,
+            Self::Unix(_) | Self::Cut => None,
+            Self::Tls(stream) => stream.get_ref().0.stream().peer_addr(),
+        }
+    }
+
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok(),
+            Self::Unix(_) | Self::Cut => None,
+            Self::Tls(stream) => stream.get_ref().0.stream().local_addr(),
         }
     }
 }
@@ -72,6 +119,8 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Cut => Poll::Ready(Err(cut())),
         }
     }
 }
@@ -85,6 +134,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Cut => Poll::Ready(Err(cut())),
         }
     }
 
@@ -96,6 +147,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Self::Cut => Poll::Ready(Err(cut())),
         }
     }
 
@@ -107,6 +160,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
             Self::Unix(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Self::Cut => Poll::Ready(Err(cut())),
         }
     }
 
@@ -114,6 +169,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Cut => Poll::Ready(Err(cut())),
         }
     }
 }

@@ -1,8 +1,10 @@
-//! `mysql_native_password`, and the packet by which a server asks for another method.
+//! `mysql_native_password`, the packet by which a server asks for another method, and which methods
+//! bring the password itself.
 
 use sha1::{Digest, Sha1};
 
 use super::Error;
+use super::caching_sha2;
 use super::fields::Fields;
 
 pub const NATIVE_PASSWORD: &str = "mysql_native_password";
@@ -83,9 +85,42 @@ impl AuthSwitch {
     }
 }
 
+/// A client that uses this plugin over a secure channel sends the password itself.
+pub fn sends_clear_password(plugin: &str) -> bool {
+    matches!(
+        plugin,
+        "mysql_clear_password" | "dialog" | "sha256_password"
+    )
+}
+
+/// Whether a server's packet in a login dialogue makes a client on a secure channel answer with the
+/// password itself: a switch to such a plugin, or `caching_sha2_password`'s full authentication.
+pub fn asks_for_clear_password(payload: &[u8]) -> bool {
+    match payload {
+        [AuthSwitch::FIRST, ..] => {
+            AuthSwitch::parse(payload).is_ok_and(|switch| sends_clear_password(&switch.plugin))
+        }
+        [caching_sha2::MORE_DATA, caching_sha2::FULL] => true,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_asks_for_the_password_itself() {
+        assert!(asks_for_clear_password(b"\xfemysql_clear_password\0"));
+        assert!(asks_for_clear_password(b"\xfedialog\0\x04Password: "));
+        assert!(asks_for_clear_password(b"\x01\x04"));
+        assert!(!asks_for_clear_password(b"\x01\x03"));
+        assert!(!asks_for_clear_password(
+            b"\xfemysql_native_password\0abcdefghijklmnopqrst\0"
+        ));
+        assert!(!asks_for_clear_password(b"\xfe"));
+        assert!(!asks_for_clear_password(b""));
+    }
 
     #[test]
     fn an_answer_verifies_only_with_its_password_and_scramble() {

@@ -46,6 +46,25 @@ pub fn is_ssl_request(payload: &[u8]) -> bool {
         && capabilities(payload).is_ok_and(|asked| asked.contains(Capabilities::SSL))
 }
 
+/// Appends the payload that asks for TLS; `capabilities` have `SSL`.
+pub fn write_ssl_request(
+    out: &mut Vec<u8>,
+    capabilities: Capabilities,
+    max_packet: u32,
+    collation: u8,
+) {
+    out.extend_from_slice(&capabilities.low().to_le_bytes());
+    out.extend_from_slice(&max_packet.to_le_bytes());
+    out.push(collation);
+    out.extend_from_slice(&[0; 19]);
+    out.extend_from_slice(&capabilities.high().to_le_bytes());
+}
+
+/// The same, in the words of a login packet: its first fields are those of a request for TLS.
+pub fn ssl_request_of(login: &[u8]) -> Option<&[u8]> {
+    login.get(..SSL_REQUEST)
+}
+
 /// Puts other capabilities into a login packet, in place. Only bits that do not change the packet's
 /// layout may differ from those it was written with.
 pub fn patch_capabilities(payload: &mut [u8], with: Capabilities) -> Result<(), Error> {
@@ -112,11 +131,7 @@ impl HandshakeResponse {
     /// Appends the payload; the fields present follow from `capabilities`.
     pub fn write(&self, out: &mut Vec<u8>) {
         let capabilities = self.capabilities;
-        out.extend_from_slice(&capabilities.low().to_le_bytes());
-        out.extend_from_slice(&self.max_packet.to_le_bytes());
-        out.push(self.collation);
-        out.extend_from_slice(&[0; 19]);
-        out.extend_from_slice(&capabilities.high().to_le_bytes());
+        write_ssl_request(out, capabilities, self.max_packet, self.collation);
         out.extend_from_slice(&self.user);
         out.push(0);
         if capabilities.contains(Capabilities::PLUGIN_AUTH_LENENC) {

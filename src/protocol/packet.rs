@@ -66,6 +66,14 @@ pub fn write(out: &mut Vec<u8>, sequence: &mut u8, payload: &[u8]) {
     }
 }
 
+/// Moves the number of the packet at the front on.
+#[inline]
+pub fn shift(packet: &mut [u8], by: u8) {
+    if let Some(sequence) = packet.get_mut(HEADER - 1) {
+        *sequence = sequence.wrapping_add(by);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ use super::process::{self, Process};
 use super::server::{Server, cannot_run, detached};
 use super::{Error, Folder, Report};
 use crate::net::admin::{Account, Admin};
+use crate::net::tls::Connector;
 
 const COMMITS_WITHIN: Duration = Duration::from_secs(90);
 const REPORT_EVERY: Duration = Duration::from_secs(5);
@@ -159,6 +160,7 @@ async fn probe(plan: &Plan, deadline: Instant) -> Result<(), String> {
         address: format!("127.0.0.1:{}", plan.ports.proxy()),
         user: plan.app.user.clone(),
         password: plan.app.password.clone(),
+        tls: Connector::default(),
     };
     loop {
         let left = deadline.saturating_duration_since(Instant::now());

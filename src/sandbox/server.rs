@@ -12,6 +12,7 @@ use super::plan::Plan;
 use super::process::{self, Process};
 use super::{Error, Folder, option_file};
 use crate::net::admin::{Account, Admin};
+use crate::net::tls::Connector;
 
 /// Long, since it may have to recover from a crash.
 const READY_WITHIN: Duration = Duration::from_secs(120);
@@ -85,6 +86,7 @@ impl Server {
             address: format!("127.0.0.1:{}", self.port),
             user: plan.admin.user.clone(),
             password: plan.admin.password.clone(),
+            tls: Connector::default(),
         };
         Admin::connect(&account, QUESTION)
             .await

@@ -16,7 +16,7 @@ use std::ops::Range;
 use crate::protocol::ok::{EofPacket, OkPacket, status};
 use crate::protocol::packet::{HEADER, Header, MAX_PAYLOAD};
 use crate::protocol::response::{ColumnPlace, Packet, Response};
-use crate::protocol::{Capabilities, Command, Error, packet, session_state};
+use crate::protocol::{Capabilities, Command, Error, auth, packet, session_state};
 
 const WHAT: &str = "the server's answer";
 
@@ -93,6 +93,7 @@ pub struct Answer {
     /// The source has told `status`.
     status_told: bool,
     prepared: Option<u32>,
+    clear_password_asked: Option<u8>,
 }
 
 impl Answer {
@@ -120,7 +121,16 @@ impl Answer {
             status: status & status::LASTING,
             status_told: false,
             prepared: None,
+            clear_password_asked: None,
         }
+    }
+
+    /// The client's numbers are ahead of the source's already: the one has asked for TLS and the
+    /// other has not been asked.
+    #[must_use]
+    pub fn shifted(mut self, shift: u8) -> Self {
+        self.shift = shift;
+        self
     }
 
     /// The status bits of the last OK or EOF, if there was one.
@@ -131,6 +141,12 @@ impl Answer {
     /// By how much numbers of packets differ between the client and the source.
     pub fn shift(&self) -> u8 {
         self.shift
+    }
+
+    /// The source wants the password itself from a client on a secure channel; this is the number
+    /// of the packet that says so, as the client counts.
+    pub fn clear_password_asked(&self) -> Option<u8> {
+        self.clear_password_asked
     }
 
     /// The number of the statement that was prepared.
@@ -303,6 +319,8 @@ impl Answer {
                 step = Some(Step::SendFile);
             }
             Packet::Auth => {
+                self.clear_password_asked = auth::asks_for_clear_password(&input[at + HEADER..end])
+                    .then(|| header.sequence.wrapping_add(self.shift));
                 self.pass(input, passage, header);
                 step = Some(Step::Dialogue);
             }

@@ -1,9 +1,13 @@
-//! Limits of sessions.
+//! Limits of sessions, and how clients may come.
 
 use std::time::Duration;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+use crate::net::tls::Acceptor;
+
+#[derive(Clone, Debug)]
 pub struct Config {
+    /// What clients are offered; changes while we run.
+    pub tls: Acceptor,
     /// One attempt to connect to the source.
     pub connect_timeout: Duration,
     /// How long a new connection is held while there is no source, or a hold is in force.
@@ -19,6 +23,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            tls: Acceptor::default(),
             connect_timeout: Duration::from_secs(3),
             // Most drivers give up on a connect after 10 s; then they should see why.
             login_hold: Duration::from_secs(9),

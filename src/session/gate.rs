@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::ack::policy::{Requirement, Unmeetable};
 use crate::gtid::Gtid;
 use crate::ids::Epoch;
+use crate::net::tls::Connector;
 use crate::sql::KillTarget;
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -19,6 +20,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub struct Source {
     /// `host:port`; the name is resolved at each connect.
     pub address: String,
+    pub tls: Connector,
     /// Tell the server the client's address in front of everything else (`proxy_protocol_networks`).
     pub send_proxy_protocol: bool,
     /// Sessions of an older epoch are ended: their server may be fenced.

@@ -19,14 +19,17 @@ use super::{End, Shared, refusal};
 use crate::ids::Epoch;
 use crate::net::connect;
 use crate::net::stream::Stream;
-use crate::protocol::packet::{HEADER, Header};
-use crate::protocol::{Capabilities, ErrPacket, Handshake, HandshakeResponse, handshake_response};
+use crate::net::tls::{Mode, Offer};
+use crate::protocol::packet::{self, HEADER, Header};
+use crate::protocol::{
+    Capabilities, ErrPacket, Handshake, HandshakeResponse, auth, handshake_response,
+};
 
 /// Between two attempts to reach the source.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// What we can relay. Not among them: TLS and compression (the bytes could not be read), result
-/// metadata on demand and query attributes (MySQL: they change the layout of packets that we look
+/// What we can relay. Not among them: TLS (that is between each of them and us) and compression (the
+/// bytes could not be read), result metadata on demand and query attributes (MySQL: they change the layout of packets that we look
 /// into), COM_MULTI, bulk unit results.
 const CARRIED: Capabilities = Capabilities(
     Capabilities::CLIENT_MYSQL.0
@@ -78,6 +81,8 @@ pub struct Agreed {
     pub source: Capabilities,
     pub mariadb: bool,
     pub epoch: Epoch,
+    /// By how much the client's numbers are ahead of the source's until it is logged in.
+    pub login_shift: u8,
 }
 
 /// From a client's connection to its login packet at the source. Whoever fails on the way has been
@@ -91,11 +96,11 @@ pub async fn begin(
     let (source, origin) = reach(&mut client, shared, entry).await?;
     let mut peers = Peers { client, source };
     let mut reached = Reached::Connected;
-    match greet(&mut peers, shared, entry, origin.epoch, &mut reached).await {
+    match greet(&mut peers, shared, entry, &origin, &mut reached).await {
         Ok(agreed) => Ok((peers, agreed)),
         Err(end) => {
             match end {
-                End::SourceLeft(_) => peers.farewell().await,
+                End::SourceLeft(_) => peers.farewell(0).await,
                 _ if end.is_clients() => abandon(&mut peers.source, reached).await,
                 _ => {}
             }
@@ -181,7 +186,7 @@ async fn greet(
     peers: &mut Peers,
     shared: &Shared,
     entry: &Entered,
-    epoch: Epoch,
+    origin: &Source,
     reached: &mut Reached,
 ) -> Result<Agreed, End> {
     let mut packet = loop {
@@ -192,20 +197,25 @@ async fn greet(
     };
     if packet.get(HEADER) == Some(&ErrPacket::FIRST) {
         // Too many connections, host blocked: it passes unchanged.
-        let stream = &mut peers.client.stream;
-        stream.write_all(&packet).await.map_err(End::client)?;
+        let sent = peers.client.write(&packet).await;
+        sent.map_err(End::client)?;
         return Err(End::RefusedBySource);
     }
     let greeting = Handshake::parse(&packet[HEADER..]).map_err(End::source_protocol)?;
     *reached = Reached::Greeted(greeting.capabilities);
     entry.set_connection(greeting.connection_id);
     let offered = greeting.capabilities & CARRIED;
-    Handshake::patch_capabilities(&mut packet[HEADER..], offered).map_err(End::source_protocol)?;
-    let stream = &mut peers.client.stream;
-    stream.write_all(&packet).await.map_err(End::client)?;
+    let tls = shared.config.tls.offer();
+    let shown = if tls.is_on() {
+        offered.with(Capabilities::SSL)
+    } else {
+        offered
+    };
+    Handshake::patch_capabilities(&mut packet[HEADER..], shown).map_err(End::source_protocol)?;
+    peers.client.write(&packet).await.map_err(End::client)?;
 
     let deadline = Instant::now() + shared.config.login_timeout;
-    let mut packet = match timeout_at(deadline, login_packet(peers)).await {
+    let mut packet = match timeout_at(deadline, login_packet(peers, &tls)).await {
         Ok(packet) => packet?,
         Err(_) => {
             let error = refusal::bad_handshake("no login packet in time");
@@ -215,7 +225,11 @@ async fn greet(
     let sequence = Header::parse(&packet).map_or(1, |header| header.sequence);
     let payload = &mut packet[HEADER..];
     if handshake_response::is_ssl_request(payload) {
-        let error = refusal::bad_handshake("TLS is not offered");
+        let error = refusal::bad_handshake("TLS is not offered, or asked for twice");
+        return refuse_met(peers, sequence, &error, shared, *reached).await;
+    }
+    if tls.is_required() && !peers.client.stream.is_secure() {
+        let error = refusal::insecure_transport();
         return refuse_met(peers, sequence, &error, shared, *reached).await;
     }
     let login = match HandshakeResponse::parse(payload) {
@@ -227,20 +241,67 @@ async fn greet(
     };
     entry.set_user(&login.user);
     let client = login.capabilities & offered;
-    let to_source = (login.capabilities & (offered | LAYOUT)) | (greeting.capabilities & ALWAYS);
+    let mut to_source =
+        (login.capabilities & (offered | LAYOUT)) | (greeting.capabilities & ALWAYS);
+    match origin.tls.mode() {
+        Mode::Off => {}
+        Mode::Preferred | Mode::Required if greeting.capabilities.contains(Capabilities::SSL) => {
+            to_source = to_source.with(Capabilities::SSL);
+            handshake_response::patch_capabilities(payload, to_source)
+                .map_err(End::client_protocol)?;
+            let encrypted = peers.source.connect_tls(origin, payload);
+            let problem = match timeout_at(deadline, encrypted).await {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("no answer in time".to_owned()),
+            };
+            if let Some(problem) = problem {
+                tracing::warn!(source = %origin.address, problem, "no TLS with the source");
+                let error = refusal::held(&format!("no TLS: {problem}"));
+                return refuse_met(peers, sequence, &error, shared, *reached).await;
+            }
+        }
+        Mode::Required => {
+            let error = refusal::held("TLS is required, and it offers none");
+            return refuse_met(peers, sequence, &error, shared, *reached).await;
+        }
+        Mode::Preferred => {}
+    }
+    if auth::sends_clear_password(&login.auth_plugin)
+        && !login.auth_response.is_empty()
+        && peers.would_leak()
+    {
+        let error = refusal::clear_password();
+        return refuse_met(peers, sequence, &error, shared, *reached).await;
+    }
     handshake_response::patch_capabilities(payload, to_source).map_err(End::client_protocol)?;
-    let stream = &mut peers.source.stream;
-    stream.write_all(&packet).await.map_err(End::source)?;
+    // Whoever was asked for TLS counts one packet more.
+    let login_shift =
+        u8::from(peers.client.stream.is_tls()).wrapping_sub(u8::from(peers.source.stream.is_tls()));
+    packet::shift(&mut packet, login_shift.wrapping_neg());
+    peers.source.write(&packet).await.map_err(End::source)?;
     *reached = Reached::Answered;
     Ok(Agreed {
         client,
         source: to_source & greeting.capabilities,
         mariadb: greeting.is_mariadb(),
-        epoch,
+        epoch: origin.epoch,
+        login_shift,
     })
 }
 
-async fn login_packet(peers: &mut Peers) -> Result<Vec<u8>, End> {
+/// The client's login packet, after the TLS handshake if it asks for one and may.
+async fn login_packet(peers: &mut Peers, tls: &Offer) -> Result<Vec<u8>, End> {
+    let packet = client_packet(peers).await?;
+    if !(tls.is_on() && handshake_response::is_ssl_request(&packet[HEADER..])) {
+        return Ok(packet);
+    }
+    let encrypted = peers.client.accept_tls(tls).await;
+    encrypted.map_err(End::ClientTls)?;
+    client_packet(peers).await
+}
+
+async fn client_packet(peers: &mut Peers) -> Result<Vec<u8>, End> {
     loop {
         if let Some(whole) = peers.client.packet().map_err(End::client_protocol)? {
             return Ok(peers.client.take(whole));

@@ -76,6 +76,8 @@ pub enum End {
     Quit,
     #[error("the client left: {0}")]
     ClientLeft(io::Error),
+    #[error("no TLS with the client: {0}")]
+    ClientTls(io::Error),
     #[error("the source left: {0}")]
     SourceLeft(io::Error),
     #[error("the client does not speak the protocol: {0}")]
@@ -111,7 +113,10 @@ impl End {
     }
 
     fn is_clients(&self) -> bool {
-        matches!(self, Self::ClientLeft(_) | Self::ClientProtocol(_))
+        matches!(
+            self,
+            Self::ClientLeft(_) | Self::ClientTls(_) | Self::ClientProtocol(_)
+        )
     }
 }
 
@@ -158,6 +163,7 @@ async fn run(stream: Stream, peer: Address, shared: Shared) {
     }
     match end {
         End::SourceProtocol(_) => tracing::warn!(session = id, %peer, "session ended: {end}"),
+        End::ClientTls(_) => tracing::info!(session = id, %peer, "session ended: {end}"),
         _ => tracing::debug!(session = id, %peer, "session ended: {end}"),
     }
 }

@@ -10,9 +10,11 @@ use tokio::io::AsyncWriteExt;
 
 use super::End;
 use super::buffer::Inbound;
+use super::gate::Source;
 use crate::net::stream::Stream;
+use crate::net::tls::Offer;
 use crate::protocol::packet::{HEADER, Header};
-use crate::protocol::{self, ErrPacket, packet};
+use crate::protocol::{self, ErrPacket, handshake_response, packet};
 
 /// A client that sends commands ahead of their answers is read this far ahead.
 pub const READ_AHEAD: usize = 64 * 1024;
@@ -106,7 +108,22 @@ impl Peer {
     pub async fn send(&mut self, mut sequence: u8, payload: &[u8]) -> io::Result<()> {
         let mut bytes = Vec::new();
         packet::write(&mut bytes, &mut sequence, payload);
-        self.stream.write_all(&bytes).await
+        self.write(&bytes).await
+    }
+
+    /// Sends bytes to the last one: under TLS what is written is only stored.
+    pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
+    }
+
+    /// Answers the client's request for TLS; what was read behind it belongs to the handshake.
+    pub async fn accept_tls(&mut self, offer: &Offer) -> io::Result<()> {
+        let ahead = self.inbound.unread().to_vec();
+        self.inbound = Inbound::new();
+        let stream = std::mem::replace(&mut self.stream, Stream::Cut);
+        self.stream = offer.accept(stream, ahead).await?;
+        Ok(())
     }
 
     pub async fn send_error(&mut self, sequence: u8, error: &ErrPacket) -> io::Result<()> {
@@ -115,13 +132,28 @@ impl Peer {
         self.send(sequence, &payload).await
     }
 
+    /// Asks the source for TLS, in the words of the login packet that will follow.
+    pub async fn connect_tls(&mut self, source: &Source, login: &[u8]) -> io::Result<()> {
+        let Some(request) = handshake_response::ssl_request_of(login) else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        if !self.inbound.is_empty() {
+            // Nothing was asked of it yet.
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        self.send(1, request).await?;
+        let stream = std::mem::replace(&mut self.stream, Stream::Cut);
+        self.stream = source.tls.connect(stream, &source.address).await?;
+        Ok(())
+    }
+
     /// Sends two stretches with as few system calls as the kernel allows.
     pub async fn write_both(&mut self, first: &[u8], second: &[u8]) -> io::Result<()> {
         if first.is_empty() {
-            return self.stream.write_all(second).await;
+            return self.write(second).await;
         }
         if second.is_empty() {
-            return self.stream.write_all(first).await;
+            return self.write(first).await;
         }
         let mut done = 0;
         while done < first.len() {
@@ -131,7 +163,7 @@ impl Peer {
                 count => done += count,
             }
         }
-        self.stream.write_all(&second[done - first.len()..]).await
+        self.write(&second[done - first.len()..]).await
     }
 }
 
@@ -149,6 +181,11 @@ pub struct Peers {
 }
 
 impl Peers {
+    /// What the client says in the belief that nobody reads it could be read on its way to the source.
+    pub fn would_leak(&self) -> bool {
+        self.client.stream.is_secure() && !self.source.stream.is_secure()
+    }
+
     /// Waits until one of both can be read, or `other` resolves (None). Cancel-safe.
     pub async fn readable_or(&self, other: impl Future<Output = ()>) -> Result<Option<Side>, End> {
         let mut other = pin!(other);
@@ -195,15 +232,16 @@ impl Peers {
         self.source.try_fill().await.map_err(End::source)
     }
 
-    /// A source that leaves may have said why: ERR packets are passed on as they are, until its end
-    /// or the deadline.
-    pub async fn farewell(&mut self) {
+    /// A source that leaves may have said why: ERR packets are passed on, their numbers higher by
+    /// `shift`, until its end or the deadline.
+    pub async fn farewell(&mut self, shift: u8) {
         let words = async {
             loop {
                 while let Ok(Some(whole)) = self.source.packet() {
-                    let packet = self.source.take(whole);
+                    let mut packet = self.source.take(whole);
                     if packet.get(HEADER) == Some(&ErrPacket::FIRST) {
-                        self.client.stream.write_all(&packet).await?;
+                        packet::shift(&mut packet, shift);
+                        self.client.write(&packet).await?;
                     }
                 }
                 self.source.fill().await?;

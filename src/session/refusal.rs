@@ -31,6 +31,25 @@ pub fn bad_handshake(why: &str) -> ErrPacket {
     ErrPacket::new(1043, CONNECTION, format!("ackline: Bad handshake: {why}"))
 }
 
+/// ER_SECURE_TRANSPORT_REQUIRED, in the server's words.
+pub fn insecure_transport() -> ErrPacket {
+    ErrPacket::new(
+        3159,
+        GENERAL,
+        "ackline: Connections using insecure transport are prohibited while [tls] mode = \"required\"",
+    )
+}
+
+/// CR_AUTH_PLUGIN_ERR's sense in a server's code, ER_SECURE_TRANSPORT_REQUIRED.
+pub fn clear_password() -> ErrPacket {
+    ErrPacket::new(
+        3159,
+        GENERAL,
+        "ackline: the source asks for the password in clear, and ackline's own connection to it is not \
+         encrypted: set tls = \"required\" in its [[server]], or connect to ackline without TLS",
+    )
+}
+
 /// ER_NOT_SUPPORTED_YET: a client must not become a replica behind our back, and acknowledge.
 pub fn replication(command: Command) -> ErrPacket {
     ErrPacket::new(

@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use tokio::io::AsyncWriteExt;
-
 use super::abandon::{Reached, abandon};
 use super::answer::{self, Answer, Passage, Step};
 use super::large::{LargeText, Missing};
@@ -17,7 +15,7 @@ use super::{End, Shared, refusal};
 use crate::gtid::Gtid;
 use crate::protocol::ok::status;
 use crate::protocol::packet::{HEADER, Header};
-use crate::protocol::{Command, ErrPacket};
+use crate::protocol::{Command, ErrPacket, packet};
 use crate::sql::lexer::Backslash;
 use crate::sql::{Hazard, Kind};
 
@@ -106,11 +104,13 @@ impl Relay {
     /// Runs from the login's dialogue to the end.
     pub async fn run(mut self) -> End {
         // The rest of a login is a COM_CHANGE_USER that was sent already.
-        let mut phase = Phase::Answering(self.running(Case {
+        let mut running = self.running(Case {
             command: Command::CHANGE_USER,
             kind: Kind::Control,
             touches_tracking: false,
-        }));
+        });
+        running.answer = running.answer.shifted(self.agreed.login_shift);
+        let mut phase = Phase::Answering(running);
         let end = loop {
             let next = match phase {
                 Phase::Idle => self.idle().await,
@@ -206,7 +206,7 @@ impl Relay {
     async fn relay(&mut self, length: usize) -> Result<(), End> {
         let Peers { client, source } = &mut self.peers;
         let bytes = client.inbound.unread().get(..length).unwrap_or_default();
-        source.stream.write_all(bytes).await.map_err(End::source)?;
+        source.write(bytes).await.map_err(End::source)?;
         client.inbound.consume(length);
         Ok(())
     }
@@ -475,12 +475,32 @@ impl Relay {
                     return Ok(Phase::SendingFile(running));
                 }
                 Step::Dialogue => {
+                    if let Some(sequence) = running.answer.clear_password_asked()
+                        && self.peers.would_leak()
+                    {
+                        return self.refuse_password(sequence).await;
+                    }
                     self.show().await?;
                     return Ok(Phase::Dialogue(running));
                 }
                 Step::Done => return self.done(running).await,
             }
         }
+    }
+
+    /// The client would trust its own channel and hand over what ours to the source does not hide.
+    async fn refuse_password(&mut self, sequence: u8) -> Result<Phase, End> {
+        let error = refusal::clear_password();
+        self.shared.metrics.refused(error.code);
+        let sent = self.peers.client.send_error(sequence, &error).await;
+        // The packet that asked is answered in the source's own numbers.
+        let asked = self.passage.verbatim.start;
+        let shift = self.agreed.login_shift.wrapping_neg();
+        self.peers.source.inbound.consume(asked);
+        packet::shift(self.peers.source.inbound.unread_mut(), shift);
+        abandon(&mut self.peers.source, Reached::Answered).await;
+        sent.map_err(End::client)?;
+        Err(End::Refused(error.code))
     }
 
     fn advance(&mut self, running: &mut Running) -> Result<Step<Wait>, End> {
@@ -617,15 +637,17 @@ impl Relay {
         }
     }
 
-    /// Authentication: what the client says goes to the source as it is.
+    /// Authentication: what the client says goes to the source as it is, but for its number.
     async fn dialogue(&mut self, running: Running) -> Result<Phase, End> {
         // caching_sha2_password's fast way: the OK came along with what announced it.
         if !self.peers.source.inbound.is_empty() {
             return Ok(Phase::Answering(running));
         }
+        let shift = running.answer.shift();
         loop {
             let ready = self.peers.client.packet().map_err(End::client_protocol)?;
             if let Some(whole) = ready {
+                packet::shift(self.peers.client.inbound.unread_mut(), shift.wrapping_neg());
                 self.relay(whole).await?;
                 continue;
             }
@@ -699,7 +721,14 @@ impl Relay {
             End::ClientLeft(_) | End::ClientProtocol(_) if !self.logged_in => {
                 abandon(&mut self.peers.source, Reached::Answered).await;
             }
-            End::SourceLeft(_) => self.peers.farewell().await,
+            End::SourceLeft(_) => {
+                let shift = if self.logged_in {
+                    0
+                } else {
+                    self.agreed.login_shift
+                };
+                self.peers.farewell(shift).await;
+            }
             End::Drained => {
                 let error = refusal::shutdown();
                 let _ = self.peers.client.send_error(1, &error).await;

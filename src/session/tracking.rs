@@ -12,8 +12,6 @@
 //! What is not seen is a change inside a stored routine; until the next reset such a session's
 //! commits are guarded at the source only.
 
-use tokio::io::AsyncWriteExt;
-
 use super::End;
 use super::login::Agreed;
 use super::peers::Peer;
@@ -113,7 +111,7 @@ async fn ask(
     let mut bytes = Vec::with_capacity(HEADER + 1 + statement.len());
     let payload = [&[Command::QUERY.0], statement.as_bytes()].concat();
     packet::write(&mut bytes, &mut 0, &payload);
-    source.stream.write_all(&bytes).await.map_err(End::source)?;
+    source.write(&bytes).await.map_err(End::source)?;
     let mut response = Response::new(Command::QUERY, capabilities);
     let mut value = None;
     let mut code = None;

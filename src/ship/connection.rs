@@ -3,8 +3,6 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::net::TcpStream;
-
 use super::ack_receiver::AckReceiver;
 use super::error::Error;
 use super::outbox::{HeartbeatFormat, Outbox};
@@ -13,6 +11,7 @@ use super::{Identity, Ship, dump, start};
 use crate::gtid::Position;
 use crate::ids::{Flavor, ServerId};
 use crate::net::serve_login::{Greeting, serve_login};
+use crate::net::stream::Stream;
 use crate::net::{self, PacketStream};
 use crate::protocol::binlog_dump::BinlogDump;
 use crate::protocol::binlog_dump_gtid::BinlogDumpGtid;
@@ -29,7 +28,7 @@ const SILENT: Duration = Duration::from_secs(60);
 pub(super) async fn serve(
     ship: &Ship,
     id: u32,
-    stream: TcpStream,
+    stream: Stream,
     peer: SocketAddr,
 ) -> Result<(), Error> {
     let version = ship.source.borrow().version.clone();
@@ -37,13 +36,14 @@ pub(super) async fn serve(
         server_version: version,
         connection_id: id,
         timeout: LOGIN,
+        tls: ship.config.tls.offer(),
     };
-    let mut stream = PacketStream::new(stream, MAX_COMMAND);
     let config = &ship.config;
-    serve_login(&mut stream, Some(peer), &greeting, |user| {
+    let stream = PacketStream::new(stream, MAX_COMMAND);
+    let served = serve_login(stream, Some(peer), &greeting, |user| {
         (user == config.user).then(|| config.password.clone())
-    })
-    .await?;
+    });
+    let (mut stream, _) = served.await?;
 
     let mut asked = Asked::default();
     let mut registered = None;

@@ -33,7 +33,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +41,7 @@ use crate::gtid::mysql::Uuid;
 use crate::ids::ServerId;
 use crate::net::listener::{Listeners, Peer};
 use crate::net::stream::Stream;
+use crate::net::tls::Acceptor;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 
@@ -54,6 +54,8 @@ pub struct Config {
     pub user: String,
     pub password: String,
     pub server_id: ServerId,
+    /// What replicas are offered; changes while we run.
+    pub tls: Acceptor,
 }
 
 impl Config {
@@ -122,13 +124,13 @@ impl Ship {
                 accepted = listeners.accept() => accepted,
                 () = self.shutdown.cancelled() => return,
             };
-            if let (Stream::Tcp(stream), Peer::Tcp(peer)) = (stream, peer) {
+            if let Peer::Tcp(peer) = peer {
                 self.clone().serve(stream, peer);
             }
         }
     }
 
-    fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+    fn serve(self: Arc<Self>, stream: Stream, peer: SocketAddr) {
         let id = self.next_connection.fetch_add(1, Ordering::Relaxed);
         let killed = CancellationToken::new();
         self.connections.lock().insert(id, killed.clone());

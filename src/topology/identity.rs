@@ -105,6 +105,7 @@ mod tests {
                 address: "127.0.0.1:3306".into(),
                 user: "a".into(),
                 password: "b".into(),
+                tls: Default::default(),
             },
         }
     }

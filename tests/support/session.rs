@@ -165,6 +165,8 @@ pub struct State {
     pub kills_wait: bool,
     pub epoch: Epoch,
     pub source: Option<String>,
+    pub tls: ackline::net::tls::Connector,
+    pub send_proxy_protocol: bool,
     /// What was asked, in order.
     pub asked: Vec<String>,
 }
@@ -209,7 +211,8 @@ impl Gate for TestGate {
         let state = self.0.borrow();
         Some(Source {
             address: state.source.clone()?,
-            send_proxy_protocol: false,
+            tls: state.tls.clone(),
+            send_proxy_protocol: state.send_proxy_protocol,
             epoch: state.epoch,
         })
     }
@@ -289,6 +292,8 @@ impl Proxy {
             kills_wait: false,
             epoch: Epoch(1),
             source: Some(format!("127.0.0.1:{}", server.port)),
+            tls: Default::default(),
+            send_proxy_protocol: false,
             asked: Vec::new(),
         })));
         let registry = Registry::new();

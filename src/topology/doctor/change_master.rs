@@ -9,6 +9,8 @@ pub struct Endpoint {
     pub host: Option<String>,
     pub port: u16,
     pub user: String,
+    /// The port offers TLS.
+    pub tls: bool,
 }
 
 /// Stands for the password of `[replication]`, which is printed nowhere.
@@ -23,7 +25,15 @@ impl Endpoint {
             host: (!every).then(|| address.to_owned()),
             port,
             user: user.to_owned(),
+            tls: false,
         }
+    }
+
+    /// The replica shall come encrypted. Whom it shall believe is a file of its own.
+    #[must_use]
+    pub fn encrypted(mut self, tls: bool) -> Self {
+        self.tls = tls;
+        self
     }
 
     /// In the order in which they are to be run.
@@ -36,7 +46,8 @@ impl Endpoint {
                 "STOP SLAVE".to_owned(),
                 format!(
                     "CHANGE MASTER TO MASTER_HOST='{host}', MASTER_PORT={port}, MASTER_USER='{user}', \
-                     MASTER_PASSWORD='{PASSWORD}', MASTER_CONNECT_RETRY=1, MASTER_USE_GTID=slave_pos"
+                     MASTER_PASSWORD='{PASSWORD}', MASTER_CONNECT_RETRY=1, MASTER_USE_GTID=slave_pos{}",
+                    if self.tls { ", MASTER_SSL=1" } else { "" }
                 ),
                 "START SLAVE".to_owned(),
             ],
@@ -46,7 +57,8 @@ impl Endpoint {
                 format!(
                     "CHANGE REPLICATION SOURCE TO SOURCE_HOST='{host}', SOURCE_PORT={port}, \
                      SOURCE_USER='{user}', SOURCE_PASSWORD='{PASSWORD}', SOURCE_CONNECT_RETRY=1, \
-                     SOURCE_RETRY_COUNT=0, SOURCE_AUTO_POSITION=1, SOURCE_SSL=0"
+                     SOURCE_RETRY_COUNT=0, SOURCE_AUTO_POSITION=1, SOURCE_SSL={}",
+                    u8::from(self.tls)
                 ),
                 "START REPLICA".to_owned(),
             ],
@@ -77,7 +89,8 @@ mod tests {
              MASTER_PASSWORD='<password of [replication]>', MASTER_CONNECT_RETRY=1, \
              MASTER_USE_GTID=slave_pos"
         );
-        let every = Endpoint::new("0.0.0.0", 3308, "repl");
+        let every = Endpoint::new("0.0.0.0", 3308, "repl").encrypted(true);
+        assert!(every.statements(Flavor::MariaDb)[1].ends_with("slave_pos, MASTER_SSL=1"));
         assert!(every.statements(Flavor::MySql)[1].contains("<this proxy''s address"));
     }
 }

@@ -1,0 +1,185 @@
+//! Our side of TLS towards a server.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use tokio_rustls::TlsConnector;
+
+use super::{Beneath, Error, Mode, pem, provider};
+use crate::net::connect;
+use crate::net::stream::Stream;
+
+/// How a server is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientFiles {
+    pub mode: Mode,
+    /// Who must have signed the server's certificate, which must name the server. None: it may be
+    /// anybody's, so nobody on the way can listen, but somebody could stand in the server's place.
+    pub ca: Option<PathBuf>,
+    /// The name in the server's certificate, where it is not the address's.
+    pub name: Option<String>,
+    /// Our own certificate and its key, for accounts with REQUIRE X509 and its like.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// The same, with what the files hold. Clones share that; two are equal that name the same files.
+#[derive(Clone, Debug, Default)]
+pub struct Connector(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    files: ClientFiles,
+    loaded: Mutex<Option<Loaded>>,
+}
+
+/// As the files were read, and when they had been changed last.
+#[derive(Debug)]
+struct Loaded {
+    stamps: Vec<Option<SystemTime>>,
+    config: Arc<ClientConfig>,
+}
+
+impl PartialEq for Connector {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.files == other.0.files
+    }
+}
+
+impl Eq for Connector {}
+
+impl Connector {
+    pub fn new(files: ClientFiles) -> Self {
+        Self(Arc::new(Inner {
+            files,
+            loaded: Mutex::default(),
+        }))
+    }
+
+    pub fn files(&self) -> &ClientFiles {
+        &self.0.files
+    }
+
+    pub fn mode(&self) -> Mode {
+        self.0.files.mode
+    }
+
+    /// What the files hold now; they are read only where one of them has changed.
+    pub fn load(&self) -> Result<Arc<ClientConfig>, Error> {
+        let files = &self.0.files;
+        let stamps: Vec<_> = files.paths().map(|path| modified(path)).collect();
+        let mut loaded = self.0.loaded.lock();
+        if let Some(loaded) = &*loaded
+            && loaded.stamps == stamps
+        {
+            return Ok(loaded.config.clone());
+        }
+        let config = Arc::new(files.load()?);
+        *loaded = Some(Loaded {
+            stamps,
+            config: config.clone(),
+        });
+        Ok(config)
+    }
+
+    /// The handshake with the server of `host:port`. Not cancel-safe: the connection is gone then.
+    pub async fn connect(&self, stream: Stream, address: &str) -> io::Result<Stream> {
+        let config = self.load().map_err(io::Error::other)?;
+        let name = match &self.0.files.name {
+            Some(name) => name.clone(),
+            None => connect::split_address(address, 0).0,
+        };
+        let name = ServerName::try_from(name).map_err(io::Error::other)?;
+        let beneath = Beneath::new(stream, Vec::new());
+        let stream = TlsConnector::from(config).connect(name, beneath).await?;
+        Ok(Stream::Tls(Box::new(stream.into())))
+    }
+}
+
+impl ClientFiles {
+    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        let identity = self.identity.iter().flat_map(|(cert, key)| [cert, key]);
+        self.ca.iter().chain(identity)
+    }
+
+    fn load(&self) -> Result<ClientConfig, Error> {
+        let provider = provider();
+        let verifier: Arc<dyn ServerCertVerifier> = match &self.ca {
+            None => Arc::new(Anybody(provider.clone())),
+            Some(path) => {
+                let authorities = Arc::new(pem::authorities(path)?);
+                WebPkiServerVerifier::builder_with_provider(authorities, provider.clone())
+                    .build()
+                    .map_err(|error| Error::content(path, error.to_string()))?
+            }
+        };
+        let blamed = |error: rustls::Error| {
+            let path = self.paths().last().cloned().unwrap_or_default();
+            Error::content(&path, format!("cannot be used: {error}"))
+        };
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(blamed)?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
+        match &self.identity {
+            None => Ok(builder.with_no_client_auth()),
+            Some((cert, key)) => builder
+                .with_client_auth_cert(pem::chain(cert)?, pem::key(key)?)
+                .map_err(blamed),
+        }
+    }
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).ok()?.modified().ok()
+}
+
+/// Believes every certificate, as clients do that were given no authority; the server still has to
+/// prove that it holds the certificate's key.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
