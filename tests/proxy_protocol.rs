@@ -174,6 +174,10 @@ fn from_there_a_header_is_due_and_from_elsewhere_none_is_taken() {
 
 #[test]
 fn haproxy_before_us() {
+    if Command::new("haproxy").arg("-v").output().is_err() {
+        eprintln!("skipped: haproxy is not installed");
+        return;
+    }
     let server = Server::shared();
     let proxy = Proxy::with(&server, listening(&["127.0.0.1/32"]));
     let folder = tempfile::tempdir().unwrap();
@@ -266,6 +270,43 @@ fn the_address_that_the_source_sees() {
     assert!(out(&seen(local, &[])).starts_with("app@127.0.0.1"));
     proxy.gate.set(|state| state.send_proxy_protocol = false);
     assert!(out(&seen(version_2(FROM), &[])).starts_with("app@127.0.0.1"));
+}
+
+#[test]
+fn doctor_says_whom_our_address_does_not_fit() {
+    let server = Server::start(&[]);
+    let made = server.root(
+        "CREATE USER bound@'10.9.%' IDENTIFIED BY 'x'; CREATE USER local@'127.0.0.0/255.0.0.0' IDENTIFIED BY 'x'",
+    );
+    assert!(made.status.success(), "{made:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.toml");
+    let doctor = |keys: &str, arguments: &[&str]| {
+        let text = format!(
+            "[[server]]\nname = \"db1\"\naddress = \"127.0.0.1:{}\"\nrole = \"source\"\nuser = \"{USER}\"\n\
+             password = \"{PASSWORD}\"\n{keys}\n[sync]\nmode = \"async\"\n[replication]\npassword = \"r\"\n",
+            server.port
+        );
+        std::fs::write(&config, text).unwrap();
+        let done = Command::new(env!("CARGO_BIN_EXE_ackline"))
+            .arg("doctor")
+            .args(arguments)
+            .arg("--config")
+            .arg(&config)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    };
+    let said = doctor("", &[]);
+    assert!(said.contains("log in as 'bound'@'10.9.%':"), "{said}");
+    let said = doctor("send_proxy_protocol = true", &["--fix"]);
+    assert!(
+        said.contains("done: SET GLOBAL proxy_protocol_networks='127.0.0.1'"),
+        "{said}"
+    );
+    assert!(!said.contains("bound"), "{said}");
+    let set = server.root("SELECT @@global.proxy_protocol_networks");
+    assert_eq!(out(&set), "127.0.0.1");
 }
 
 /// An address of this machine that is not loopback: only there the source's host cache counts.
