@@ -37,8 +37,14 @@ pub struct Connector(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     files: ClientFiles,
-    /// As it was read, and from which state of the files.
-    loaded: Mutex<Option<(Vec<Option<SystemTime>>, Arc<ClientConfig>)>>,
+    loaded: Mutex<Option<Loaded>>,
+}
+
+/// As it was read, and when each file had last been changed.
+#[derive(Debug)]
+struct Loaded {
+    stamps: Vec<Option<SystemTime>>,
+    config: Arc<ClientConfig>,
 }
 
 impl PartialEq for Connector {
@@ -70,13 +76,16 @@ impl Connector {
         let files = &self.0.files;
         let stamps: Vec<_> = files.paths().map(|path| modified(path)).collect();
         let mut loaded = self.0.loaded.lock();
-        if let Some((before, config)) = &*loaded
-            && *before == stamps
+        if let Some(loaded) = &*loaded
+            && loaded.stamps == stamps
         {
-            return Ok(config.clone());
+            return Ok(loaded.config.clone());
         }
         let config = Arc::new(files.load()?);
-        *loaded = Some((stamps, config.clone()));
+        *loaded = Some(Loaded {
+            stamps,
+            config: config.clone(),
+        });
         Ok(config)
     }
 
