@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use support::{Database, Part, Sandbox};
+use support::{Database, Flavor, Part, Sandbox, on_both_flavors};
+
+on_both_flavors![every_commit_at_the_source_is_answered_before_the_proxy_leaves];
 
 const CLIENTS: usize = 8;
 
@@ -30,9 +32,8 @@ async fn insert(mut database: Database, ledger: Arc<Ledger>) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_commit_at_the_source_is_answered_before_the_proxy_leaves() {
-    let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
+async fn every_commit_at_the_source_is_answered_before_the_proxy_leaves(flavor: Flavor) {
+    let sandbox = Sandbox::of(flavor).await;
     sandbox.create_seen().await;
     let ledger = Arc::new(Ledger::default());
     for _ in 0..3 {

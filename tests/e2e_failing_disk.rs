@@ -87,7 +87,7 @@ impl Scene {
             .await;
         assert_eq!(found, rows);
         self.sandbox.assert_equal().await;
-        let printed = print_all(&self.sandbox.manifest.binlog_dir).unwrap();
+        let printed = print_all(&self.sandbox.manifest).unwrap();
         for n in rows {
             let row = format!("INSERT INTO seen VALUES ({n})");
             let times: usize = printed

@@ -1,17 +1,23 @@
-//! A KILL makes a MariaDB source commit what waits for its acknowledgement. Nobody who comes through the
-//! proxy may get to see it, or an OK for it, before the acknowledgement is there.
+//! A KILL makes a MariaDB source commit what waits for its acknowledgement; a MySQL source goes on
+//! waiting. Nobody who comes through the proxy may get to see it, or an OK for it, before the
+//! acknowledgement is there.
 
 mod support;
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use support::{Account, Commit, SOON, Sandbox, Signal, wait_until};
+use support::{Account, Commit, Flavor, SOON, Sandbox, Signal, mysql, on_both_flavors, wait_until};
+
+on_both_flavors![
+    a_kill_through_the_proxy_does_not_reach_a_commit_that_waits,
+    ctrl_c_does_not_make_a_waiting_commit_visible,
+];
 
 const COUNT: &str = "SELECT COUNT(*) FROM seen";
 
-async fn prepared() -> Sandbox {
-    let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
+async fn prepared(flavor: Flavor) -> Sandbox {
+    let sandbox = Sandbox::of(flavor).await;
     sandbox.create_seen().await;
     sandbox.freeze_replicas();
     sandbox
@@ -77,7 +83,7 @@ async fn killed(
     moment: Moment,
     answered_with_ok: bool,
 ) {
-    let sandbox = prepared().await;
+    let sandbox = prepared(Flavor::MariaDb).await;
     let mut reader = sandbox.app().connect().await;
     assert_eq!(reader.value(COUNT).await, "0");
     let mut commit = waiting(&sandbox, "INSERT INTO seen VALUES (1)").await;
@@ -147,17 +153,50 @@ async fn kill_query_in_disguise_through_the_proxy() {
     killed(|sandbox| sandbox.app().clone(), kill, Moment::AtOnce, true).await;
 }
 
+/// A MySQL source keeps a killed commit waiting; only the client of a KILL CONNECTION is gone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kill_through_the_proxy_does_not_reach_a_commit_that_waits() {
-    let sandbox = prepared().await;
+async fn a_kill_directly_at_a_mysql_source() {
+    if mysql::programs("a_kill_directly_at_a_mysql_source").is_none() {
+        return;
+    }
+    for (kill, leaves_a_client) in [("KILL QUERY", true), ("KILL CONNECTION", false)] {
+        let sandbox = prepared(Flavor::MySql).await;
+        let mut commit = waiting(&sandbox, "INSERT INTO seen VALUES (1)").await;
+        let mut source = sandbox.source().connect().await;
+        source.run(&format!("{kill} {}", commit.connection)).await;
+        let at_source = sandbox.source();
+        tokio::join!(
+            nobody_sees(&sandbox, &at_source, 0, Duration::from_secs(3)),
+            nobody_sees(&sandbox, sandbox.app(), 0, Duration::from_secs(3)),
+        );
+        if leaves_a_client {
+            commit.stays_unanswered().await;
+        }
+        sandbox.thaw_replicas();
+        let answer = commit.answer_within(SOON).await;
+        if leaves_a_client {
+            answer.unwrap();
+        }
+        sandbox.serves().await;
+        assert_eq!(sandbox.app().connect().await.count("seen").await, 1);
+        sandbox.assert_equal().await;
+    }
+}
+
+async fn a_kill_through_the_proxy_does_not_reach_a_commit_that_waits(flavor: Flavor) {
+    let sandbox = prepared(flavor).await;
     let mut killer = sandbox.app().connect().await;
     let mut commit = waiting(&sandbox, "INSERT INTO seen VALUES (1)").await;
-    for kill in [
-        "KILL QUERY",
-        "KILL",
-        "KILL SOFT QUERY",
-        "/* x */ kill /*!50000 hard */ connection",
-    ] {
+    let kills: &[&str] = match flavor {
+        Flavor::MariaDb => &[
+            "KILL QUERY",
+            "KILL",
+            "KILL SOFT QUERY",
+            "/* x */ kill /*!50000 hard */ connection",
+        ],
+        Flavor::MySql => &["KILL QUERY", "KILL", "/* x */ kill /*!50000 connection */"],
+    };
+    for kill in kills {
         let statement = format!("{kill} {}", commit.connection);
         let error = killer
             .try_run(&statement)
@@ -166,10 +205,12 @@ async fn a_kill_through_the_proxy_does_not_reach_a_commit_that_waits() {
             .to_string();
         assert!(error.contains("ackline:"), "{statement}: {error}");
     }
-    killer
-        .try_run("KILL USER app")
-        .await
-        .expect_err("KILL USER");
+    if flavor == Flavor::MariaDb {
+        killer
+            .try_run("KILL USER app")
+            .await
+            .expect_err("KILL USER");
+    }
     commit.stays_unanswered().await;
     assert_eq!(
         sandbox.source().connect().await.value(COUNT).await,
@@ -201,10 +242,13 @@ async fn a_kill_through_the_proxy_does_not_reach_a_commit_that_waits() {
 }
 
 /// Ctrl-C in the command line client opens a second connection and sends KILL QUERY.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ctrl_c_does_not_make_a_waiting_commit_visible() {
-    let sandbox = prepared().await;
-    let child = Command::new("mariadb")
+async fn ctrl_c_does_not_make_a_waiting_commit_visible(flavor: Flavor) {
+    let sandbox = prepared(flavor).await;
+    let mut client = match flavor {
+        Flavor::MariaDb => Command::new("mariadb"),
+        Flavor::MySql => Command::new(mysql::program("mysql")),
+    };
+    let child = client
         .args(sandbox.app().arguments())
         .args(["app", "--execute", "INSERT INTO seen VALUES (1)"])
         .stdin(Stdio::null())

@@ -3,11 +3,15 @@
 
 mod support;
 
-use support::{Commit, FailingDisk, Mode, Part, SOON, Sandbox, Status, print_all, wait_until};
+use support::{
+    Commit, FailingDisk, Flavor, Mode, Part, SOON, Sandbox, Status, on_both_flavors, print_all,
+    wait_until,
+};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn replicas_that_are_ahead_are_held_and_go_on() {
-    let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
+on_both_flavors![replicas_that_are_ahead_are_held_and_go_on];
+
+async fn replicas_that_are_ahead_are_held_and_go_on(flavor: Flavor) {
+    let sandbox = Sandbox::of(flavor).await;
     sandbox.create_seen().await;
     let disk = FailingDisk::build(&sandbox.manifest.binlog_dir);
     sandbox.kill(Part::Proxy);
@@ -109,7 +113,7 @@ async fn replicas_that_are_ahead_are_held_and_go_on() {
         assert_eq!(replica.slave_status("Slave_IO_Running").await, "Yes");
         assert_eq!(replica.slave_status("Last_IO_Error").await, "");
     }
-    let printed = print_all(&sandbox.manifest.binlog_dir).unwrap();
+    let printed = print_all(&sandbox.manifest).unwrap();
     for n in 1..=3 {
         let row = format!("INSERT INTO seen VALUES ({n})");
         let times: usize = printed

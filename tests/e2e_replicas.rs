@@ -6,10 +6,15 @@ mod support;
 use std::fs;
 use std::process::{Child, Command, Stdio};
 
-use support::{Commit, Part, SOON, Sandbox, Signal, Status, wait_until};
+use support::{Commit, Flavor, Part, SOON, Sandbox, Signal, Status, on_both_flavors, wait_until};
 
-async fn prepared() -> Sandbox {
-    let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
+on_both_flavors![
+    a_replica_that_may_not_vote_is_served_and_told_why,
+    a_replica_that_connects_before_it_is_known_becomes_a_connected_voter
+];
+
+async fn prepared(flavor: Flavor) -> Sandbox {
+    let sandbox = Sandbox::of(flavor).await;
     sandbox.create_seen().await;
     sandbox
 }
@@ -80,9 +85,12 @@ async fn second_releases_nothing(sandbox: &Sandbox, n: u32) {
     is_at_second(sandbox, n).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_that_may_not_vote_is_served_and_told_why() {
-    let sandbox = prepared().await;
+async fn a_replica_that_may_not_vote_is_served_and_told_why(flavor: Flavor) {
+    let sandbox = prepared(flavor).await;
+    let log_updates = match flavor {
+        Flavor::MariaDb => "log_slave_updates",
+        Flavor::MySql => "log_replica_updates",
+    };
     vote_of_second(&sandbox, None).await;
 
     // Somebody could write to it.
@@ -90,7 +98,11 @@ async fn a_replica_that_may_not_vote_is_served_and_told_why() {
     second.run("SET GLOBAL read_only=OFF").await;
     vote_of_second(&sandbox, Some("read_only")).await;
     second_releases_nothing(&sandbox, 1).await;
-    second.run("SET GLOBAL read_only=ON").await;
+    let closed = match flavor {
+        Flavor::MariaDb => "read_only",
+        Flavor::MySql => "super_read_only",
+    };
+    second.run(&format!("SET GLOBAL {closed}=ON")).await;
     vote_of_second(&sandbox, None).await;
     sandbox.signal(Part::Replica(0), Signal::STOP);
     insert(&sandbox, 2).await.succeeds_within(SOON).await;
@@ -99,20 +111,19 @@ async fn a_replica_that_may_not_vote_is_served_and_told_why() {
 
     // Its binlog would lack what it replicated.
     sandbox.kill(Part::Replica(1));
-    sandbox.add_option(Part::Replica(1), "skip_log_slave_updates");
+    sandbox.add_option(Part::Replica(1), &format!("skip_{log_updates}"));
     sandbox.start(Part::Replica(1));
-    vote_of_second(&sandbox, Some("log_slave_updates")).await;
+    vote_of_second(&sandbox, Some(log_updates)).await;
     second_releases_nothing(&sandbox, 3).await;
     let shown = sandbox.ackline(&["status"]);
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
-    assert!(shown.contains("log_slave_updates"), "{shown}");
+    assert!(shown.contains(log_updates), "{shown}");
     sandbox.assert_equal().await;
 }
 
 /// After a restart of the proxy the replicas may be there before anybody has asked them who they are.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_that_connects_before_it_is_known_becomes_a_connected_voter() {
-    let sandbox = prepared().await;
+async fn a_replica_that_connects_before_it_is_known_becomes_a_connected_voter(flavor: Flavor) {
+    let sandbox = prepared(flavor).await;
     sandbox.edit_config(
         "mode = ",
         "require = \"LOCAL durable AND FIRST 1 (*) received\"",
@@ -155,7 +166,7 @@ impl Drop for Tool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unlisted_reader_has_no_vote_and_sees_what_is_released() {
-    let sandbox = prepared().await;
+    let sandbox = prepared(Flavor::MariaDb).await;
     let folder = sandbox.dir.join("copied");
     fs::create_dir(&folder).unwrap();
     let reader = Command::new("mariadb-binlog")

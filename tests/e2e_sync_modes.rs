@@ -6,7 +6,15 @@ mod support;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::{Commit, Part, SOON, STAYS, Sandbox, Signal, Status};
+use support::{Commit, Flavor, Part, SOON, STAYS, Sandbox, Signal, Status, on_both_flavors};
+
+on_both_flavors![
+    each_mode_waits_for_its_voters,
+    the_mode_changes_while_a_commit_waits,
+    a_change_that_is_wrong_changes_nothing,
+    after_the_timeout_it_degrades_and_says_so,
+    after_the_timeout_block_only_warns,
+];
 
 const AT_ONCE: Duration = Duration::from_secs(5);
 
@@ -42,9 +50,8 @@ async fn returns(sandbox: &Sandbox, n: u32) {
     assert!(is_visible(sandbox, n).await);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_mode_waits_for_its_voters() {
-    let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
+async fn each_mode_waits_for_its_voters(flavor: Flavor) {
+    let sandbox = Sandbox::of(flavor).await;
     sandbox.create_seen().await;
     let (first, second) = (Part::Replica(0), Part::Replica(1));
 
@@ -103,9 +110,8 @@ async fn each_mode_waits_for_its_voters() {
     sandbox.assert_equal().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_mode_changes_while_a_commit_waits() {
-    let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
+async fn the_mode_changes_while_a_commit_waits(flavor: Flavor) {
+    let sandbox = Sandbox::of(flavor).await;
     sandbox.create_seen().await;
     sandbox.freeze_replicas();
 
@@ -150,9 +156,8 @@ async fn the_mode_changes_while_a_commit_waits() {
     sandbox.assert_equal().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_change_that_is_wrong_changes_nothing() {
-    let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
+async fn a_change_that_is_wrong_changes_nothing(flavor: Flavor) {
+    let sandbox = Sandbox::of(flavor).await;
     sandbox.create_seen().await;
     let good = sandbox.config();
 
@@ -206,9 +211,8 @@ async fn a_change_that_is_wrong_changes_nothing() {
         .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_the_timeout_it_degrades_and_says_so() {
-    let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
+async fn after_the_timeout_it_degrades_and_says_so(flavor: Flavor) {
+    let sandbox = Sandbox::of(flavor).await;
     sandbox.create_seen().await;
     let timeout = Duration::from_secs(2);
     sandbox
@@ -281,9 +285,8 @@ async fn after_the_timeout_it_degrades_and_says_so() {
     sandbox.assert_equal().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_the_timeout_block_only_warns() {
-    let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
+async fn after_the_timeout_block_only_warns(flavor: Flavor) {
+    let sandbox = Sandbox::of(flavor).await;
     sandbox.create_seen().await;
     sandbox
         .sync(json!({"timeout": "500ms", "on_timeout": "block"}))

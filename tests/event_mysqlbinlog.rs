@@ -83,7 +83,7 @@ fn mysqlbinlog_reads_our_files() {
                 .unwrap(),
         );
         put(&mut own, previous_gtids::write(&previous, ServerId(9), 0));
-        let mut tracker = TransactionTracker::new();
+        let mut tracker = TransactionTracker::default();
         for event in &events[2..] {
             let event = checksum::strip(event, Algorithm::Crc32).unwrap();
             if tracker.feed(event).unwrap() != Step::Outside {

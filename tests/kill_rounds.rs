@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use support::{Account, Database, Part, SOON, Sandbox, print_all, wait_until};
+use support::{Account, Database, Flavor, Part, SOON, Sandbox, mysql, print_all, wait_until};
 
 const CLIENTS: usize = 8;
 const ROUNDS: u32 = 3;
@@ -32,6 +32,8 @@ const TABLE: &str = "kill_rounds";
 struct Orders {
     rounds: u32,
     seed: u64,
+    /// None: both.
+    flavor: Option<Flavor>,
 }
 
 impl Orders {
@@ -45,6 +47,7 @@ impl Orders {
         let mut orders = Self {
             rounds: ROUNDS,
             seed: rand::random::<u32>().into(),
+            flavor: None,
         };
         if let Ok(text) = std::env::var("ACKLINE_ROUNDS") {
             orders.rounds = parse("ACKLINE_ROUNDS", Some(text))? as u32;
@@ -53,6 +56,9 @@ impl Orders {
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--rounds" => orders.rounds = parse("--rounds", arguments.next())? as u32,
+                "--flavor" => {
+                    orders.flavor = Some(arguments.next().unwrap_or_default().parse()?);
+                }
                 "--seed" => orders.seed = parse("--seed", arguments.next())?,
                 _ => {}
             }
@@ -128,8 +134,8 @@ struct Harness {
 }
 
 impl Harness {
-    async fn start(seed: u64) -> Self {
-        let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
+    async fn start(seed: u64, flavor: Flavor) -> Self {
+        let sandbox = Sandbox::of(flavor).await;
         sandbox
             .app()
             .connect()
@@ -289,7 +295,7 @@ impl Harness {
         .await;
         let mut times: BTreeMap<u64, usize> = BTreeMap::new();
         let insert = format!("INSERT INTO {TABLE} VALUES (");
-        for printed in print_all(&self.sandbox.manifest.binlog_dir)? {
+        for printed in print_all(&self.sandbox.manifest)? {
             for (at, label) in printed.text.match_indices(&insert) {
                 let number = support::number(&printed.text[at + label.len()..])
                     .ok_or(format!("{}: an insert without a number", printed.file))?;
@@ -334,11 +340,39 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let flavors = match orders.flavor {
+        Some(flavor) => vec![flavor],
+        None => vec![Flavor::MariaDb, Flavor::MySql],
+    };
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    for flavor in flavors {
+        if flavor == Flavor::MySql && !mysql::is_installed() {
+            println!("SKIPPED: kill_rounds --flavor mysql: no MySQL, see deploy/install.sh mysql");
+            skipped += orders.rounds;
+            continue;
+        }
+        let done = rounds(&orders, flavor).await;
+        passed += done;
+        if done < orders.rounds {
+            failed += 1;
+            skipped += orders.rounds - done - 1;
+        }
+    }
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// How many passed before one failed.
+async fn rounds(orders: &Orders, flavor: Flavor) -> u32 {
     println!(
-        "kill_rounds: --rounds {} --seed {}",
+        "kill_rounds: --rounds {} --seed {} --flavor {flavor}",
         orders.rounds, orders.seed
     );
-    let mut harness = Harness::start(orders.seed).await;
+    let mut harness = Harness::start(orders.seed, flavor).await;
     let mut passed = 0;
     let mut failure = None;
     while passed < orders.rounds && failure.is_none() {
@@ -352,7 +386,6 @@ async fn main() -> ExitCode {
     }
     harness.ledger.stop.store(true, Ordering::Release);
     harness.ledger.rest.store(false, Ordering::Release);
-    let failed = u32::from(failure.is_some());
     if let Some(error) = failure {
         println!(
             "round {}: FAILED (seed {}): {error}",
@@ -361,14 +394,5 @@ async fn main() -> ExitCode {
         );
         harness.sandbox.show_logs();
     }
-    drop(harness);
-    println!(
-        "{passed} passed, {failed} failed, {} skipped",
-        orders.rounds - passed - failed
-    );
-    if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    passed
 }

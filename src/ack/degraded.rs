@@ -224,6 +224,22 @@ impl Recent {
             .take_while(move |(end, _)| *end <= up_to)
     }
 
+    /// Those that end after `end`.
+    pub(super) fn behind(&self, end: StorePosition) -> impl Iterator<Item = &Arc<Gtid>> {
+        let first = self.0.partition_point(|(own, _)| *own <= end);
+        self.0.range(first..).map(|(_, gtid)| gtid)
+    }
+
+    /// Where this one ends; the newest are looked at first.
+    pub(super) fn find(&self, gtid: &Gtid) -> Option<StorePosition> {
+        let mut newest = self.0.iter().rev();
+        newest.find(|(_, own)| **own == *gtid).map(|(end, _)| *end)
+    }
+
+    pub(super) fn newest(&self) -> Option<&Arc<Gtid>> {
+        self.0.back().map(|(_, gtid)| gtid)
+    }
+
     /// Where the newest of them ends.
     pub(super) fn last(&self) -> Option<StorePosition> {
         self.0.back().map(|(end, _)| *end)

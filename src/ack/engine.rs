@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::degraded::{DegradedCommit, DegradedList, Recent};
+use super::demand::{Demands, Oldest, Ticket};
 use super::policy::{Mode, OnTimeout, Requirement, Sync};
 use super::quorum::{self, Confirmed, Missing, Vote, Voter, Votes, satisfied};
 use crate::gtid::Gtid;
@@ -54,6 +55,8 @@ pub enum Event {
     Unconfirmed { gtids: Vec<Arc<Gtid>> },
     /// So many degraded commits have caught up.
     CaughtUp { count: u64 },
+    /// What a session asked for beyond the policy holds for its transaction.
+    Met { ticket: Ticket, waited: Duration },
     /// So many captured transactions were not stored after all; they come again.
     TakenBack { count: usize },
 }
@@ -91,6 +94,7 @@ pub struct Engine {
     overdue: bool,
     recent: Recent,
     degraded: DegradedList,
+    demands: Demands,
     ignored: u64,
     events: Vec<Event>,
 }
@@ -122,6 +126,7 @@ impl Engine {
             overdue: false,
             recent: Recent::default(),
             degraded,
+            demands: Demands::default(),
             ignored: 0,
             events: Vec::new(),
         }
@@ -193,6 +198,7 @@ impl Engine {
             .partition_point(|pending| pending.position <= end);
         let count = self.pending.len() - kept;
         self.pending.truncate(kept);
+        self.demands.take_back(end, self.recent.behind(end));
         self.recent.cut(end);
         let waiting = self.pending.back().map(|pending| pending.position);
         self.last_end = waiting.or(self.recent.last()).unwrap_or_default();
@@ -381,6 +387,32 @@ impl Engine {
         if count > 0 {
             self.events.push(Event::CaughtUp { count });
         }
+        for (ticket, since) in self.demands.settle(&self.votes) {
+            let waited = now.saturating_sub(since);
+            self.events.push(Event::Met { ticket, waited });
+        }
+    }
+
+    /// A session asks for more than the policy: [`Event::Met`] tells when `requirement` holds for this
+    /// transaction and everything before it.
+    pub fn ask(&mut self, gtid: &Gtid, requirement: &Requirement, now: Duration) -> Ticket {
+        let waits = self.pending.iter().any(|pending| *pending.gtid == *gtid);
+        // One that is not known any more was released long ago, so before the last one that was.
+        let known = || self.recent.find(gtid).unwrap_or(self.released);
+        let position = (!waits).then(known);
+        let ticket = self.demands.ask(gtid, requirement, position, now);
+        self.look(now);
+        ticket
+    }
+
+    /// The last one released since the start.
+    pub fn newest_released(&self) -> Option<Gtid> {
+        self.recent.newest().map(|gtid| Gtid::clone(gtid))
+    }
+
+    /// Whoever asked does not wait any more.
+    pub fn leave(&mut self, ticket: Ticket) {
+        self.demands.leave(ticket);
     }
 
     fn release(&mut self, up_to: StorePosition, asked: Option<StorePosition>, now: Duration) {
@@ -407,6 +439,7 @@ impl Engine {
             if degraded {
                 self.degraded.add(&self.requirement, position, &gtid, now);
             }
+            self.demands.released(&gtid, position);
             self.recent.push(position, Arc::clone(&gtid));
             self.events.push(Event::Released {
                 gtid,
@@ -496,7 +529,9 @@ impl Engine {
 
     /// Whether anything waits for what replicas have applied.
     pub fn applied_wanted(&self) -> bool {
-        self.requirement.uses(Level::Applied) || self.degraded.uses(Level::Applied)
+        self.requirement.uses(Level::Applied)
+            || self.degraded.uses(Level::Applied)
+            || self.demands.uses(Level::Applied)
     }
 
     pub fn waiting(&self) -> usize {
@@ -509,6 +544,24 @@ impl Engine {
             let missing = self.missing(oldest.position);
             (Arc::clone(&oldest.gtid), oldest.since, missing)
         })
+    }
+
+    /// How many sessions wait for what they asked for themselves.
+    pub fn asking(&self) -> usize {
+        self.demands.len()
+    }
+
+    /// The one among them that waits longest: since when, and for whom.
+    pub fn oldest_asking(&self) -> Option<(Duration, Missing)> {
+        let Oldest {
+            since,
+            requirement,
+            position,
+        } = self.demands.oldest()?;
+        // One that has to come again lacks everybody.
+        let position = position.unwrap_or(StorePosition::new(u32::MAX, u64::MAX));
+        let missing = quorum::missing(&requirement, &self.votes, position);
+        Some((since, missing.unwrap_or_default()))
     }
 
     pub fn waiting_since(&self) -> Option<Duration> {

@@ -10,7 +10,7 @@
 //!
 //! [`Acks`] is the handle: whoever learns something calls it, synchronously; the lock is held for the
 //! arithmetic and never across an await or IO. [`engine`] decides, [`quorum`] counts, [`policy`] is
-//! the language, [`parked`] wakes. The line "may this ack go out?" is [`permit::permit`].
+//! the language, [`demand`] is what sessions ask for beyond the policy, [`parked`] wakes. The line "may this ack go out?" is [`permit::permit`].
 //!
 //! Invariants (promises 1, 3, 4 and 7 of DESIGN.md): see [`engine`]. Beyond those:
 //! - A waiter is woken only after its GTID is in the released set; one that is dropped leaves nothing
@@ -19,6 +19,7 @@
 //!   after a restart, has to be released again. So a degraded commit is listed or not yet released.
 
 mod degraded;
+mod demand;
 pub mod engine;
 mod parked;
 mod permit;
@@ -26,6 +27,7 @@ pub mod policy;
 pub mod quorum;
 mod snapshot;
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,7 +40,7 @@ use crate::gtid::{Gtid, GtidSet, Position};
 use crate::ids::{Epoch, Level, ServerName, StorePosition};
 use engine::{Engine, Event, Restored};
 use parked::{Parked, Ticket};
-use policy::Mode;
+use policy::{Mode, Requirement, Unmeetable};
 
 pub use degraded::{DegradedCommit, LISTED};
 pub use permit::AckPermit;
@@ -72,6 +74,8 @@ struct Shared {
 struct Gate {
     engine: Engine,
     parked: Parked,
+    /// Sessions that wait for what they asked for themselves.
+    asking: HashMap<demand::Ticket, oneshot::Sender<()>>,
     epoch: Epoch,
     /// Degraded commits that no log line has named yet.
     unreported: GtidSet,
@@ -104,6 +108,7 @@ impl Acks {
             gate: Mutex::new(Gate {
                 engine,
                 parked: Parked::new(durable.released_set),
+                asking: HashMap::new(),
                 epoch,
                 unreported: GtidSet::new(),
                 reported_at: started_at,
@@ -250,6 +255,54 @@ impl Acks {
         }
     }
 
+    /// Resolves once `gtid` is released and `requirement`, which is beyond the policy, holds for it.
+    /// Cancel-safe: dropped, it leaves nothing behind.
+    pub fn wait_met(
+        &self,
+        gtid: &Gtid,
+        requirement: Arc<Requirement>,
+    ) -> impl Future<Output = ()> + Send + std::marker::Sync + 'static {
+        let acks = self.clone();
+        let gtid = gtid.clone();
+        async move {
+            acks.wait_released(&gtid).await;
+            let (sender, met) = oneshot::channel();
+            let ticket = acks.change(|gate, now| {
+                let ticket = gate.engine.ask(&gtid, &requirement, now);
+                gate.asking.insert(ticket, sender);
+                ticket
+            });
+            let _asking = Asking { acks, ticket };
+            // The sender is in the gate, which `_asking` holds, until it is used.
+            let _ = met.await;
+        }
+    }
+
+    /// The same for everything up to `position`: once that is released, for the last that is.
+    pub fn wait_position_met(
+        &self,
+        position: &Position,
+        requirement: Arc<Requirement>,
+    ) -> impl Future<Output = ()> + Send + std::marker::Sync + 'static {
+        let acks = self.clone();
+        let position = position.clone();
+        async move {
+            acks.wait_position(&position).await;
+            let newest = acks.0.gate.lock().engine.newest_released();
+            if let Some(newest) = newest {
+                acks.wait_met(&newest, requirement).await;
+            }
+        }
+    }
+
+    /// Whether the voters as they are configured can ever meet a requirement.
+    pub fn validate(&self, requirement: &Requirement) -> Result<(), Unmeetable> {
+        let gate = self.0.gate.lock();
+        let votes = gate.engine.votes().voters.iter();
+        let voters: Vec<Voter> = votes.map(|vote| vote.voter.clone()).collect();
+        requirement.validate(&voters)
+    }
+
     fn last_unreleased(&self, set: &GtidSet) -> Option<Gtid> {
         let gate = self.0.gate.lock();
         let missing = set.difference(gate.parked.released());
@@ -304,11 +357,15 @@ impl Acks {
         let result = change(&mut gate, now);
         let events = gate.engine.take_events();
         for event in &events {
-            if let Event::Released { gtid, degraded, .. } = event {
-                gate.parked.release(gtid, &mut wake);
-                if *degraded {
-                    gate.unreported.insert(gtid);
+            match event {
+                Event::Released { gtid, degraded, .. } => {
+                    gate.parked.release(gtid, &mut wake);
+                    if *degraded {
+                        gate.unreported.insert(gtid);
+                    }
                 }
+                Event::Met { ticket, .. } => wake.extend(gate.asking.remove(ticket)),
+                _ => {}
             }
         }
         self.0.publish(&gate);
@@ -363,6 +420,22 @@ impl Drop for Waiter {
     }
 }
 
+/// The same for what a session asked for itself.
+struct Asking {
+    acks: Acks,
+    ticket: demand::Ticket,
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        // One that was met is not there any more.
+        self.acks.change(|gate, _| {
+            gate.engine.leave(self.ticket);
+            gate.asking.remove(&self.ticket)
+        });
+    }
+}
+
 fn wake_all(wake: Vec<oneshot::Sender<()>>) {
     for waiter in wake {
         // One that has left meanwhile needs no waking.
@@ -384,6 +457,9 @@ fn report(events: &[Event], mode: Mode) {
                     .record(*waited);
                 released += 1;
                 degraded += u64::from(*less);
+            }
+            Event::Met { waited, .. } => {
+                metrics::histogram!("ackline_session_wait_seconds").record(*waited);
             }
             Event::Overdue {
                 gtid,

@@ -6,7 +6,7 @@ use super::degraded::DegradedCommit;
 use super::engine::Engine;
 use super::parked::Parked;
 use super::policy::Sync;
-use super::quorum::Vote;
+use super::quorum::{Missing, Vote};
 use crate::gtid::GtidSet;
 use crate::ids::{Epoch, ServerName, StorePosition};
 use crate::units;
@@ -30,6 +30,10 @@ pub struct Snapshot {
     pub waiting: usize,
     /// Sessions that wait at gate 2.
     pub parked: usize,
+    /// Sessions whose transaction is released, and who asked for more themselves.
+    pub asking: usize,
+    /// How long the oldest of them waits, and for whom.
+    pub oldest_asking: Option<(Duration, Missing)>,
     pub oldest_wait: Option<Duration>,
     /// That wait is longer than `timeout`.
     pub overdue: bool,
@@ -75,6 +79,10 @@ impl Snapshot {
             released_set: parked.released().clone(),
             waiting,
             parked: parked.len(),
+            asking: engine.asking(),
+            oldest_asking: engine
+                .oldest_asking()
+                .map(|(since, missing)| (now.saturating_sub(since), missing)),
             oldest_wait: oldest
                 .as_ref()
                 .map(|(_, since, _)| now.saturating_sub(*since)),

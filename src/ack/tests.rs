@@ -69,6 +69,43 @@ async fn a_commit_waits_until_its_gtid_is_released() {
 }
 
 #[tokio::test]
+async fn a_session_waits_for_what_it_asks_itself() {
+    let acks = acks();
+    store(&acks, 5);
+    let asked = Arc::new(Requirement::parse("ANY 1 (db2) applied").unwrap());
+    let waiting = tokio::spawn(acks.wait_met(&gtid("0-1-5"), asked.clone()));
+    let everything = tokio::spawn(acks.wait_position_met(&position("0-1-5"), asked.clone()));
+    let mut leaving = Box::pin(acks.wait_met(&gtid("0-1-5"), asked));
+    tokio::task::yield_now().await;
+    assert!(!*acks.applied_wanted().borrow());
+    // The policy first.
+    confirm(&acks, 5);
+    acks.wait_released(&gtid("0-1-5")).await;
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished() && !everything.is_finished());
+    assert!(!is_ready(&mut leaving));
+    let snapshot = acks.snapshot();
+    assert_eq!(snapshot.asking, 3);
+    let (_, missing) = snapshot.oldest_asking.unwrap();
+    assert_eq!(missing.words, "db2 to confirm applied");
+    // Somebody has to ask the replicas.
+    assert!(*acks.applied_wanted().borrow());
+    drop(leaving);
+    assert_eq!(acks.snapshot().asking, 2);
+    acks.confirm(&ServerName::new("db2"), Level::Applied, at(50));
+    waiting.await.unwrap();
+    everything.await.unwrap();
+    assert_eq!(acks.snapshot().asking, 0);
+    assert!(!*acks.applied_wanted().borrow());
+    // Who asks when it holds already does not wait.
+    let asked = Arc::new(Requirement::parse("ALL received").unwrap());
+    assert!(is_ready(acks.wait_met(&gtid("0-1-5"), asked)));
+    // What no voter can give is told.
+    let unknown = Requirement::parse("ANY 1 (db9) received").unwrap();
+    assert!(acks.validate(&unknown).is_err());
+}
+
+#[tokio::test]
 async fn a_dropped_waiter_leaves_nothing_behind() {
     let acks = acks();
     for _ in 0..3 {

@@ -127,6 +127,10 @@ const HISTOGRAMS: &[(&str, &str)] = &[
         "From a transaction's arrival here to its release, by mode.",
     ),
     (
+        "ackline_session_wait_seconds",
+        "From a transaction's release to what its session asked for beyond the policy.",
+    ),
+    (
         "ackline_hold_seconds",
         "How long a hold kept a login, a command or an answer back.",
     ),
@@ -180,6 +184,11 @@ pub(super) fn gauges(status: &Status) -> String {
         "ackline_commit_oldest_wait_seconds",
         "How long the oldest of them has waited.",
         status.waiting.oldest_seconds,
+    );
+    page.single(
+        "ackline_sessions_asking",
+        "Sessions that wait for what they asked beyond the policy.",
+        status.waiting.asking as f64,
     );
     page.single(
         "ackline_degraded_commits_unconfirmed",

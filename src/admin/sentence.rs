@@ -64,6 +64,19 @@ pub fn sentence(
     format!("{who_waits}: mode {mode} {needs}; {}", states(missing))
 }
 
+/// "2 sessions wait for more than the policy asks, the oldest for 3.2 s: replica2 to confirm
+/// applied". Empty where none does.
+pub fn asking(sessions: usize, oldest: Duration, lacks: &str) -> String {
+    let waited = oldest.as_secs_f64();
+    match sessions {
+        0 => String::new(),
+        1 => format!("1 session has waited {waited:.1} s for more than the policy asks: {lacks}"),
+        more => format!(
+            "{more} sessions wait for more than the policy asks, the oldest for {waited:.1} s: {lacks}"
+        ),
+    }
+}
+
 fn states(missing: &[Missing<'_>]) -> String {
     let all_the_same = missing
         .windows(2)
@@ -87,6 +100,20 @@ mod tests {
 
     const fn server<'a>(name: &'a str, state: &'a str) -> Missing<'a> {
         Missing { name, state }
+    }
+
+    #[test]
+    fn says_what_sessions_ask() {
+        let wait = Duration::from_millis(3_210);
+        assert_eq!(asking(0, wait, ""), "");
+        assert_eq!(
+            asking(1, wait, "db2 to confirm applied"),
+            "1 session has waited 3.2 s for more than the policy asks: db2 to confirm applied"
+        );
+        assert!(
+            asking(2, wait, "db2")
+                .starts_with("2 sessions wait for more than the policy asks, the")
+        );
     }
 
     #[test]

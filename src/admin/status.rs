@@ -73,7 +73,9 @@ pub struct Waiting {
     pub oldest_seconds: f64,
     /// The servers that the oldest one waits for.
     pub r#for: Vec<String>,
-    /// The same for people; empty where nothing waits.
+    /// Sessions that wait for what they asked beyond the policy, which has released their commits.
+    pub asking: usize,
+    /// All of it for people; empty where nothing waits.
     pub sentence: String,
 }
 
@@ -136,6 +138,7 @@ mod tests {
     "for": [
       "db2"
     ],
+    "asking": 0,
     "sentence": "1 commit waits"
   },
   "degraded_commits": {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::App;
 use crate::ack::policy::Mode;
 use crate::ack::{Confirmed, Snapshot};
-use crate::admin::sentence::{Missing, Need, sentence};
+use crate::admin::sentence::{Missing, Need, asking, sentence};
 use crate::admin::status::{
     BinlogStatus, DegradedCommits, ReplicaRow, SourceStatus, Status, Waiting,
 };
@@ -216,6 +216,19 @@ fn confirmed(acks: &Snapshot, name: &ServerName) -> Confirmed {
 }
 
 fn waiting(acks: &Snapshot, replicas: &[ReplicaRow]) -> Waiting {
+    let mut waiting = waiting_for_policy(acks, replicas);
+    if let Some((oldest, missing)) = &acks.oldest_asking {
+        waiting.asking = acks.asking;
+        let more = asking(acks.asking, *oldest, &missing.words);
+        if !waiting.sentence.is_empty() {
+            waiting.sentence.push_str(". ");
+        }
+        waiting.sentence.push_str(&more);
+    }
+    waiting
+}
+
+fn waiting_for_policy(acks: &Snapshot, replicas: &[ReplicaRow]) -> Waiting {
     let Some(oldest) = acks.oldest_wait.filter(|_| acks.waiting > 0) else {
         return Waiting::default();
     };
@@ -248,6 +261,7 @@ fn waiting(acks: &Snapshot, replicas: &[ReplicaRow]) -> Waiting {
     let mode = acks.sync.mode.to_string();
     Waiting {
         commits: acks.waiting,
+        asking: 0,
         oldest_seconds: oldest.as_secs_f64(),
         sentence: sentence(acks.waiting, oldest, &mode, &need, &missing),
         // One without a vote now cannot help it.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::ack::Acks;
+use crate::ack::policy::{Requirement, Unmeetable};
 use crate::capture::{Console, Guard, State, Victim, View};
 use crate::gtid::Gtid;
 use crate::ids::{Epoch, Flavor, ServerName};
@@ -88,6 +89,24 @@ impl Gate for AppGate {
         Box::pin(async move {
             let position = self.console.position().await;
             self.acks.wait_position(&position).await;
+        })
+    }
+
+    fn can_be_met(&self, requirement: &Requirement) -> Result<(), Unmeetable> {
+        self.acks.validate(requirement)
+    }
+
+    fn met(&self, gtid: Gtid, requirement: Arc<Requirement>) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.released(gtid.clone()).await;
+            self.acks.wait_met(&gtid, requirement).await;
+        })
+    }
+
+    fn everything_met(&self, requirement: Arc<Requirement>) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let position = self.console.position().await;
+            self.acks.wait_position_met(&position, requirement).await;
         })
     }
 

@@ -22,8 +22,7 @@ pub(super) enum Action {
 
 #[derive(Debug, Args)]
 pub(super) struct Up {
-    /// Which servers: mariadb, or mysql (the servers run, the proxy does not serve them yet)
-    /// [default: mariadb].
+    /// Which servers: mariadb or mysql [default: mariadb].
     #[arg(long, value_name = "FLAVOR")]
     flavor: Option<Flavor>,
     /// Replicas that pull from the proxy [default: 2].
@@ -85,10 +84,7 @@ impl Up {
         };
         match sandbox::up(&request, &progress).await {
             Ok(manifest) => {
-                match manifest.proxy.pid {
-                    Some(_) => print!("{}", welcome(&manifest)),
-                    None => print!("{}", servers_only(&manifest)),
-                }
+                print!("{}", welcome(&manifest));
                 Ok(())
             }
             Err(error) if error.is_usage() => Err(Failure::Usage(error.into())),
@@ -135,35 +131,6 @@ Everything a script needs is in {path}; `{ackline} sandbox down --dir {dir}` sto
         path = manifest.path.display(),
         dir = manifest.dir().display(),
     )
-}
-
-fn servers_only(manifest: &Manifest) -> String {
-    let client = manifest.client.display();
-    let ackline = std::env::args().next().unwrap_or_else(|| "ackline".into());
-    let mut text = format!(
-        "\
-The {flavor} servers run. There is NO PROXY before them: Ackline does not capture {flavor}'s binlog
-yet, so nothing listens on port {port}, the replicas pull from nobody, and every server is read-only.
-
-",
-        flavor = manifest.flavor,
-        port = manifest.app.port,
-    );
-    let replicas = manifest.replicas.iter().map(|replica| &replica.database);
-    for server in std::iter::once(&manifest.source).chain(replicas) {
-        text.push_str(&format!(
-            "  {client} -h{} -P{} -u{} -p{}    # {}\n",
-            server.host, server.port, server.user, server.password, server.name
-        ));
-    }
-    text.push_str(&format!(
-        "
-Everything a script needs is in {path}; `{ackline} sandbox down --dir {dir}` stops it all.
-",
-        path = manifest.path.display(),
-        dir = manifest.dir().display(),
-    ));
-    text
 }
 
 fn status(dir: &std::path::Path) -> Result<(), Failure> {

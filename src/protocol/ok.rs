@@ -15,7 +15,13 @@ pub mod status {
     /// Backslashes in strings are plain characters (`sql_mode`).
     pub const NO_BACKSLASH_ESCAPES: u16 = 0x0200;
     pub const OUT_PARAMETERS: u16 = 0x1000;
+    pub const IN_READ_ONLY_TRANSACTION: u16 = 0x2000;
     pub const SESSION_STATE: u16 = 0x4000;
+    /// MariaDB.
+    pub const ANSI_QUOTES: u16 = 0x8000;
+    /// What is true of the session and not only of one answer.
+    pub const LASTING: u16 =
+        IN_TRANSACTION | AUTOCOMMIT | NO_BACKSLASH_ESCAPES | IN_READ_ONLY_TRANSACTION | ANSI_QUOTES;
 }
 
 /// An OK packet; borrowed from the payload it was parsed from.

@@ -75,8 +75,7 @@ pub struct Replica {
 
 #[derive(Debug, Serialize)]
 pub struct Proxy {
-    /// None where there is no proxy for this flavor yet.
-    pub pid: Option<i32>,
+    pub pid: i32,
 }
 
 impl Manifest {
@@ -85,7 +84,7 @@ impl Manifest {
         plan: &Plan,
         installation: &Installation,
         servers: &[Server],
-        proxy: Option<&Process>,
+        proxy: &Process,
     ) -> Result<Self, Error> {
         let mut databases = Vec::new();
         for server in servers {
@@ -132,9 +131,7 @@ impl Manifest {
                     ship: "pull",
                 })
                 .collect(),
-            proxy: Proxy {
-                pid: proxy.map(Process::pid),
-            },
+            proxy: Proxy { pid: proxy.pid() },
             path: folder.manifest(),
             client: installation.client(),
         })

@@ -54,8 +54,7 @@ const SERVERS_LEAVE: Duration = Duration::from_secs(60);
 /// Takes one line of progress at a time.
 pub type Report<'a> = &'a dyn Fn(&str);
 
-/// Starts whatever is not running, and returns once a commit through the proxy worked; for a flavor
-/// that the proxy does not serve yet, once the servers answer.
+/// Starts whatever is not running, and returns once a commit through the proxy worked.
 pub async fn up(request: &Request, report: Report<'_>) -> Result<Manifest, Error> {
     let folder = Folder::create(&request.dir)?;
     let _lock = Lock::acquire(&folder).await?;
@@ -68,8 +67,7 @@ pub async fn up(request: &Request, report: Report<'_>) -> Result<Manifest, Error
             plan.ports.check(server.port, &server.name).await?;
         }
     }
-    let serves = proxy::serves(plan.flavor);
-    if serves && proxy::running(&folder).is_none() {
+    if proxy::running(&folder).is_none() {
         plan.ports.check_proxy().await?;
     }
 
@@ -93,17 +91,13 @@ pub async fn up(request: &Request, report: Report<'_>) -> Result<Manifest, Error
             }
         }
         if !server.is_source() {
-            replication::attach(server, &plan, serves, report).await?;
+            replication::attach(server, &plan, report).await?;
         }
     }
 
     proxy::write_config(&folder, &plan)?;
-    let process = if serves {
-        Some(proxy::start(&folder, &plan, report).await?)
-    } else {
-        None
-    };
-    let manifest = Manifest::of(&folder, &plan, &installation, &servers, process.as_ref())?;
+    let process = proxy::start(&folder, &plan, report).await?;
+    let manifest = Manifest::of(&folder, &plan, &installation, &servers, &process)?;
     manifest.save()?;
     Ok(manifest)
 }
@@ -141,14 +135,11 @@ pub fn status(dir: &Path) -> Result<Vec<Part>, Error> {
     let folder = Folder::open(dir)?;
     let plan = Plan::load(&folder)?.ok_or_else(|| Error::NoSandbox(folder.root.clone()))?;
     let pid = |process: Option<Process>| process.map(|process| process.pid());
-    let mut parts = Vec::new();
-    if proxy::serves(plan.flavor) {
-        parts.push(Part {
-            name: "proxy".into(),
-            port: plan.ports.proxy(),
-            pid: pid(proxy::running(&folder)),
-        });
-    }
+    let mut parts = vec![Part {
+        name: "proxy".into(),
+        port: plan.ports.proxy(),
+        pid: pid(proxy::running(&folder)),
+    }];
     parts.extend(Server::all(&folder, &plan).iter().map(|server| Part {
         name: server.name.clone(),
         port: server.port,

@@ -9,7 +9,6 @@ use super::plan::Plan;
 use super::process::{self, Process};
 use super::server::{Server, cannot_run, detached};
 use super::{Error, Folder, Report};
-use crate::ids::Flavor;
 use crate::net::admin::{Account, Admin};
 use crate::net::tls::Connector;
 
@@ -25,14 +24,6 @@ const PROBE: [&str; 4] = [
     "INSERT INTO ackline_sandbox_probe VALUES (1)",
     "DROP TABLE ackline_sandbox_probe",
 ];
-
-/// Whether a proxy can stand before servers of this flavor. MySQL's binlog is not captured yet.
-pub(super) fn serves(flavor: Flavor) -> bool {
-    match flavor {
-        Flavor::MariaDb => true,
-        Flavor::MySql => false,
-    }
-}
 
 pub(super) fn running(folder: &Folder) -> Option<Process> {
     process::proxies_of(folder).pop()

@@ -46,13 +46,7 @@ impl Words {
     }
 }
 
-/// `starts` is false where nobody will answer at the replication port.
-pub(super) async fn attach(
-    replica: &Server,
-    plan: &Plan,
-    starts: bool,
-    report: Report<'_>,
-) -> Result<(), Error> {
+pub(super) async fn attach(replica: &Server, plan: &Plan, report: Report<'_>) -> Result<(), Error> {
     let words = Words::of(plan);
     let mut admin = replica.connect(plan).await?;
     let rows = admin
@@ -67,12 +61,10 @@ pub(super) async fn attach(
     let mut statements = Vec::new();
     if rows.is_empty() {
         let port = plan.ports.replication();
-        if starts {
-            report(&format!("{} pulls from 127.0.0.1:{port}", replica.name));
-        }
+        report(&format!("{} pulls from 127.0.0.1:{port}", replica.name));
         statements.push(words.change.as_str());
     }
-    if starts && !words.threads.iter().all(runs) {
+    if !words.threads.iter().all(runs) {
         statements.push(words.start);
     }
     for statement in statements {

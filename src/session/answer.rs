@@ -97,11 +97,13 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// `status` is that of the answer before it.
     pub fn new(
         command: Command,
         backend: Capabilities,
         client: Capabilities,
         shows_gtid: bool,
+        status: u16,
     ) -> Self {
         Self {
             response: Response::new(command, backend),
@@ -116,7 +118,7 @@ impl Answer {
             eof_behind: None,
             released: false,
             any_packet: false,
-            status: status::AUTOCOMMIT,
+            status: status & status::LASTING,
             status_told: false,
             prepared: None,
             clear_password_asked: None,

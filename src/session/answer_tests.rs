@@ -27,7 +27,7 @@ struct Run {
 
 /// Feeds `bytes` in parts of `size`; every end is waited for once.
 fn run(command: Command, client: Capabilities, bytes: &[u8], size: usize) -> Run {
-    let mut answer = Answer::new(command, BACKEND, client, false);
+    let mut answer = Answer::new(command, BACKEND, client, false, status::AUTOCOMMIT);
     let mut passage = Passage::default();
     let mut input: Vec<u8> = Vec::new();
     let mut run = Run {
@@ -226,7 +226,7 @@ proptest! {
         let refs: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
         let bytes = packets(&refs);
         let client = if old { OLD } else { BACKEND };
-        let mut answer = Answer::new(Command(command), BACKEND, client, false);
+        let mut answer = Answer::new(Command(command), BACKEND, client, false, status::AUTOCOMMIT);
         let mut passage = Passage::default();
         let mut input = Vec::new();
         'all: for part in bytes.chunks(size) {

@@ -5,7 +5,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
+use crate::ack::policy::{Requirement, Unmeetable};
 use crate::gtid::Gtid;
 use crate::ids::Epoch;
 use crate::net::tls::Connector;
@@ -48,6 +50,13 @@ pub trait Gate: Send + Sync + 'static {
     fn released(&self, gtid: Gtid) -> BoxFuture<'_, ()>;
     /// Waits until everything that the source has committed up to this call is released.
     fn everything_now(&self) -> BoxFuture<'_, ()>;
+
+    /// Whether the voters, as they are configured, can ever meet what a session asks beyond the policy.
+    fn can_be_met(&self, requirement: &Requirement) -> Result<(), Unmeetable>;
+    /// Waits until this transaction is released and what the session asks holds for it.
+    fn met(&self, gtid: Gtid, requirement: Arc<Requirement>) -> BoxFuture<'_, ()>;
+    /// The same for everything that the source has committed up to this call.
+    fn everything_met(&self, requirement: Arc<Requirement>) -> BoxFuture<'_, ()>;
 
     /// Whether a session that this KILL would hit waits at the source for its acknowledgement (then
     /// the KILL would make its commit visible without one).

@@ -112,6 +112,12 @@ impl LargeText {
         self.tracking.found()
     }
 
+    /// Whether it sets the variable by which a session asks for more, as far as it has come. One that
+    /// comes in parts is not read as a whole, so it is not known to what.
+    pub fn sets_requirement(&self) -> bool {
+        self.hazards.sets_requirement()
+    }
+
     /// Its first hazard, as far as it has come.
     pub fn hazard(&self) -> Option<&Hazard> {
         self.hazard.as_ref()

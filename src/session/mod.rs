@@ -11,11 +11,13 @@
 //! gate       what a session asks of the rest: holds, releases, KILL
 //! allowed    who may run replication hazards
 //! registry   who is connected
+//! requirement  what a session asks beyond the policy              (pure)
 //! ```
 //!
 //! Invariants:
 //! - An OK that names a GTID, and everything behind it, is passed on only after `gate.released`.
 //!   Where an answer may have committed and named nothing, only after `gate.everything_now`.
+//! - The same OK waits for what its session asks beyond the policy, after what the policy asks.
 //! - Nothing of a result is passed on while a hold is in force, or while a commit is suspected to
 //!   have slipped past the source's own gate (`gate.may_show`), or when the source has moved.
 //! - One command at a time is at the source; what a client sends ahead stays in order, bounded.
@@ -39,6 +41,7 @@ mod refusal;
 pub mod registry;
 mod relay;
 pub mod request;
+pub mod requirement;
 mod tracking;
 
 use std::io;

@@ -1,5 +1,6 @@
 //! What we say ourselves. The source's own refusals pass unchanged; ours say `ackline:`.
 
+use super::requirement::Mistake;
 use crate::protocol::{Command, ErrPacket};
 use crate::sql::{Hazard, KillTarget};
 
@@ -63,19 +64,23 @@ pub fn replication(command: Command) -> ErrPacket {
 
 /// ER_KILL_DENIED_ERROR.
 pub fn kill(target: &KillTarget) -> ErrPacket {
-    let whom = match target {
-        KillTarget::Connection(id) => format!("connection {id} waits"),
-        KillTarget::QueryId(id) => format!("query {id} waits"),
-        KillTarget::User(name) => format!("a connection of '{name}' waits"),
-        KillTarget::Unknown => "a connection waits".to_owned(),
-    };
+    let waits = waits(target);
     ErrPacket::new(
         1095,
         GENERAL,
         format!(
-            "ackline: {whom} for the acknowledgement of its commit, which a KILL would make visible without one"
+            "ackline: {waits} for the acknowledgement of its commit, which a KILL would make visible without one"
         ),
     )
+}
+
+fn waits(target: &KillTarget) -> String {
+    match target {
+        KillTarget::Connection(id) => format!("connection {id} waits"),
+        KillTarget::QueryId(id) => format!("query {id} waits"),
+        KillTarget::User(name) => format!("a connection of '{name}' waits"),
+        KillTarget::Unknown => "a connection waits".to_owned(),
+    }
 }
 
 /// ER_UNSUPPORTED_PS: whom it kills would be known only later.
@@ -96,6 +101,23 @@ pub fn hazard(hazard: &Hazard, user: &str) -> ErrPacket {
             "ackline: Access denied: {hazard} {}; leave it out, or let an administrator list '{user}' \
              under allow_hazards in [sessions] of ackline's configuration",
             hazard.harm()
+        ),
+    )
+}
+
+/// ER_WRONG_VALUE_FOR_VAR.
+pub fn requirement(mistake: &Mistake) -> ErrPacket {
+    ErrPacket::new(1231, b"42000", format!("ackline: {mistake}"))
+}
+
+/// ER_KILL_DENIED_ERROR.
+pub fn kill_of_asking(target: &KillTarget) -> ErrPacket {
+    ErrPacket::new(
+        1095,
+        GENERAL,
+        format!(
+            "ackline: {} for acknowledgements, and its commit cannot be taken back any more",
+            waits(target)
         ),
     )
 }

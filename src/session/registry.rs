@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::sql::KillTarget;
+
 /// What a session is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -222,6 +224,20 @@ impl Registry {
         list
     }
 
+    /// Whether a session that this KILL would hit waits here for acknowledgements. (A query's number is
+    /// the source's, where that query is over.)
+    pub fn waits(&self, target: &KillTarget) -> bool {
+        let is_meant = |entry: &Entry| match target {
+            KillTarget::Connection(id) => u64::from(entry.connection()) == *id,
+            KillTarget::User(name) => *entry.user.lock() == *name,
+            KillTarget::QueryId(_) => false,
+            KillTarget::Unknown => true,
+        };
+        let table = self.0.lock();
+        let mut waiting = table.entries.values();
+        waiting.any(|entry| entry.activity() == Activity::Waiting && is_meant(entry))
+    }
+
     /// Tells every session, and those to come, to end at the next command boundary.
     pub fn drain(&self) {
         let mut table = self.0.lock();
@@ -270,6 +286,15 @@ mod tests {
             ("app", 17, Activity::Waiting)
         );
         assert_eq!(registry.count_by_activity()[3], (Activity::Waiting, 1));
+        for (target, waits) in [
+            (KillTarget::Connection(17), true),
+            (KillTarget::Connection(18), false),
+            (KillTarget::User("app".into()), true),
+            (KillTarget::User("other".into()), false),
+            (KillTarget::Unknown, true),
+        ] {
+            assert_eq!(registry.waits(&target), waits, "{target:?}");
+        }
         registry.drain();
         first.drained().await;
         let late = registry.enter("127.0.0.1:2".into());

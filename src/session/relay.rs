@@ -9,6 +9,7 @@ use super::login::Agreed;
 use super::peers::{Peers, Side};
 use super::registry::{Activity, Entered};
 use super::request::{self, Case, Front, Prepared, Request, Verdict};
+use super::requirement::{self, Asks, Ended, Mistake, Own};
 use super::tracking::{self, Tracking};
 use super::{End, Shared, refusal};
 use crate::gtid::Gtid;
@@ -46,7 +47,11 @@ struct Running {
     text: Option<Box<LargeText>>,
     /// COM_CHANGE_USER: who it will be.
     user: Option<Vec<u8>>,
+    /// What it asks beyond the policy.
+    asks: Asks,
     failed: bool,
+    /// Its answer named a transaction.
+    committed: bool,
 }
 
 #[derive(Debug)]
@@ -71,9 +76,11 @@ pub struct Relay {
     shared: Shared,
     entry: Entered,
     tracking: Tracking,
-    /// As the session's `sql_mode` has it.
-    backslash: Backslash,
+    /// Of the last answer.
+    status: u16,
     prepared: Prepared,
+    /// What the session asks beyond the policy.
+    own: Own,
     passage: Passage,
     logged_in: bool,
 }
@@ -86,8 +93,9 @@ impl Relay {
             shared,
             entry,
             tracking: Tracking::LOGIN,
-            backslash: Backslash::Escapes,
+            status: status::AUTOCOMMIT,
             prepared: Prepared::default(),
+            own: Own::default(),
             passage: Passage::default(),
             logged_in: false,
         }
@@ -121,6 +129,15 @@ impl Relay {
         end
     }
 
+    /// As the session's `sql_mode` has it.
+    fn backslash(&self) -> Backslash {
+        if self.status & status::NO_BACKSLASH_ESCAPES == 0 {
+            Backslash::Escapes
+        } else {
+            Backslash::IsPlain
+        }
+    }
+
     fn running(&self, case: Case) -> Running {
         Running {
             case,
@@ -129,18 +146,22 @@ impl Relay {
                 self.agreed.source,
                 self.agreed.client,
                 self.tracking.shows_gtid,
+                self.status,
             ),
             text: None,
             user: None,
+            asks: Asks::default(),
             failed: false,
+            committed: false,
         }
     }
 
     async fn idle(&mut self) -> Result<Phase, End> {
         let mut waited = false;
         loop {
+            let backslash = self.backslash();
             let unread = self.peers.client.inbound.unread();
-            match request::front(unread, &mut self.prepared, self.backslash) {
+            match request::front(unread, &mut self.prepared, backslash) {
                 Front::NeedMore => {}
                 Front::Silent(length) => {
                     self.hold().await?;
@@ -204,7 +225,7 @@ impl Relay {
         let mut hazard = request.hazard.clone();
         match case.command {
             Command::QUERY | Command::STMT_PREPARE if missing.is_some() => {
-                let text = LargeText::begin(packets, self.backslash);
+                let text = LargeText::begin(packets, self.backslash());
                 running.case.touches_tracking |= text.touches_tracking();
                 hazard = text.hazard().cloned();
                 running.text = Some(Box::new(text));
@@ -215,7 +236,16 @@ impl Relay {
             }
             _ => {}
         }
-        if let Some(refusal) = self.verdict(&request, hazard.as_ref()).await? {
+        let asked = self.asks(case.command, packets, running.text.as_deref());
+        let refusal = match (self.verdict(&request, hazard.as_ref()).await?, asked) {
+            (None, Ok(asks)) => {
+                running.asks = asks;
+                None
+            }
+            (None, Err(mistake)) => Some(refusal::requirement(&mistake)),
+            (refusal, _) => refusal,
+        };
+        if let Some(refusal) = refusal {
             if silent > 0 {
                 self.relay(silent).await?;
             }
@@ -234,11 +264,55 @@ impl Relay {
         }
         self.entry.set_activity(Activity::Running);
         self.shared.metrics.command(case.kind);
+        if case.command != Command::STMT_PREPARE {
+            self.own.statement_begins(running.asks.hint.clone());
+        }
         self.relay(silent + here).await?;
         Ok(match missing {
             None => Phase::Answering(running),
             Some(missing) => Phase::Sending { running, missing },
         })
+    }
+
+    /// What a command asks beyond the policy. `packets` are its first bytes, headers included.
+    fn asks(
+        &self,
+        command: Command,
+        packets: &[u8],
+        large: Option<&LargeText>,
+    ) -> Result<Asks, Mistake> {
+        let payload = packets.get(HEADER..).unwrap_or_default();
+        let text = payload.get(1..).unwrap_or_default();
+        let prepared = command == Command::STMT_PREPARE;
+        let asks = match (command, large) {
+            (Command::QUERY | Command::STMT_PREPARE, None) => {
+                requirement::asks(text, prepared, self.backslash())?
+            }
+            (Command::QUERY | Command::STMT_PREPARE, Some(large)) => {
+                if large.sets_requirement() {
+                    return Err(Mistake::NotLiteral);
+                }
+                Asks {
+                    hint: requirement::hint(text)?,
+                    variable: None,
+                }
+            }
+            _ => Asks {
+                hint: self.prepared.hint(command, payload),
+                variable: None,
+            },
+        };
+        for requirement in asks.requirements() {
+            let judged = self.shared.gate.can_be_met(requirement);
+            judged.map_err(|error| Mistake::Unmeetable {
+                requirement: requirement.to_string(),
+                error,
+            })?;
+            if !self.own.has_room_for(requirement) {
+                return Err(Mistake::TooMany);
+            }
+        }
+        Ok(asks)
     }
 
     /// What speaks against relaying a command now, after waiting for what can be waited for.
@@ -258,6 +332,9 @@ impl Relay {
             Verdict::Refuse(error) => Ok(Some(error.clone())),
             Verdict::Kill(targets) => {
                 for target in targets {
+                    if self.shared.registry.waits(target) {
+                        return Ok(Some(refusal::kill_of_asking(target)));
+                    }
                     let asked = self.shared.gate.waits_for_ack(target.clone());
                     let waits = self.peers.client.unless_leaves(asked).await;
                     if waits.map_err(End::client)? {
@@ -337,6 +414,13 @@ impl Relay {
                         half_sent: true,
                     }));
                 }
+            }
+            if text.sets_requirement() {
+                return Ok(Phase::Discarding(Discarding {
+                    missing: still,
+                    refusal: refusal::requirement(&Mistake::NotLiteral),
+                    half_sent: true,
+                }));
             }
             self.relay(used).await?;
             missing = rest;
@@ -424,15 +508,20 @@ impl Relay {
             case,
             answer,
             failed,
+            committed,
             ..
         } = running;
+        let asks_more = self.own.is_any();
         let gate = &self.shared.gate;
         let unsure = case.touches_tracking || !self.tracking.on;
         let mut judge = |end: answer::End<'_>| match end {
             answer::End::Ok { gtid: Some(text) } => {
+                *committed = true;
                 let gtid = std::str::from_utf8(text).ok().and_then(|t| t.parse().ok());
                 match gtid {
-                    Some(gtid) if gate.is_released_now(&gtid) => unsure.then_some(Wait::Everything),
+                    Some(gtid) if !asks_more && gate.is_released_now(&gtid) => {
+                        unsure.then_some(Wait::Everything)
+                    }
                     Some(gtid) if !unsure => Some(Wait::Released(gtid)),
                     // MySQL may name several.
                     _ => Some(Wait::Everything),
@@ -458,9 +547,11 @@ impl Relay {
     async fn wait(&mut self, wait: Wait) -> Result<(), End> {
         self.entry.set_activity(Activity::Waiting);
         let gate = &self.shared.gate;
-        let released = match wait {
-            Wait::Released(gtid) => gate.released(gtid),
-            Wait::Everything => gate.everything_now(),
+        let released = match (wait, self.own.in_force()) {
+            (Wait::Released(gtid), None) => gate.released(gtid),
+            (Wait::Released(gtid), Some(own)) => gate.met(gtid, own),
+            (Wait::Everything, None) => gate.everything_now(),
+            (Wait::Everything, Some(own)) => gate.everything_met(own),
         };
         let waited = self.peers.client.unless_leaves(released).await;
         waited.map_err(End::client)?;
@@ -548,6 +639,10 @@ impl Relay {
 
     /// Authentication: what the client says goes to the source as it is, but for its number.
     async fn dialogue(&mut self, running: Running) -> Result<Phase, End> {
+        // caching_sha2_password's fast way: the OK came along with what announced it.
+        if !self.peers.source.inbound.is_empty() {
+            return Ok(Phase::Answering(running));
+        }
         let shift = running.answer.shift();
         loop {
             let ready = self.peers.client.packet().map_err(End::client_protocol)?;
@@ -575,17 +670,23 @@ impl Relay {
             answer,
             failed,
             user,
+            asks,
+            committed,
             ..
         } = running;
-        if let Some(status) = answer.status() {
-            self.backslash = if status & status::NO_BACKSLASH_ESCAPES == 0 {
-                Backslash::Escapes
-            } else {
-                Backslash::IsPlain
-            };
-        }
+        self.own.statement_ended(Ended {
+            in_transaction: (answer.status()).map(|status| status & status::IN_TRANSACTION != 0),
+            committed,
+        });
+        self.status = answer.status().unwrap_or(self.status);
         if let Some(statement) = answer.prepared() {
             self.prepared.note(statement, case);
+            if let Some(hint) = asks.hint {
+                self.prepared.note_hint(statement, hint);
+            }
+        }
+        if !failed && let Some(setting) = asks.variable {
+            self.own.set(setting);
         }
         let logs_in = case.command == Command::CHANGE_USER;
         let resets = (logs_in || case.command == Command::RESET_CONNECTION) && !failed;
@@ -596,10 +697,12 @@ impl Relay {
             self.passage.gather(inbound.unread());
             inbound.consume(self.passage.verbatim.end);
             self.passage.verbatim = 0..0;
-            self.tracking = tracking::arm(&mut self.peers.source, &self.agreed).await?;
+            let source = &mut self.peers.source;
+            self.tracking = tracking::arm(source, &self.agreed, &self.tracking).await?;
         }
         if resets {
             self.prepared.clear();
+            self.own.reset();
             if let Some(user) = user {
                 self.entry.set_user(&user);
             }

@@ -1,10 +1,12 @@
 //! What a client asks for: its commands, looked at before they are relayed. Pure.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::large::Missing;
 use super::peers::READ_AHEAD;
 use super::refusal;
+use crate::ack::policy::Requirement;
 use crate::protocol::command::AnswerForm;
 use crate::protocol::packet::{HEADER, Header};
 use crate::protocol::{Command, ErrPacket};
@@ -57,6 +59,9 @@ pub enum Front {
     Request(Request),
 }
 
+/// MariaDB: the statement that was prepared last.
+const LAST: u32 = u32::MAX;
+
 /// Prepared statements of which an execution is something special; most sessions have none.
 #[derive(Clone, Debug, Default)]
 pub struct Prepared {
@@ -64,6 +69,8 @@ pub struct Prepared {
     /// A text named the tracking variables without setting them at once (PREPARE, CREATE PROCEDURE):
     /// from now on whatever runs other statements may.
     dynamic: bool,
+    /// What those with a hint ask beyond the policy.
+    hints: HashMap<u32, Arc<Requirement>>,
 }
 
 impl Prepared {
@@ -72,6 +79,27 @@ impl Prepared {
         let ordinary = matches!(case.kind, Kind::Read | Kind::Write | Kind::Control);
         if !ordinary || case.touches_tracking {
             self.by_number.insert(statement, case);
+        }
+    }
+
+    /// It was prepared with a hint.
+    pub fn note_hint(&mut self, statement: u32, hint: Arc<Requirement>) {
+        self.hints.insert(statement, hint);
+    }
+
+    /// The hint that a statement was prepared with which is executed now.
+    pub fn hint(&self, command: Command, payload: &[u8]) -> Option<Arc<Requirement>> {
+        let executes = matches!(command, Command::STMT_EXECUTE | Command::STMT_BULK_EXECUTE);
+        if self.hints.is_empty() || !executes {
+            return None;
+        }
+        match statement(payload)? {
+            // It may be any of them.
+            LAST => {
+                let all = self.hints.values().map(|hint| Requirement::clone(hint));
+                Some(Arc::new(Requirement::and(all.collect())))
+            }
+            statement => self.hints.get(&statement).cloned(),
         }
     }
 
@@ -87,10 +115,11 @@ impl Prepared {
     }
 
     fn close(&mut self, payload: &[u8]) {
-        if !self.by_number.is_empty()
+        if (!self.by_number.is_empty() || !self.hints.is_empty())
             && let Some(statement) = statement(payload)
         {
             self.by_number.remove(&statement);
+            self.hints.remove(&statement);
         }
     }
 
@@ -104,8 +133,6 @@ impl Prepared {
         if self.by_number.is_empty() {
             return case;
         }
-        /// MariaDB: the statement that was prepared last.
-        const LAST: u32 = u32::MAX;
         match statement(payload) {
             Some(LAST) => {
                 case.kind = Kind::Routine;

@@ -4,7 +4,10 @@
 //! setting that variable replaces the list, so it is appended to what a tracking client has there.
 //! MySQL has `session_track_gtids`. Both are lost with COM_RESET_CONNECTION and COM_CHANGE_USER, and
 //! a client may set them itself. A change is not reported where the new list leaves it out
-//! (measured), so statements that name the variables are watched ([`crate::sql::tracking`]).
+//! (measured), so statements that name the variables are watched ([`crate::sql::tracking`]). What was
+//! only read has still the value that we gave it, and that is how it is told from a list of the
+//! client's own. On MySQL the only value that serves us is the client's, too: who names the variable
+//! and leaves it on is told of GTIDs from then on.
 //!
 //! What is not seen is a change inside a stored routine; until the next reset such a session's
 //! commits are guarded at the source only.
@@ -25,12 +28,14 @@ const MYSQL_READ: &str = "SELECT @@session_track_gtids";
 const MYSQL_SET: &str = "SET session_track_gtids=OWN_GTID";
 
 /// How a session is tracked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tracking {
     /// Every commit's OK carries its GTID. False where the source refused (an expired password).
     pub on: bool,
     /// The client asked for the GTIDs itself.
     pub shows_gtid: bool,
+    /// What we made of MariaDB's list.
+    list: Option<Box<[u8]>>,
 }
 
 impl Tracking {
@@ -38,12 +43,14 @@ impl Tracking {
     pub const LOGIN: Self = Self {
         on: true,
         shows_gtid: false,
+        list: None,
     };
 }
 
 /// Switches tracking on, after finding out what the client has. Nothing may be unread of the source.
-pub async fn arm(source: &mut Peer, agreed: &Agreed) -> Result<Tracking, End> {
-    let mut shows_gtid = false;
+/// `before` is how it was last.
+pub async fn arm(source: &mut Peer, agreed: &Agreed, before: &Tracking) -> Result<Tracking, End> {
+    let mut list = None;
     if agreed.client.contains(Capabilities::SESSION_TRACK) {
         let read = if agreed.mariadb {
             MARIADB_READ
@@ -51,7 +58,10 @@ pub async fn arm(source: &mut Peer, agreed: &Agreed) -> Result<Tracking, End> {
             MYSQL_READ
         };
         if let Ok(Some(value)) = ask(source, agreed.source, read).await? {
-            shows_gtid = if agreed.mariadb {
+            if before.on && before.list.as_deref() == Some(&value[..]) {
+                return Ok(before.clone());
+            }
+            let shows_gtid = if agreed.mariadb {
                 value
                     .split(|byte| *byte == b',')
                     .map(<[u8]>::trim_ascii)
@@ -59,12 +69,14 @@ pub async fn arm(source: &mut Peer, agreed: &Agreed) -> Result<Tracking, End> {
             } else {
                 !value.eq_ignore_ascii_case(b"OFF")
             };
-        }
-        if shows_gtid {
-            return Ok(Tracking {
-                on: true,
-                shows_gtid,
-            });
+            if shows_gtid {
+                return Ok(Tracking {
+                    on: true,
+                    shows_gtid,
+                    list: None,
+                });
+            }
+            list = agreed.mariadb.then(|| appended(&value));
         }
     }
     let set = match (
@@ -77,7 +89,17 @@ pub async fn arm(source: &mut Peer, agreed: &Agreed) -> Result<Tracking, End> {
         (false, _) => MYSQL_SET,
     };
     let on = ask(source, agreed.source, set).await?.is_ok();
-    Ok(Tracking { on, shows_gtid })
+    Ok(Tracking {
+        on,
+        shows_gtid: false,
+        list,
+    })
+}
+
+/// As [`MARIADB_APPEND`] does it.
+fn appended(list: &[u8]) -> Box<[u8]> {
+    let comma: &[u8] = if list.is_empty() { b"" } else { b"," };
+    [list, comma, b"last_gtid"].concat().into()
 }
 
 /// Sends a statement of our own; its first value, or the code of its error.

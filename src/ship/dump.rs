@@ -235,7 +235,7 @@ impl Sender<'_> {
                 Place::Inside => self.outbox.event(bytes, false),
                 Place::End(_) if std::mem::take(&mut self.passing) => self.outbox.rotate(event.end),
                 Place::End(_) => self.outbox.event(bytes, votes && Some(event.end) == last),
-                Place::Tail => self.outbox.tail(event.kind, bytes),
+                Place::Tail => self.outbox.tail(event.kind, bytes, !self.registered),
             }
         }
         Ok(())

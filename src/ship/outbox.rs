@@ -43,7 +43,8 @@ pub(super) struct Outbox {
     framer: Framer,
     out: BytesMut,
     server_id: ServerId,
-    /// Whether artificial events carry a checksum: as the reader asked.
+    /// Whether artificial events carry a checksum: as the reader asked, until a format description
+    /// says that all do.
     checksums: bool,
     heartbeat: HeartbeatFormat,
     /// The first file's head follows the place where the dump starts in it.
@@ -136,6 +137,7 @@ impl Outbox {
         if std::mem::replace(&mut self.entered, true) {
             self.rotate(StorePosition::new(end.file, FIRST_EVENT));
         }
+        self.checksums = true;
         if in_the_middle {
             // Position 0: it is not part of what the replica counts.
             let mut event = event[..event.len().saturating_sub(CHECKSUM_LENGTH)].to_vec();
@@ -147,9 +149,9 @@ impl Outbox {
         Ok(())
     }
 
-    /// What ends a file: a STOP would end the replica's relay log for nothing.
-    pub fn tail(&mut self, kind: EventType, event: &[u8]) {
-        if kind == EventType::ROTATE {
+    /// What ends a file. A STOP says nothing to a replica; a copy of the file has it.
+    pub fn tail(&mut self, kind: EventType, event: &[u8], to_a_tool: bool) {
+        if kind == EventType::ROTATE || to_a_tool {
             self.event(event, false);
         }
     }

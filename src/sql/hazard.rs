@@ -172,6 +172,14 @@ impl Scan {
         self.reading.statements.found().or_else(unrun)
     }
 
+    /// Whether it sets the variable by which a session asks for more ([`crate::sql::requirement`]), as
+    /// far as it has come.
+    pub fn sets_requirement(&self) -> bool {
+        let unrun = self.unrun.as_ref();
+        self.reading.statements.sets_requirement()
+            || unrun.is_some_and(|unrun| unrun.statements.sets_requirement())
+    }
+
     /// The text is complete.
     pub fn finish(mut self) -> Option<Hazard> {
         self.reading.finish();
@@ -263,6 +271,9 @@ fn take(
         Piece::Token(token) => {
             if let Some(mut inner) = inner.take() {
                 inner.finish();
+                if inner.statements.sets_requirement() {
+                    statements.note_requirement();
+                }
                 if let Some(hazard) = inner.statements.found() {
                     statements.note(hazard.clone());
                 }

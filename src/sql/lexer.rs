@@ -1,7 +1,10 @@
 //! Tokens of a SQL text, comments removed.
 //!
 //! What stands in an executable comment (`/*! … */`, `/*!50100 … */`, `/*M!100000 … */`) counts as
-//! part of the text, whatever version it asks for: a server might run it.
+//! part of the text, whatever version it asks for: a server might run it. [`Lexer::by`] reads a text as
+//! one server does.
+
+use super::server::{Mark, Server, leading_digits};
 
 /// How strings escape; it depends on `sql_mode`, which is not known here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +47,8 @@ impl<'a> Token<'a> {
 pub struct Lexer<'a> {
     rest: &'a [u8],
     backslash: Backslash,
+    /// None: whoever might.
+    server: Option<Server>,
     in_executable_comment: bool,
 }
 
@@ -52,8 +57,22 @@ impl<'a> Lexer<'a> {
         Self {
             rest: text,
             backslash,
+            server: None,
             in_executable_comment: false,
         }
+    }
+
+    /// As this server reads it.
+    pub fn by(server: Server, text: &'a [u8], backslash: Backslash) -> Self {
+        Self {
+            server: Some(server),
+            ..Self::new(text, backslash)
+        }
+    }
+
+    /// What is not read yet.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     fn skip(&mut self, count: usize) {
@@ -68,8 +87,8 @@ impl<'a> Lexer<'a> {
                 [b'#', ..] => self.skip_line(),
                 [b'-', b'-'] => self.skip(2),
                 [b'-', b'-', after, ..] if *after <= b' ' => self.skip_line(),
-                [b'/', b'*', b'!', ..] => self.open_executable(3),
-                [b'/', b'*', b'M', b'!', ..] => self.open_executable(4),
+                [b'/', b'*', b'!', ..] => self.open_executable(3, Mark::Any),
+                [b'/', b'*', b'M', b'!', ..] => self.open_executable(4, Mark::MariaDb),
                 [b'/', b'*', ..] => {
                     self.skip(2);
                     let end = memchr::memmem::find(self.rest, b"*/");
@@ -89,15 +108,42 @@ impl<'a> Lexer<'a> {
         self.skip(end.map_or(self.rest.len(), |end| end + 1));
     }
 
-    fn open_executable(&mut self, mark: usize) {
-        self.in_executable_comment = true;
-        self.skip(mark);
-        // The version: five or six digits.
-        let digits = self.rest.iter().take(6).take_while(|b| b.is_ascii_digit());
-        let count = digits.count();
-        if count >= 5 {
-            self.skip(count);
+    fn open_executable(&mut self, length: usize, mark: Mark) {
+        self.skip(length);
+        let (runs, version) = match self.server {
+            None => (true, leading_digits(self.rest)),
+            Some(server) => server.runs(mark, self.rest),
+        };
+        if runs {
+            self.in_executable_comment = true;
+            self.skip(version);
+        } else {
+            self.skip_unrun();
         }
+    }
+
+    /// An executable comment that is not run. It may hold ordinary comments, one level deep.
+    fn skip_unrun(&mut self) {
+        let mut inner = false;
+        while let Some(at) = memchr::memchr2(b'*', b'/', self.rest) {
+            self.skip(at);
+            match self.rest {
+                [b'*', b'/', ..] if !inner => {
+                    self.skip(2);
+                    return;
+                }
+                [b'*', b'/', ..] => {
+                    inner = false;
+                    self.skip(2);
+                }
+                [b'/', b'*', ..] => {
+                    inner = true;
+                    self.skip(2);
+                }
+                _ => self.skip(1),
+            }
+        }
+        self.rest = b"";
     }
 
     fn quoted(&mut self, quote: u8) -> &'a [u8] {
@@ -168,6 +214,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ids::Flavor;
 
     fn words(text: &str) -> Vec<String> {
         Lexer::new(text.as_bytes(), Backslash::Escapes)
@@ -203,6 +250,52 @@ mod tests {
         assert_eq!(words("'open"), ["'open'"]);
     }
 
+    /// Each was run on both servers: `SELECT 1` with this behind it.
+    #[test]
+    fn executable_comments_as_each_server_reads_them() {
+        let mariadb = Server {
+            flavor: Flavor::MariaDb,
+            version: 101_119,
+        };
+        let mysql = Server {
+            flavor: Flavor::MySql,
+            version: 90_704,
+        };
+        for (text, in_mariadb, in_mysql) in [
+            ("/*! +2 */", "+2", "+2"),
+            ("/*!50100 +2 */", "+2", "+2"),
+            ("/*!50700 +2 */", "", "+2"),
+            ("/*!80000 +2 */", "", "+2"),
+            ("/*!080000 +2 */", "", "+2"),
+            ("/*!90704 +2 */", "", "+2"),
+            ("/*!90704+2 */", "", "+2"),
+            ("/*!99999 +2 */", "", ""),
+            ("/*!100000 +2 */", "+2", ""),
+            ("/*!101119 +2 */", "+2", ""),
+            ("/*!101120 +2 */", "", ""),
+            ("/*!501001+2 */", "", "1+2"),
+            ("/*!0907041 +2 */", "", "41+2"),
+            ("/*!+123 */", "+123", "+123"),
+            ("/*M!+2 */", "+2", ""),
+            ("/*M!50700 +2 */", "+2", ""),
+            ("/*M!110000 +2 */", "", ""),
+            ("/*!99999 /* x */ +2 */", "", ""),
+            ("/*!99999 '*/ +4 /* ' */", "+4", "+4"),
+            ("/*! +2 /* x */ +3 */", "+2+3", "+2+3"),
+            ("/*!99999 open", "", ""),
+        ] {
+            for (server, expected) in [(mariadb, in_mariadb), (mysql, in_mysql)] {
+                let read: String = Lexer::by(server, text.as_bytes(), Backslash::Escapes)
+                    .map(|token| match token {
+                        Token::Symbol(symbol) => char::from(symbol).to_string(),
+                        other => String::from_utf8_lossy(other.text()).into_owned(),
+                    })
+                    .collect();
+                assert_eq!(read, expected, "{text} by {server:?}");
+            }
+        }
+    }
+
     #[test]
     fn backslashes_depend_on_the_mode() {
         let text = br"'a\'; kill 5";
@@ -214,9 +307,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ends_on_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn ends_on_any_bytes(
+            bytes in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..200),
+                "(/|\\*|!|M|[0-9]{1,6}| |a|'){0,40}".prop_map(String::into_bytes),
+            ],
+        ) {
             for backslash in [Backslash::Escapes, Backslash::IsPlain] {
                 prop_assert!(Lexer::new(&bytes, backslash).count() <= bytes.len());
+                for flavor in [Flavor::MariaDb, Flavor::MySql] {
+                    let server = Server { flavor, version: 90_000 };
+                    prop_assert!(Lexer::by(server, &bytes, backslash).count() <= bytes.len());
+                }
             }
         }
     }

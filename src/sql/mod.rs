@@ -11,14 +11,22 @@
 //! - [`stream`]: tokens of a text that arrives in parts
 //! - [`hazard`]: statements that would make an acknowledgement a lie
 //! - [`tracking`]: whether a text may change what the server tells us about commits
+//! - [`requirement`]: the variable by which a session asks for more than the policy
+//! - [`statement`]: what each statement of a text reads, writes, commits and leaves behind in its session
+//! - [`server`]: which executable comments a server runs
 
 pub mod hazard;
 pub mod kill;
 pub mod kind;
 pub mod lexer;
+pub mod requirement;
+pub mod server;
+pub mod statement;
 pub mod stream;
 pub mod tracking;
 
 pub use hazard::Hazard;
 pub use kill::KillTarget;
 pub use kind::Kind;
+pub use server::Server;
+pub use statement::{Access, Statement, States, Transaction};

@@ -1,18 +1,23 @@
-//! Whether a text may change `session_track_system_variables`, `session_track_gtids` or another of
-//! the variables by which the server tells us what a session committed.
+//! Whether a text may change `session_track_system_variables` or `session_track_gtids`, the variables by
+//! which the server tells us what a session committed.
 //!
 //! The mere name is enough: it does not matter whether it stands in a SET, a SET STATEMENT, the
 //! second of several statements, an executable comment or a string that is prepared.
 
-const NAME: &[u8] = b"session_track_";
+const NAMES: [&[u8]; 2] = [b"session_track_gtids", b"session_track_system_variables"];
+const LONGEST: usize = NAMES[1].len();
 const BEFORE_UNDERSCORE: usize = 7;
 
 /// True where the name stands in the text, in any case.
 pub fn touches(text: &[u8]) -> bool {
     memchr::memchr_iter(b'_', text).any(|at| {
-        at.checked_sub(BEFORE_UNDERSCORE)
-            .and_then(|start| text.get(start..start + NAME.len()))
-            .is_some_and(|name| name.eq_ignore_ascii_case(NAME))
+        let Some(start) = at.checked_sub(BEFORE_UNDERSCORE) else {
+            return false;
+        };
+        NAMES.iter().any(|name| {
+            let found = text.get(start..start + name.len());
+            found.is_some_and(|found| found.eq_ignore_ascii_case(name))
+        })
     })
 }
 
@@ -29,7 +34,7 @@ impl Scan {
             return;
         }
         // The name may be cut in two: what was before its end is looked at together with this start.
-        let keep = NAME.len() - 1;
+        let keep = LONGEST - 1;
         let start = &part[..part.len().min(keep)];
         self.tail.extend_from_slice(start);
         self.found = touches(&self.tail) || touches(part);
@@ -55,7 +60,8 @@ mod tests {
     fn the_name_is_enough() {
         assert!(touches(b"set session_track_system_variables=''"));
         assert!(touches(b"SET @@SESSION.Session_Track_GTIDs=off"));
-        assert!(touches(b"select 1; /*!50700 set session_track_schema=0 */"));
+        assert!(touches(b"select 1; /*!50700 set session_track_gtids=0 */"));
+        assert!(!touches(b"set session_track_schema=0"));
         assert!(!touches(b"select session_tracks from a_b_c"));
         assert!(!touches(b"_"));
         assert!(!touches(b"session_track"));

@@ -1,31 +1,41 @@
 //! Our binlog, read with the server's own tool.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
+
+use ackline::ids::Flavor;
+
+use super::Manifest;
+use super::mysql;
 
 pub struct Printed {
     pub file: String,
     pub text: String,
 }
 
-/// `mariadb-binlog` over every file of ours. An error where it fails, warns, or stops before the end.
+/// The flavor's own tool over every file of ours. An error where it fails, warns, or stops before the end.
 /// Nobody may write meanwhile.
-pub fn print_all(dir: &Path) -> Result<Vec<Printed>, String> {
+pub fn print_all(sandbox: &Manifest) -> Result<Vec<Printed>, String> {
+    let dir = &sandbox.binlog_dir;
     let index = fs::read_to_string(dir.join("binlog.index"))
         .map_err(|error| format!("binlog.index: {error}"))?;
     index
         .lines()
-        .map(|name| print(&dir.join(name.trim_start_matches("./"))))
+        .map(|name| print(sandbox.flavor, &dir.join(name.trim_start_matches("./"))))
         .collect()
 }
 
-fn print(path: &PathBuf) -> Result<Printed, String> {
+fn print(flavor: Flavor, path: &Path) -> Result<Printed, String> {
     let file = path.file_name().unwrap().to_string_lossy().into_owned();
     let length = fs::metadata(path)
         .map_err(|error| format!("{file}: {error}"))?
         .len();
-    let output = Command::new("mariadb-binlog")
+    let mut tool = match flavor {
+        Flavor::MariaDb => Command::new("mariadb-binlog"),
+        Flavor::MySql => Command::new(mysql::program("mysqlbinlog")),
+    };
+    let output = tool
         .args(["--no-defaults", "--verify-binlog-checksum"])
         .arg(path)
         .output()

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ackline::gtid::GtidSet;
+use ackline::ids::Flavor;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, OptsBuilder};
 use serde::Deserialize;
@@ -105,37 +107,69 @@ impl Database {
             .unwrap()
     }
 
-    /// The last transaction in its binlog.
+    /// MariaDB's versions begin at 10.
+    pub fn flavor(&self) -> Flavor {
+        match self.conn.server_version() {
+            (10.., ..) => Flavor::MariaDb,
+            _ => Flavor::MySql,
+        }
+    }
+
+    /// Everything in its binlog: the last transaction, or MySQL's set.
     pub async fn gtid_position(&mut self) -> String {
-        self.value("SELECT @@global.gtid_binlog_pos").await
+        let variable = match self.flavor() {
+            Flavor::MariaDb => "gtid_binlog_pos",
+            Flavor::MySql => "gtid_executed",
+        };
+        let text = self.value(&format!("SELECT @@global.{variable}")).await;
+        text.replace('\n', "")
     }
 
-    /// What this connection committed last.
+    /// What this connection committed last; on MySQL, what the server did.
     pub async fn last_gtid(&mut self) -> String {
-        self.value("SELECT @@last_gtid").await
+        match self.flavor() {
+            Flavor::MariaDb => self.value("SELECT @@last_gtid").await,
+            Flavor::MySql => self.last_gtid_written().await,
+        }
     }
 
-    /// One line of SHOW SLAVE STATUS.
+    /// The last one in its binlog; of MySQL's set, the one at its end.
+    pub async fn last_gtid_written(&mut self) -> String {
+        match self.flavor() {
+            Flavor::MariaDb => self.gtid_position().await,
+            Flavor::MySql => {
+                let set: GtidSet = self.gtid_position().await.parse().unwrap();
+                let (origin, _, last) = set.ranges().last().expect("a transaction");
+                origin.gtid(last).to_string()
+            }
+        }
+    }
+
+    /// One line of SHOW SLAVE STATUS, by its name there also on MySQL.
     pub async fn slave_status(&mut self, field: &str) -> String {
-        let row: Option<mysql_async::Row> =
-            self.conn.query_first("SHOW SLAVE STATUS").await.unwrap();
+        let (statement, field) = match self.flavor() {
+            Flavor::MariaDb => ("SHOW SLAVE STATUS", field.to_owned()),
+            Flavor::MySql => ("SHOW REPLICA STATUS", field.replace("Slave_", "Replica_")),
+        };
+        let row: Option<mysql_async::Row> = self.conn.query_first(statement).await.unwrap();
         let row = row.expect("it is a replica");
-        row.get::<Option<String>, _>(field)
+        row.get::<Option<String>, _>(field.as_str())
             .unwrap_or_else(|| panic!("no {field}"))
             .unwrap_or_default()
     }
 
     pub async fn applies_until(&mut self, position: &str, within: Duration) -> Result<(), String> {
         let seconds = within.as_secs();
-        match self
-            .value(&format!("SELECT MASTER_GTID_WAIT('{position}', {seconds})"))
-            .await
-            .as_str()
-        {
+        let (wait, applied) = match self.flavor() {
+            Flavor::MariaDb => ("MASTER_GTID_WAIT", "gtid_slave_pos"),
+            Flavor::MySql => ("WAIT_FOR_EXECUTED_GTID_SET", "gtid_executed"),
+        };
+        let wait = format!("SELECT {wait}('{position}', {seconds})");
+        match self.value(&wait).await.as_str() {
             "0" => Ok(()),
             other => Err(format!(
                 "not applied within {seconds} s (answer {other}): it is at {}, wanted {position}; IO: {} {}, SQL: {} {}",
-                self.value("SELECT @@global.gtid_slave_pos").await,
+                self.value(&format!("SELECT @@global.{applied}")).await,
                 self.slave_status("Slave_IO_Running").await,
                 self.slave_status("Last_IO_Error").await,
                 self.slave_status("Slave_SQL_Running").await,
@@ -163,8 +197,16 @@ impl Database {
     }
 }
 
+/// What SHOW SLAVE STATUS says of a replica that is well.
+const CLEAN: [(&str, &str); 4] = [
+    ("Slave_IO_Running", "Yes"),
+    ("Slave_SQL_Running", "Yes"),
+    ("Last_IO_Error", ""),
+    ("Last_SQL_Error", ""),
+];
+
 /// Waits until the replicas have applied what the source has now; then all hold the same tables with
-/// the same content.
+/// the same content, and replicate without an error.
 pub async fn wait_equal(
     source: &Account,
     replicas: &[Account],
@@ -186,6 +228,26 @@ pub async fn wait_equal(
                 "{name} differs: it has {found:?}, the source {expected:?}"
             ));
         }
+        // A reconnection may be under way.
+        wait_until(
+            &format!("{name} replicates without an error"),
+            within,
+            async || {
+                let mut found = Vec::new();
+                for (field, wanted) in CLEAN {
+                    let value = database.slave_status(field).await;
+                    if value != wanted {
+                        found.push(format!("{field}: {value}"));
+                    }
+                }
+                if found.is_empty() {
+                    Ok(())
+                } else {
+                    Err(found.join("; "))
+                }
+            },
+        )
+        .await;
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ mod commit;
 mod database;
 mod faildisk;
 mod http;
+pub mod mysql;
 mod ports;
 mod process;
 mod sandbox;
@@ -24,6 +25,7 @@ mod status;
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
+pub use ackline::ids::Flavor;
 pub use binlog::{Printed, number, print_all};
 pub use commit::{Commit, STAYS};
 pub use database::{Account, Database, wait_equal};
@@ -32,6 +34,30 @@ pub use http::{Answer, request};
 pub use process::Signal;
 pub use sandbox::{ACKLINE, Manifest, Part, Sandbox};
 pub use status::Status;
+
+/// Makes of each `async fn name(flavor: Flavor)` a test for MariaDB and one for MySQL, which is skipped
+/// where there is no MySQL.
+#[allow(unused_macros)]
+macro_rules! on_both_flavors {
+    ($($test:ident),* $(,)?) => {
+        mod on_mariadb {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(super::support::Flavor::MariaDb).await;
+            })*
+        }
+        mod on_mysql {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                let name = concat!(module_path!(), "::", stringify!($test));
+                if super::support::mysql::programs(name).is_some() {
+                    super::$test(super::support::Flavor::MySql).await;
+                }
+            })*
+        }
+    };
+}
+pub(crate) use on_both_flavors;
 
 /// What has to come true on a busy machine of two cores.
 pub const SOON: Duration = Duration::from_secs(60);

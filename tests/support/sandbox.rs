@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use ackline::ids::Flavor;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use tempfile::TempDir;
@@ -36,6 +37,7 @@ pub enum Part {
 /// `sandbox.json`.
 #[derive(Debug, Deserialize)]
 pub struct Manifest {
+    pub flavor: Flavor,
     pub app: Account,
     pub replication: Account,
     pub admin: Admin,
@@ -77,6 +79,11 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
+    /// In mode semi-sync.
+    pub async fn of(flavor: Flavor) -> Self {
+        Self::up(&["--mode", "semi-sync", "--flavor", &flavor.to_string()]).await
+    }
+
     /// `ackline sandbox up` with these options beside folder and port.
     pub async fn up(options: &[&str]) -> Self {
         let alone = ALONE.lock().await;

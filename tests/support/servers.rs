@@ -4,6 +4,9 @@ use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use ackline::ids::Flavor;
+
+use super::mysql;
 use super::process::{self, Signal};
 use super::sandbox::{ACKLINE, Part, Sandbox};
 
@@ -84,7 +87,10 @@ impl Sandbox {
                 command
             }
             _ => {
-                let mut command = Command::new("mariadbd");
+                let mut command = match self.manifest.flavor {
+                    Flavor::MariaDb => Command::new("mariadbd"),
+                    Flavor::MySql => Command::new(mysql::program("mysqld")),
+                };
                 command.arg(self.options_argument(part));
                 command
             }

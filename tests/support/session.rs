@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
+use ackline::ack::Voter;
+use ackline::ack::policy::{Requirement, Unmeetable};
 use ackline::gtid::Gtid;
-use ackline::ids::Epoch;
+use ackline::ids::{Epoch, ServerName};
 use ackline::net::listener::Listeners;
 use ackline::session::{
     self, AllowedUsers, BoxFuture, Config, Gate, Metrics, Registry, Shared, Source,
@@ -24,7 +26,7 @@ pub const PASSWORD: &str = "secret";
 /// Tests of several processes may run side by side; each looks for free ports from here on.
 static NEXT_PORT: AtomicU16 = AtomicU16::new(21_210);
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     loop {
         let port = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
         assert!(port < 21_300, "no free port");
@@ -157,6 +159,9 @@ pub struct State {
     pub may_show: bool,
     /// No GTID is released.
     pub withhold: bool,
+    /// What sessions ask beyond the policy does not hold.
+    pub unmet: bool,
+    pub voters: Vec<Voter>,
     pub kills_wait: bool,
     pub epoch: Epoch,
     pub source: Option<String>,
@@ -231,10 +236,29 @@ impl Gate for TestGate {
         self.note("everything".into());
         self.until(|state| !state.withhold)
     }
+    fn can_be_met(&self, requirement: &Requirement) -> Result<(), Unmeetable> {
+        requirement.validate(&self.0.borrow().voters)
+    }
+    fn met(&self, gtid: Gtid, requirement: Arc<Requirement>) -> BoxFuture<'_, ()> {
+        self.note(format!("met {gtid} {requirement}"));
+        self.until(|state| !state.withhold && !state.unmet)
+    }
+    fn everything_met(&self, requirement: Arc<Requirement>) -> BoxFuture<'_, ()> {
+        self.note(format!("everything met {requirement}"));
+        self.until(|state| !state.withhold && !state.unmet)
+    }
     fn waits_for_ack(&self, target: KillTarget) -> BoxFuture<'_, bool> {
         self.note(format!("kill {target:?}"));
         let waits = self.0.borrow().kills_wait;
         Box::pin(async move { waits })
+    }
+}
+
+fn voter(name: &str) -> Voter {
+    Voter {
+        name: ServerName::new(name),
+        zone: None,
+        is_source: name == "db1",
     }
 }
 
@@ -263,6 +287,8 @@ impl Proxy {
             open: true,
             may_show: true,
             withhold: false,
+            unmet: false,
+            voters: ["db1", "db2", "db3"].map(voter).into(),
             kills_wait: false,
             epoch: Epoch(1),
             source: Some(format!("127.0.0.1:{}", server.port)),

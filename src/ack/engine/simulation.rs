@@ -5,6 +5,8 @@
 //! holds (promises 1 and 4), and exactly those are listed as degraded for which what was asked does
 //! not hold (promise 7).
 
+use std::collections::HashSet;
+
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -69,6 +71,10 @@ struct World {
     written: StorePosition,
     synced: StorePosition,
     high: StorePosition,
+    /// Sessions that ask for more.
+    asking: Vec<(Ticket, u64, Requirement)>,
+    met: u32,
+    released_once: HashSet<u64>,
 }
 
 fn zone(who: usize) -> &'static str {
@@ -193,6 +199,9 @@ impl World {
             written: start,
             synced: start,
             high: start,
+            asking: Vec::new(),
+            met: 0,
+            released_once: HashSet::new(),
         }
     }
 
@@ -211,6 +220,8 @@ impl World {
             85..86 => self.change_roster(),
             86..88 => self.rotate(),
             88..89 => self.fail(),
+            89..92 => self.ask(),
+            92..93 => self.leave(),
             _ => {
                 ticked = true;
                 self.now += Duration::from_millis(self.random.random_range(1..60));
@@ -384,6 +395,31 @@ impl World {
         self.engine.eligible(&name, yes, self.now);
     }
 
+    /// For one of the last that were released, also if it has been taken back since.
+    fn ask(&mut self) {
+        let log = self.log.iter().rev();
+        let released = log.filter(|transaction| transaction.fate == Fate::Released);
+        let mut numbers: Vec<u64> = released.take(5).map(|t| t.number).collect();
+        numbers.extend(
+            self.again
+                .iter()
+                .filter(|number| self.released_once.contains(number)),
+        );
+        let Some(number) = numbers.choose(&mut self.random).copied() else {
+            return;
+        };
+        let text = POLICIES.choose(&mut self.random).unwrap();
+        let requirement = Requirement::parse(text).unwrap();
+        let ticket = self.engine.ask(&gtid(number), &requirement, self.now);
+        self.asking.push((ticket, number, requirement));
+    }
+
+    fn leave(&mut self) {
+        if let Some((ticket, ..)) = self.asking.pop() {
+            self.engine.leave(ticket);
+        }
+    }
+
     fn change_policy(&mut self) {
         self.sync = some_sync(&mut self.random);
         self.engine.set_sync(self.sync.clone(), self.now);
@@ -454,11 +490,31 @@ impl World {
                 transaction.owed = Some(asked.clone());
             }
             transaction.fate = Fate::Released;
+            self.released_once.insert(transaction.number);
             expected.push((transaction.number, degraded));
         }
-        let released: Vec<(u64, bool)> = self
-            .engine
-            .take_events()
+        let events = self.engine.take_events();
+        let met = |ticket: Ticket| {
+            let is =
+                |event: &Event| matches!(event, Event::Met { ticket: own, .. } if *own == ticket);
+            events.iter().any(is)
+        };
+        // Exactly those sessions go on for whose transaction their own requirement holds.
+        for (ticket, number, requirement) in std::mem::take(&mut self.asking) {
+            let found = self.log.iter().find(|t| t.number == number);
+            let holds = found.is_some_and(|transaction| {
+                transaction.fate == Fate::Released
+                    && holds(&requirement, transaction, &self.seats, false)
+            });
+            assert_eq!(met(ticket), holds, "{number} {requirement}");
+            if holds {
+                self.met += 1;
+            } else {
+                self.asking.push((ticket, number, requirement));
+            }
+        }
+        assert_eq!(self.engine.asking(), self.asking.len());
+        let released: Vec<(u64, bool)> = events
             .into_iter()
             .filter_map(|event| match event {
                 Event::Released { gtid, degraded, .. } => Some((gtid.number(), degraded)),
@@ -525,7 +581,7 @@ fn some_sync(random: &mut ChaCha8Rng) -> Sync {
 
 #[test]
 fn random_schedules_keep_the_promises() {
-    let (mut released, mut degraded, mut lowered) = (0, 0, 0);
+    let (mut released, mut degraded, mut lowered, mut met) = (0, 0, 0, 0);
     for seed in 0..3_000 {
         let mut world = World::new(seed);
         let mut highest = StorePosition::ZERO;
@@ -540,6 +596,7 @@ fn random_schedules_keep_the_promises() {
             lowered += u32::from(world.engine.lowered_since().is_some());
             degraded += world.engine.degraded_count();
         }
+        met += world.met;
         released += world
             .log
             .iter()
@@ -548,5 +605,6 @@ fn random_schedules_keep_the_promises() {
     }
     // A schedule in which nothing happens proves nothing.
     assert!(released > 20_000, "{released}");
+    assert!(met > 2_000, "{met}");
     assert!(degraded > 10_000 && lowered > 5_000, "{degraded} {lowered}");
 }

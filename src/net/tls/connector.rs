@@ -40,7 +40,7 @@ struct Inner {
     loaded: Mutex<Option<Loaded>>,
 }
 
-/// As it was read, and when each file had last been changed.
+/// As the files were read, and when they had been changed last.
 #[derive(Debug)]
 struct Loaded {
     stamps: Vec<Option<SystemTime>>,

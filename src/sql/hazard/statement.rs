@@ -3,11 +3,14 @@
 use super::Hazard;
 use super::variable::{Scope, Target};
 use crate::sql::lexer::Token;
+use crate::sql::requirement;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Statements {
     at: At,
     found: Option<Hazard>,
+    /// One of them sets [`crate::sql::requirement::VARIABLE`].
+    sets_requirement: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -93,6 +96,14 @@ impl Statements {
         self.found.get_or_insert(hazard);
     }
 
+    pub(super) fn sets_requirement(&self) -> bool {
+        self.sets_requirement
+    }
+
+    pub(super) fn note_requirement(&mut self) {
+        self.sets_requirement = true;
+    }
+
     /// Whether a literal that comes now is a statement.
     pub(super) fn runs_literals(&self) -> bool {
         matches!(self.at, At::Dynamic)
@@ -130,6 +141,10 @@ impl Statements {
             At::Trigger => token.is_word("row").then_some(At::Start),
             At::Set(set) => match set.token(token) {
                 Step::Goes => None,
+                Step::Requirement => {
+                    self.sets_requirement = true;
+                    None
+                }
                 Step::NoSet => Some(At::HEAD),
                 Step::Found(found) => {
                     hazard = Some(found);
@@ -271,6 +286,8 @@ fn body(token: Token<'_>) -> Option<At> {
 
 enum Step {
     Goes,
+    /// The variable by which a session asks for more.
+    Requirement,
     /// The word was not the statement: a column of type SET.
     NoSet,
     Found(Hazard),
@@ -305,6 +322,10 @@ impl Set {
             Assignment::User => {
                 if token.is_symbol(b'@') {
                     self.at = Assignment::System;
+                }
+                let name = token.text();
+                if name.eq_ignore_ascii_case(requirement::VARIABLE.as_bytes()) {
+                    return Step::Requirement;
                 }
                 None
             }

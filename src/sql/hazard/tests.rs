@@ -311,6 +311,32 @@ fn the_middle_of_a_large_text() {
     assert_eq!(until, Some(filler.len() >> 14));
 }
 
+#[test]
+fn who_sets_the_requirement() {
+    let sets = |text: &str| {
+        let mut scan = Scan::new(Backslash::Escapes);
+        text.as_bytes().chunks(3).for_each(|part| scan.feed(part));
+        scan.sets_requirement()
+    };
+    for text in [
+        "set @ackline_require = 'ALL applied';",
+        "select 1; set a = 1, @`ACKLINE_require` := 5;",
+        "prepare s from 'set @ackline_require = 5';",
+        "begin not atomic set @ackline_require = 5; end",
+        "/*!99999 set @ackline_require = 5 */",
+    ] {
+        assert!(sets(text), "{text}");
+    }
+    for text in [
+        "insert into t values ('set @ackline_require = 5')",
+        "select @ackline_require;",
+        "set @ackline_required = 5, @@ackline_require = 6",
+        "set @a = @ackline_require",
+    ] {
+        assert!(!sets(text), "{text}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {

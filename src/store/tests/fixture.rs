@@ -34,7 +34,7 @@ pub(super) fn golden_samples() -> Vec<Sample> {
         match tracker.feed(&event).unwrap() {
             Step::Outside => {}
             Step::GroupStart(start) => samples.push(Sample {
-                gtid: start.gtid.into(),
+                gtid: start.gtid,
                 events: vec![event],
             }),
             Step::InGroup | Step::GroupEnd => samples.last_mut().unwrap().events.push(event),

@@ -1,0 +1,167 @@
+//! The same script once directly at a real MariaDB and once through a session, compared packet by
+//! packet: numbers and payloads, for several sets of client capabilities. What may differ is named in
+//! [`script::Compare`]; everything else that differs is a bug of ours.
+
+#[path = "differential/client.rs"]
+mod client;
+#[path = "differential/script.rs"]
+mod script;
+#[path = "support/session.rs"]
+#[allow(dead_code)]
+mod support;
+
+use ackline::protocol::Capabilities as C;
+use client::Client;
+use script::{Compare, Step, script};
+use support::{Proxy, Server};
+
+fn base() -> C {
+    [
+        C::CLIENT_MYSQL,
+        C::LONG_FLAG,
+        C::PROTOCOL_41,
+        C::TRANSACTIONS,
+        C::SECURE_CONNECTION,
+        C::PLUGIN_AUTH,
+        C::LOCAL_FILES,
+        C::MULTI_RESULTS,
+        C::PS_MULTI_RESULTS,
+    ]
+    .into_iter()
+    .fold(C::NONE, C::with)
+}
+
+/// What drivers ask for, from the oldest to MariaDB's own.
+fn variants() -> Vec<(&'static str, C)> {
+    let multi = base().with(C::MULTI_STATEMENTS);
+    let mariadb = multi
+        .without(C::CLIENT_MYSQL)
+        .with(C::BULK_OPERATIONS)
+        .with(C::EXTENDED_METADATA)
+        .with(C::CACHE_METADATA);
+    vec![
+        ("an old client", base()),
+        ("multi statements", multi),
+        ("deprecate eof", multi.with(C::DEPRECATE_EOF)),
+        ("session track", multi.with(C::SESSION_TRACK)),
+        (
+            "a new MySQL client",
+            multi.with(C::DEPRECATE_EOF).with(C::SESSION_TRACK),
+        ),
+        ("found rows", multi.with(C::FOUND_ROWS).with(C::INTERACTIVE)),
+        ("MariaDB's extensions", mariadb),
+        (
+            "MariaDB's extensions, deprecate eof",
+            mariadb.with(C::DEPRECATE_EOF).with(C::SESSION_TRACK),
+        ),
+    ]
+}
+
+type Answer = Vec<(u8, Vec<u8>)>;
+
+fn run(port: u16, capabilities: C, steps: &[Step]) -> Vec<Answer> {
+    let mut client = Client::login(port, capabilities);
+    steps.iter().map(|step| client.run(step)).collect()
+}
+
+/// Payloads of megabytes are told by their ends.
+fn shown(answer: &Answer) -> String {
+    let packets = answer.iter().map(|(sequence, payload)| {
+        let head = &payload[..payload.len().min(120)];
+        format!(
+            "  {sequence:3} {:8} bytes  {}",
+            payload.len(),
+            head.escape_ascii()
+        )
+    });
+    packets.collect::<Vec<_>>().join("\n")
+}
+
+/// Two servers share the work: most of the time is spent on waiting whether more comes.
+#[test]
+fn proxied_is_as_direct() {
+    let variants = variants();
+    let halves = variants.chunks(variants.len().div_ceil(2));
+    let workers: Vec<_> = halves
+        .map(|half| {
+            let half = half.to_vec();
+            std::thread::spawn(move || {
+                let server = Server::start(&[]);
+                let proxy = Proxy::start(&server);
+                let compare = |(variant, capabilities): &(&str, C)| {
+                    differences(variant, *capabilities, server.port, proxy.port)
+                };
+                half.iter().flat_map(compare).collect::<Vec<_>>()
+            })
+        })
+        .collect();
+    let different: Vec<String> = workers
+        .into_iter()
+        .flat_map(|worker| worker.join().unwrap())
+        .collect();
+    assert!(
+        different.is_empty(),
+        "{} differences\n{}",
+        different.len(),
+        different.join("\n")
+    );
+}
+
+fn differences(variant: &str, capabilities: C, server: u16, proxy: u16) -> Vec<String> {
+    let steps = script();
+    let direct = run(server, capabilities, &steps);
+    let proxied = run(proxy, capabilities, &steps);
+    let mut different = Vec::new();
+    for ((step, direct), proxied) in steps.iter().zip(&direct).zip(&proxied) {
+        let (expected, found) = match step.compare {
+            Compare::All => (settled(direct), settled(proxied)),
+            Compare::Kind => (kinds(direct), kinds(proxied)),
+            Compare::AnyOrder => (sorted(direct), sorted(proxied)),
+        };
+        assert!(
+            !expected.is_empty() || step.silent,
+            "{}: no answer",
+            step.name
+        );
+        if expected != found {
+            different.push(format!(
+                "{variant}: {}\n direct\n{}\n proxied\n{}",
+                step.name,
+                shown(direct),
+                shown(proxied)
+            ));
+        }
+    }
+    different
+}
+
+/// Without what nobody can know yet in an EOF that others follow: the source tells us of indexes that
+/// were not used and of further results with the last row, and we have to write the EOF before the first.
+fn settled(answer: &Answer) -> Answer {
+    const LATER: u16 = 0x0008 | 0x0010 | 0x0020 | 0x0800;
+    let mut answer = answer.clone();
+    let last = answer.len().saturating_sub(1);
+    for (_, payload) in &mut answer[..last] {
+        if let [0xFE, _, _, low, high] = &mut payload[..] {
+            let status = u16::from_le_bytes([*low, *high]) & !LATER;
+            [*low, *high] = status.to_le_bytes();
+        }
+    }
+    answer
+}
+
+/// The same bytes, wherever they stand in their packet.
+fn sorted(answer: &Answer) -> Answer {
+    let mut answer = answer.clone();
+    answer.iter_mut().for_each(|(_, payload)| payload.sort());
+    answer
+}
+
+/// The first byte of the first packet.
+fn kinds(answer: &Answer) -> Answer {
+    let first = answer.first().map(|(sequence, payload)| {
+        let first = payload.first().copied().into_iter().collect();
+        (*sequence, first)
+    });
+    first.into_iter().collect()
+}

@@ -1,0 +1,187 @@
+//! A client that knows packets and logins, and nothing of what answers mean: an answer is all that
+//! comes until the server is silent. So it cannot share an error with the code that it tests.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use ackline::protocol::Capabilities;
+use ackline::protocol::auth::{AuthSwitch, NATIVE_PASSWORD, native_answer};
+use ackline::protocol::handshake::Handshake;
+
+use crate::script::{Act, Step};
+use crate::support::{PASSWORD, USER};
+
+/// Nothing more comes after so long. A first byte is waited for longer.
+const SILENCE: Duration = Duration::from_millis(30);
+const FIRST: Duration = Duration::from_secs(10);
+const MAX_PAYLOAD: usize = 0xFF_FFFF;
+
+pub struct Client {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    /// The server's numbers of the statements that were prepared.
+    prepared: Vec<u32>,
+}
+
+impl Client {
+    pub fn login(port: u16, capabilities: Capabilities) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        let mut client = Self {
+            stream,
+            buffer: Vec::new(),
+            prepared: Vec::new(),
+        };
+        let greeting = client.answer(false);
+        let greeting = Handshake::parse(&greeting[0].1).unwrap();
+        let mut login = Vec::new();
+        login.extend(capabilities.low().to_le_bytes());
+        login.extend((1u32 << 30).to_le_bytes());
+        login.push(45);
+        login.extend([0; 19]);
+        login.extend(capabilities.high().to_le_bytes());
+        login.extend(USER.as_bytes());
+        login.push(0);
+        let answer = native_answer(PASSWORD, &greeting.scramble);
+        login.push(answer.len() as u8);
+        login.extend(answer);
+        login.extend(NATIVE_PASSWORD.as_bytes());
+        login.push(0);
+        client.send(1, &login);
+        let welcome = client.answer(false);
+        assert_eq!(welcome.last().unwrap().1[0], 0, "{welcome:?}");
+        client
+    }
+
+    pub fn run(&mut self, step: &Step) -> Vec<(u8, Vec<u8>)> {
+        match &step.act {
+            Act::Send(commands) => {
+                let mut bytes = Vec::new();
+                for command in commands {
+                    frame(&mut bytes, 0, command);
+                }
+                self.stream.write_all(&bytes).unwrap();
+                self.answer(step.silent)
+            }
+            Act::Prepare(text) => {
+                self.send(0, &[b"\x16", text.as_bytes()].concat());
+                let mut answer = self.answer(false);
+                if let [0, number @ ..] = &mut answer[0].1[..] {
+                    let (number, _) = number.split_first_chunk_mut::<4>().unwrap();
+                    self.prepared.push(u32::from_le_bytes(*number));
+                    number.fill(0);
+                }
+                answer
+            }
+            Act::OnStatement {
+                command,
+                statement,
+                rest,
+            } => {
+                let known = self.prepared.get(*statement as usize - 1);
+                let number = known.copied().unwrap_or(*statement);
+                let payload = [&[*command][..], &number.to_le_bytes(), rest].concat();
+                self.send(0, &payload);
+                let mut answer = self.answer(step.silent);
+                for (_, payload) in &mut answer {
+                    if payload[0] == 0xFF {
+                        let says = String::from_utf8_lossy(payload);
+                        let says = says.replace(&format!("({number})"), "(n)");
+                        *payload = says.into_bytes();
+                    }
+                }
+                answer
+            }
+            Act::ChangeUser { user, password } => {
+                let mut command = vec![0x11];
+                command.extend(user.as_bytes());
+                command.extend([0, 0]);
+                command.extend(b"shop\0\x2d\0");
+                command.extend(NATIVE_PASSWORD.as_bytes());
+                command.push(0);
+                self.send(0, &command);
+                let mut answer = self.answer(false);
+                let (sequence, asked) = answer.pop().unwrap();
+                let scramble = AuthSwitch::parse(&asked).unwrap().data;
+                self.send(sequence + 1, &native_answer(password, &scramble));
+                // The scramble is chance; that it is asked for is not.
+                answer.push((sequence, vec![asked[0]]));
+                answer.extend(self.answer(false));
+                answer
+            }
+            Act::File { query, content } => {
+                self.send(0, &[b"\x03", query.as_bytes()].concat());
+                let mut answer = self.answer(false);
+                let mut sequence = answer.last().unwrap().0;
+                for part in content.iter().copied().chain([""]) {
+                    sequence += 1;
+                    self.send(sequence, part.as_bytes());
+                }
+                answer.extend(self.answer(false));
+                answer
+            }
+        }
+    }
+
+    fn send(&mut self, sequence: u8, payload: &[u8]) {
+        let mut bytes = Vec::new();
+        frame(&mut bytes, sequence, payload);
+        self.stream.write_all(&bytes).unwrap();
+    }
+
+    /// All that comes, as packets.
+    fn answer(&mut self, silent: bool) -> Vec<(u8, Vec<u8>)> {
+        let began = Instant::now();
+        let mut chunk = vec![0; 1 << 16];
+        self.stream.set_read_timeout(Some(SILENCE)).unwrap();
+        loop {
+            match self.stream.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(count) => self.buffer.extend_from_slice(&chunk[..count]),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    let whole = self.buffer.is_empty() == silent;
+                    if (whole && packets_are_whole(&self.buffer)) || began.elapsed() > FIRST {
+                        break;
+                    }
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let mut packets = Vec::new();
+        let mut rest = &self.buffer[..];
+        while rest.len() >= 4 {
+            let length = u32::from_le_bytes([rest[0], rest[1], rest[2], 0]) as usize;
+            packets.push((rest[3], rest[4..4 + length].to_vec()));
+            rest = &rest[4 + length..];
+        }
+        self.buffer.clear();
+        packets
+    }
+}
+
+fn packets_are_whole(mut rest: &[u8]) -> bool {
+    while rest.len() >= 4 {
+        let length = u32::from_le_bytes([rest[0], rest[1], rest[2], 0]) as usize;
+        if rest.len() < 4 + length {
+            return false;
+        }
+        rest = &rest[4 + length..];
+    }
+    rest.is_empty()
+}
+
+fn frame(out: &mut Vec<u8>, mut sequence: u8, payload: &[u8]) {
+    let mut rest = payload;
+    loop {
+        let length = rest.len().min(MAX_PAYLOAD);
+        out.extend(&(length as u32).to_le_bytes()[..3]);
+        out.push(sequence);
+        out.extend(&rest[..length]);
+        rest = &rest[length..];
+        sequence = sequence.wrapping_add(1);
+        if length < MAX_PAYLOAD {
+            return;
+        }
+    }
+}
