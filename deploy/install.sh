@@ -19,7 +19,7 @@ usage() {
 declare -A package_of=(
     [cc]="gcc libc6-dev" [make]=make
     [mariadbd]=mariadb-server-core [mariadb-install-db]=mariadb-server-core
-    [mariadb]=mariadb-client [mariadb-binlog]=mariadb-client [jq]=jq
+    [mariadb]=mariadb-client [mariadb-binlog]=mariadb-client [jq]=jq [openssl]=openssl
     [sysbench]=sysbench [haproxy]=haproxy
 )
 
@@ -31,7 +31,7 @@ missing=() mysql=no
 for group in "$@"; do
     case "$group" in
     build) programs=(cc make) ;;
-    servers) programs=(mariadbd mariadb-install-db mariadb mariadb-binlog jq) ;;
+    servers) programs=(mariadbd mariadb-install-db mariadb mariadb-binlog jq openssl) ;;
     bench) programs=(sysbench haproxy) ;;
     mysql)
         programs=()

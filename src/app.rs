@@ -175,6 +175,7 @@ async fn start(
         name: source.name.clone(),
         address: source.address.clone(),
         tls: source.tls.clone(),
+        send_proxy_protocol: source.send_proxy_protocol,
         epoch,
         acks: acks.clone(),
         guard: guard.clone(),
@@ -183,6 +184,7 @@ async fn start(
     });
     let session_config = session::Config {
         tls: certificates.applications.clone(),
+        proxy_protocol_from: config.listen.proxy_protocol_from.clone(),
         login_hold: config.hold,
         ..session::Config::default()
     };

@@ -18,6 +18,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::ack::policy::Sync;
 use crate::ack::quorum::Voter;
 use crate::ids::{ServerId, ServerName, Zone};
@@ -57,6 +59,8 @@ pub struct Listen {
     pub mysql: Vec<String>,
     /// The same, by unix socket.
     pub socket: Option<PathBuf>,
+    /// Who passes applications on and begins with a PROXY header.
+    pub proxy_protocol_from: Vec<IpNet>,
     /// Replicas that pull, and dump tools.
     pub replication: Vec<String>,
     pub admin: Vec<String>,
@@ -67,6 +71,7 @@ impl Default for Listen {
         Self {
             mysql: vec![format!("0.0.0.0:{DEFAULT_MYSQL_PORT}")],
             socket: None,
+            proxy_protocol_from: Vec::new(),
             replication: vec![format!("0.0.0.0:{DEFAULT_REPLICATION_PORT}")],
             admin: vec![format!("127.0.0.1:{DEFAULT_ADMIN_PORT}")],
         }
@@ -86,6 +91,8 @@ pub struct Server {
     /// Ackline's account there.
     pub user: String,
     pub password: Secret,
+    /// Sessions tell it the client's address.
+    pub send_proxy_protocol: bool,
     /// `tls` and the keys that begin with it.
     pub tls: tls::Connector,
 }

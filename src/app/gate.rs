@@ -6,7 +6,7 @@ use crate::ack::Acks;
 use crate::ack::policy::{Requirement, Unmeetable};
 use crate::capture::{Console, Guard, State, Victim, View};
 use crate::gtid::Gtid;
-use crate::ids::{Epoch, ServerName};
+use crate::ids::{Epoch, Flavor, ServerName};
 use crate::net::tls::Connector;
 use crate::session::gate::{BoxFuture, Gate, Source};
 use crate::sql::KillTarget;
@@ -15,11 +15,22 @@ pub struct AppGate {
     pub name: ServerName,
     pub address: String,
     pub tls: Connector,
+    pub send_proxy_protocol: bool,
     pub epoch: Epoch,
     pub acks: Acks,
     pub guard: Arc<Guard>,
     pub console: Console,
     pub capture: View,
+}
+
+impl AppGate {
+    /// It takes a PROXY header for a broken login packet.
+    fn is_mysql(&self) -> bool {
+        let source = self.capture.source.borrow();
+        source
+            .as_ref()
+            .is_some_and(|source| source.flavor == Flavor::MySql)
+    }
 }
 
 impl Gate for AppGate {
@@ -42,7 +53,7 @@ impl Gate for AppGate {
         Some(Source {
             address: self.address.clone(),
             tls: self.tls.clone(),
-            send_proxy_protocol: false,
+            send_proxy_protocol: self.send_proxy_protocol && !self.is_mysql(),
             epoch: self.epoch,
         })
     }

@@ -61,6 +61,7 @@ fn wanted(config: &Config) -> Wanted {
         server_id: config.replication.server_id,
         endpoint: Endpoint::new(&host, port, &config.replication.user)
             .encrypted(config.tls.replication != Mode::Off),
+        send_proxy_protocol: config.source().send_proxy_protocol,
     }
 }
 
@@ -266,6 +267,7 @@ mod tests {
             binlog_format: "mixed".into(),
             server_id: crate::ids::ServerId(9),
             endpoint: Endpoint::new("10.0.0.1", 3308, "repl"),
+            send_proxy_protocol: false,
         };
         assert_eq!(
             report(&checks, &wanted, &[], Flavor::MariaDb),

@@ -1,9 +1,11 @@
 //! The sections, one function each.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use toml_edit::{Document, Item, TableLike};
 
 use super::section::{Errors, Found, Section, Span, Text, unknown};
@@ -144,13 +146,29 @@ fn listen(section: Section<'_>) -> Listen {
         addresses("replication", DEFAULT_REPLICATION_PORT).unwrap_or(default.replication);
     let admin = addresses("admin", DEFAULT_ADMIN_PORT).unwrap_or(default.admin);
     let socket = section.path("socket").map(|found| found.value);
+    let from = section.strings("proxy_protocol_from").unwrap_or_default();
+    let from = from.into_iter().filter_map(|found| {
+        let read = section.understood("proxy_protocol_from", found, network);
+        read.map(|found| found.value)
+    });
+    let proxy_protocol_from = from.collect();
     section.finish();
     Listen {
         mysql,
         socket,
+        proxy_protocol_from,
         replication,
         admin,
     }
+}
+
+/// A network, or one address.
+fn network(text: &str) -> Result<IpNet, String> {
+    let one = |_| text.parse::<IpAddr>().map(IpNet::from);
+    let net = text.parse::<IpNet>().or_else(one);
+    net.map_err(|_| {
+        format!("'{text}' is no network: write \"10.0.0.0/8\", \"fd00::/8\" or one address")
+    })
 }
 
 fn binlog(section: Option<Section<'_>>, text: &Text<'_>) -> Binlog {
@@ -464,10 +482,7 @@ fn server(section: Section<'_>, role: Option<Role>) -> Option<Server> {
     let vote = section.boolean("vote");
     let promotable = section.boolean("promotable");
     let tls = server_tls(&section);
-    if section.boolean("send_proxy_protocol") == Some(true) {
-        let span = section.span_of("send_proxy_protocol");
-        section.error(&span, "send_proxy_protocol is not supported yet: remove it");
-    }
+    let send_proxy_protocol = section.boolean("send_proxy_protocol");
     let user = required(&section, "user", "user = \"ackline\"");
     let password = required_secret(&section);
     section.finish();
@@ -480,6 +495,7 @@ fn server(section: Section<'_>, role: Option<Role>) -> Option<Server> {
         promotable: promotable.unwrap_or(true),
         user: user?.value,
         password: password?,
+        send_proxy_protocol: send_proxy_protocol.unwrap_or(false),
         tls,
     })
 }

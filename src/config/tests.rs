@@ -375,8 +375,8 @@ fn errors_show_the_place_and_what_to_write() {
             "8:8: only ship = \"pull\" is supported yet",
         ),
         (
-            with_server_keys("send_proxy_protocol = true\n"),
-            "8:23: send_proxy_protocol is not supported yet",
+            with_section("[listen]\nproxy_protocol_from = \"10.0.0.0/33\"\n"),
+            "19:23: proxy_protocol_from: '10.0.0.0/33' is no network: write",
         ),
         (
             with_section("[[user]]\nname = \"app\"\n"),

@@ -52,6 +52,14 @@ pub fn configure(stream: &TcpStream) -> std::io::Result<()> {
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
+/// A name's addresses, without ports; none where it has none.
+pub async fn addresses_of(name: &str) -> Vec<String> {
+    match tokio::net::lookup_host((name, 0)).await {
+        Ok(found) => found.map(|address| address.ip().to_string()).collect(),
+        Err(_) => Vec::new(),
+    }
+}
+
 /// The host and port of `host:port`, `[v6]:port`, or a host alone (with the default port).
 pub fn split_address(address: &str, default_port: u16) -> (String, u16) {
     if let Some((host, port)) = address.rsplit_once(':')

@@ -93,15 +93,26 @@ pub fn sends_clear_password(plugin: &str) -> bool {
     )
 }
 
-/// Whether a server's packet in a login dialogue makes a client on a secure channel answer with the
-/// password itself: a switch to such a plugin, or `caching_sha2_password`'s full authentication.
-pub fn asks_for_clear_password(payload: &[u8]) -> bool {
-    match payload {
-        [AuthSwitch::FIRST, ..] => {
-            AuthSwitch::parse(payload).is_ok_and(|switch| sends_clear_password(&switch.plugin))
+/// What a server's packet in a login dialogue makes a client on a secure channel answer with the
+/// password itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordAsked {
+    /// A switch to a plugin that does so.
+    Plugin,
+    /// `caching_sha2_password`'s full authentication. Without a secure channel the client asks for an
+    /// RSA key instead, and a server that has a secure channel does not understand that.
+    Full,
+}
+
+impl PasswordAsked {
+    pub fn by(payload: &[u8]) -> Option<Self> {
+        match payload {
+            [AuthSwitch::FIRST, ..] => AuthSwitch::parse(payload)
+                .is_ok_and(|switch| sends_clear_password(&switch.plugin))
+                .then_some(Self::Plugin),
+            [caching_sha2::MORE_DATA, caching_sha2::FULL] => Some(Self::Full),
+            _ => None,
         }
-        [caching_sha2::MORE_DATA, caching_sha2::FULL] => true,
-        _ => false,
     }
 }
 
@@ -111,15 +122,16 @@ mod tests {
 
     #[test]
     fn who_asks_for_the_password_itself() {
-        assert!(asks_for_clear_password(b"\xfemysql_clear_password\0"));
-        assert!(asks_for_clear_password(b"\xfedialog\0\x04Password: "));
-        assert!(asks_for_clear_password(b"\x01\x04"));
-        assert!(!asks_for_clear_password(b"\x01\x03"));
-        assert!(!asks_for_clear_password(
-            b"\xfemysql_native_password\0abcdefghijklmnopqrst\0"
-        ));
-        assert!(!asks_for_clear_password(b"\xfe"));
-        assert!(!asks_for_clear_password(b""));
+        use PasswordAsked::{Full, Plugin};
+        let plugin = PasswordAsked::by(b"\xfemysql_clear_password\0");
+        assert_eq!(plugin, Some(Plugin));
+        let dialog = PasswordAsked::by(b"\xfedialog\0\x04Password: ");
+        assert_eq!(dialog, Some(Plugin));
+        assert_eq!(PasswordAsked::by(b"\x01\x04"), Some(Full));
+        let native = &b"\xfemysql_native_password\0abcdefghijklmnopqrst\0"[..];
+        for other in [native, b"\x01\x03", b"\xfe", b""] {
+            assert_eq!(PasswordAsked::by(other), None);
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub mod handshake;
 pub mod handshake_response;
 pub mod ok;
 pub mod packet;
+pub mod proxy_header;
 pub mod register_slave;
 pub mod response;
 pub mod result_set;

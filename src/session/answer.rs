@@ -13,10 +13,11 @@
 
 use std::ops::Range;
 
+use crate::protocol::auth::PasswordAsked;
 use crate::protocol::ok::{EofPacket, OkPacket, status};
 use crate::protocol::packet::{HEADER, Header, MAX_PAYLOAD};
 use crate::protocol::response::{ColumnPlace, Packet, Response};
-use crate::protocol::{Capabilities, Command, Error, auth, packet, session_state};
+use crate::protocol::{Capabilities, Command, Error, packet, session_state};
 
 const WHAT: &str = "the server's answer";
 
@@ -93,7 +94,7 @@ pub struct Answer {
     /// The source has told `status`.
     status_told: bool,
     prepared: Option<u32>,
-    clear_password_asked: Option<u8>,
+    password_asked: Option<(PasswordAsked, u8)>,
 }
 
 impl Answer {
@@ -121,7 +122,7 @@ impl Answer {
             status: status & status::LASTING,
             status_told: false,
             prepared: None,
-            clear_password_asked: None,
+            password_asked: None,
         }
     }
 
@@ -143,10 +144,10 @@ impl Answer {
         self.shift
     }
 
-    /// The source wants the password itself from a client on a secure channel; this is the number
-    /// of the packet that says so, as the client counts.
-    pub fn clear_password_asked(&self) -> Option<u8> {
-        self.clear_password_asked
+    /// The source wants the password itself from a client on a secure channel; with the number of the
+    /// packet that says so, as the client counts.
+    pub fn password_asked(&self) -> Option<(PasswordAsked, u8)> {
+        self.password_asked
     }
 
     /// The number of the statement that was prepared.
@@ -319,8 +320,8 @@ impl Answer {
                 step = Some(Step::SendFile);
             }
             Packet::Auth => {
-                self.clear_password_asked = auth::asks_for_clear_password(&input[at + HEADER..end])
-                    .then(|| header.sequence.wrapping_add(self.shift));
+                self.password_asked = PasswordAsked::by(&input[at + HEADER..end])
+                    .map(|asked| (asked, header.sequence.wrapping_add(self.shift)));
                 self.pass(input, passage, header);
                 step = Some(Step::Dialogue);
             }

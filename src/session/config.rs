@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::net::tls::Acceptor;
 
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What clients are offered; changes while we run.
     pub tls: Acceptor,
+    /// Who passes clients on and says so: a connection from there begins with a PROXY header.
+    pub proxy_protocol_from: Vec<IpNet>,
     /// One attempt to connect to the source.
     pub connect_timeout: Duration,
     /// How long a new connection is held while there is no source, or a hold is in force.
@@ -24,6 +28,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             tls: Acceptor::default(),
+            proxy_protocol_from: Vec::new(),
             connect_timeout: Duration::from_secs(3),
             // Most drivers give up on a connect after 10 s; then they should see why.
             login_hold: Duration::from_secs(9),

@@ -5,10 +5,8 @@
 //! taken out of the capabilities offered. The dialogue that follows (auth switch, more data, OK) is
 //! relayed like that of COM_CHANGE_USER, in [`super::relay`].
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::abandon::{Reached, abandon};
@@ -18,9 +16,9 @@ use super::registry::{Activity, Entered};
 use super::{End, Shared, refusal};
 use crate::ids::Epoch;
 use crate::net::connect;
-use crate::net::stream::Stream;
 use crate::net::tls::{Mode, Offer};
 use crate::protocol::packet::{self, HEADER, Header};
+use crate::protocol::proxy_header::{self, Ends};
 use crate::protocol::{
     Capabilities, ErrPacket, Handshake, HandshakeResponse, auth, handshake_response,
 };
@@ -88,12 +86,12 @@ pub struct Agreed {
 /// From a client's connection to its login packet at the source. Whoever fails on the way has been
 /// told why.
 pub async fn begin(
-    client: Stream,
+    mut client: Peer,
+    ends: Option<Ends>,
     shared: &Shared,
     entry: &Entered,
 ) -> Result<(Peers, Agreed), End> {
-    let mut client = Peer::new(client);
-    let (source, origin) = reach(&mut client, shared, entry).await?;
+    let (source, origin) = reach(&mut client, ends, shared, entry).await?;
     let mut peers = Peers { client, source };
     let mut reached = Reached::Connected;
     match greet(&mut peers, shared, entry, &origin, &mut reached).await {
@@ -110,7 +108,12 @@ pub async fn begin(
 }
 
 /// Connects to the source, held while there is none.
-async fn reach(client: &mut Peer, shared: &Shared, entry: &Entered) -> Result<(Peer, Source), End> {
+async fn reach(
+    client: &mut Peer,
+    ends: Option<Ends>,
+    shared: &Shared,
+    entry: &Entered,
+) -> Result<(Peer, Source), End> {
     let began = Instant::now();
     let deadline = began + shared.config.login_hold;
     let attempt = client
@@ -120,15 +123,14 @@ async fn reach(client: &mut Peer, shared: &Shared, entry: &Entered) -> Result<(P
         shared.metrics.hold(began.elapsed());
     }
     match attempt.map_err(End::client)? {
-        Ok((mut stream, source)) => {
+        Ok((stream, source)) => {
+            let mut peer = Peer::new(stream.into());
             if source.send_proxy_protocol {
-                let header = proxy_header(client.stream.peer_addr(), stream.local_addr().ok());
-                stream
-                    .write_all(header.as_bytes())
-                    .await
-                    .map_err(End::source)?;
+                let mut header = Vec::new();
+                proxy_header::write(&mut header, ends);
+                peer.write(&header).await.map_err(End::source)?;
             }
-            Ok((Peer::new(stream.into()), source))
+            Ok((peer, source))
         }
         Err(reason) => {
             let error = refusal::held(&reason);
@@ -330,51 +332,4 @@ async fn refuse_met<T>(
     abandon(&mut peers.source, reached).await;
     sent.map_err(End::client)?;
     Err(End::Refused(error.code))
-}
-
-/// PROXY protocol, version 1: the client's address for the source's grants and logs.
-fn proxy_header(client: Option<SocketAddr>, ours: Option<SocketAddr>) -> String {
-    match (client, ours) {
-        (Some(SocketAddr::V4(from)), Some(SocketAddr::V4(to))) => format!(
-            "PROXY TCP4 {} {} {} {}\r\n",
-            from.ip(),
-            to.ip(),
-            from.port(),
-            to.port()
-        ),
-        (Some(from), Some(to)) => {
-            let v6 = |address: SocketAddr| match address.ip() {
-                std::net::IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-                std::net::IpAddr::V6(ip) => ip,
-            };
-            format!(
-                "PROXY TCP6 {} {} {} {}\r\n",
-                v6(from),
-                v6(to),
-                from.port(),
-                to.port()
-            )
-        }
-        _ => "PROXY UNKNOWN\r\n".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn proxy_headers() {
-        let four = "10.0.0.1:5".parse().ok();
-        let six = "[::1]:6".parse().ok();
-        assert_eq!(
-            proxy_header(four, "10.0.0.2:7".parse().ok()),
-            "PROXY TCP4 10.0.0.1 10.0.0.2 5 7\r\n"
-        );
-        assert_eq!(
-            proxy_header(four, six),
-            "PROXY TCP6 ::ffff:10.0.0.1 ::1 5 6\r\n"
-        );
-        assert_eq!(proxy_header(None, six), "PROXY UNKNOWN\r\n");
-    }
 }

@@ -1,6 +1,7 @@
 //! One application connection: login, relay, tracked state, commit gate, hold.
 //!
 //! ```text
+//! arrival    the client's address, perhaps by PROXY header
 //! login      the source's greeting and the client's answer are relayed; capabilities are patched
 //! request    what a command is, and whether it may pass            (pure)
 //! large      commands in parts                                 (pure)
@@ -28,6 +29,7 @@
 mod abandon;
 mod allowed;
 pub mod answer;
+mod arrival;
 mod buffer;
 mod config;
 pub mod gate;
@@ -154,9 +156,18 @@ async fn run(stream: Stream, peer: Address, shared: Shared) {
     }
     let id = entry.id();
     let shared_gate = shared.gate.clone();
-    let end = match login::begin(stream, &shared, &entry).await {
-        Ok((peers, agreed)) => Relay::new(peers, agreed, shared, entry).run().await,
-        Err(end) => end,
+    let mut client = Peer::new(stream);
+    let (end, peer) = match arrival::ends(&mut client, &shared.config).await {
+        Ok(ends) => {
+            let peer = ends.map_or(peer, |ends| Address::Tcp(ends.client));
+            entry.set_peer(peer.to_string());
+            let end = match login::begin(client, ends, &shared, &entry).await {
+                Ok((peers, agreed)) => Relay::new(peers, agreed, shared, entry).run().await,
+                Err(end) => end,
+            };
+            (end, peer)
+        }
+        Err(end) => (end, peer),
     };
     if matches!(end, End::SourceLeft(_)) {
         shared_gate.source_left();

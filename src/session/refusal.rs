@@ -50,6 +50,16 @@ pub fn clear_password() -> ErrPacket {
     )
 }
 
+/// The same code the other way round.
+pub fn full_authentication() -> ErrPacket {
+    ErrPacket::new(
+        3159,
+        GENERAL,
+        "ackline: the source does not have this user's password in its cache and asks for it over its \
+         encrypted connection: log in through ackline with TLS (once is enough until it forgets)",
+    )
+}
+
 /// ER_NOT_SUPPORTED_YET: a client must not become a replica behind our back, and acknowledge.
 pub fn replication(command: Command) -> ErrPacket {
     ErrPacket::new(

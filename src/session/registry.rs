@@ -59,7 +59,7 @@ impl Activity {
 #[derive(Debug)]
 pub struct Entry {
     id: u64,
-    peer: String,
+    peer: Mutex<String>,
     started: Instant,
     /// The source's number of its connection; 0 before the greeting.
     connection: AtomicU32,
@@ -97,6 +97,11 @@ impl Entry {
 
     pub fn connection(&self) -> u32 {
         self.connection.load(Ordering::Relaxed)
+    }
+
+    /// The client's own address, where another has passed it on.
+    pub fn set_peer(&self, peer: String) {
+        *self.peer.lock() = peer;
     }
 
     pub fn set_user(&self, user: &[u8]) {
@@ -145,7 +150,7 @@ impl Entry {
             id: self.id,
             connection: self.connection(),
             user: self.user.lock().clone(),
-            peer: self.peer.clone(),
+            peer: self.peer.lock().clone(),
             activity: self.activity(),
             since: age.saturating_sub(since),
             age,
@@ -175,7 +180,7 @@ impl Registry {
         table.last += 1;
         let entry = Arc::new(Entry {
             id: table.last,
-            peer,
+            peer: Mutex::new(peer),
             started: Instant::now(),
             connection: AtomicU32::new(0),
             user: Mutex::new(String::new()),

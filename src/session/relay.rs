@@ -13,6 +13,7 @@ use super::requirement::{self, Asks, Ended, Mistake, Own};
 use super::tracking::{self, Tracking};
 use super::{End, Shared, refusal};
 use crate::gtid::Gtid;
+use crate::protocol::auth::PasswordAsked;
 use crate::protocol::ok::status;
 use crate::protocol::packet::{HEADER, Header};
 use crate::protocol::{Command, ErrPacket, packet};
@@ -475,10 +476,10 @@ impl Relay {
                     return Ok(Phase::SendingFile(running));
                 }
                 Step::Dialogue => {
-                    if let Some(sequence) = running.answer.clear_password_asked()
-                        && self.peers.would_leak()
+                    if let Some((asked, sequence)) = running.answer.password_asked()
+                        && let Some(error) = self.judge_password(asked)
                     {
-                        return self.refuse_password(sequence).await;
+                        return self.refuse_password(sequence, &error).await;
                     }
                     self.show().await?;
                     return Ok(Phase::Dialogue(running));
@@ -488,11 +489,23 @@ impl Relay {
         }
     }
 
-    /// The client would trust its own channel and hand over what ours to the source does not hide.
-    async fn refuse_password(&mut self, sequence: u8) -> Result<Phase, End> {
-        let error = refusal::clear_password();
+    /// Client and source each judge by their own channel. None where that comes to the same.
+    fn judge_password(&self, asked: PasswordAsked) -> Option<ErrPacket> {
+        let secure = (
+            self.peers.client.stream.is_secure(),
+            self.peers.source.stream.is_secure(),
+        );
+        match (secure, asked) {
+            // The client would hand over what our channel to the source does not hide.
+            ((true, false), _) => Some(refusal::clear_password()),
+            ((false, true), PasswordAsked::Full) => Some(refusal::full_authentication()),
+            _ => None,
+        }
+    }
+
+    async fn refuse_password(&mut self, sequence: u8, error: &ErrPacket) -> Result<Phase, End> {
         self.shared.metrics.refused(error.code);
-        let sent = self.peers.client.send_error(sequence, &error).await;
+        let sent = self.peers.client.send_error(sequence, error).await;
         // The packet that asked is answered in the source's own numbers.
         let asked = self.passage.verbatim.start;
         let shift = self.agreed.login_shift.wrapping_neg();

@@ -20,6 +20,8 @@ pub struct Wanted {
     pub server_id: ServerId,
     /// Where replicas are to pull from.
     pub endpoint: Endpoint,
+    /// The source's `send_proxy_protocol`.
+    pub send_proxy_protocol: bool,
 }
 
 /// Everything, server by server.
@@ -33,11 +35,23 @@ pub fn all(servers: &[Examination], wanted: &Wanted) -> Vec<Check> {
         checks.push(privileges(server));
         checks.push(server_id(server, servers, wanted));
         match server.role {
-            Role::Source => checks.extend(source(server, wanted)),
+            Role::Source => {
+                checks.extend(source(server, wanted));
+                checks.extend(clients(server, wanted));
+            }
             Role::Replica => checks.extend(replica(server, wanted, source_address)),
         }
     }
     checks
+}
+
+/// Whether applications can log in through us.
+fn clients(server: &Examination, wanted: &Wanted) -> Option<Check> {
+    let accounts = server.accounts.as_ref()?;
+    Some(match wanted.send_proxy_protocol {
+        true => accounts.check_networks(&server.name),
+        false => accounts.check_hosts(&server.name),
+    })
 }
 
 fn privileges(server: &Examination) -> Check {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::accounts::Accounts;
 use super::grants::Grants;
 use crate::ids::{Flavor, ServerName};
 use crate::net;
@@ -43,6 +44,8 @@ pub struct Examination {
     pub dumps: Dumps,
     /// `binlog_do_db=…`; None where it could not be asked.
     pub binlog_filters: Option<Vec<String>>,
+    /// Of the source only.
+    pub accounts: Option<Accounts>,
 }
 
 impl Examination {
@@ -60,6 +63,10 @@ impl Examination {
             origins: origins(admin).await?,
             dumps: dumps(admin).await?,
             binlog_filters: binlog_filters(admin, &report).await?,
+            accounts: match server.role {
+                Role::Source => Some(Accounts::ask(admin).await?),
+                Role::Replica => None,
+            },
             report,
         })
     }

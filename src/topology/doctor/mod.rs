@@ -25,6 +25,7 @@
 //! MariaDB forgets it at a restart and has no SET PERSIST, so each check carries the lines for the
 //! server's configuration file, and a setting that was made at run time keeps saying so.
 
+pub mod accounts;
 pub mod change_master;
 pub mod checks;
 pub mod examine;

@@ -11,6 +11,7 @@ fn wanted() -> Wanted {
         binlog_format: "mixed".into(),
         server_id: ServerId(900),
         endpoint: Endpoint::new("0.0.0.0", 3308, "repl"),
+        send_proxy_protocol: false,
     }
 }
 
@@ -33,6 +34,7 @@ fn good(name: &str, id: u32, role: Role) -> Examination {
         origins,
         dumps: Dumps::default(),
         binlog_filters: Some(Vec::new()),
+        accounts: None,
     }
 }
 

@@ -1,0 +1,103 @@
+//! MySQL with everything encrypted: its accounts are caching_sha2_password's, whose first login brings
+//! the password itself, and that differs by channel.
+
+mod support;
+
+#[path = "support/certificates.rs"]
+#[allow(dead_code)]
+mod certificates;
+#[path = "support/mysql.rs"]
+mod mysql;
+
+use std::process::{Command, Output};
+
+use certificates::Authority;
+use support::{Part, SOON, Sandbox, wait_until};
+
+fn log_in(port: u16, password: &str, channel: &str) -> Output {
+    Command::new("mariadb")
+        .args([
+            "--no-defaults",
+            "-h127.0.0.1",
+            "-N",
+            "-B",
+            "-ucold",
+            channel,
+        ])
+        .arg(format!("-P{port}"))
+        .arg(format!("-p{password}"))
+        .args(["-e", "SHOW STATUS LIKE 'Ssl_cipher'"])
+        .output()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn first_logins_over_every_channel() {
+    if mysql::programs("tls_mysql").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let ours = Authority::new(folder.path(), "ca").issue("proxy");
+    let sandbox = Sandbox::up(&["--flavor", "mysql", "--replicas", "1"]).await;
+    let clear = sandbox.config();
+    let offer = format!(
+        "{clear}\n[tls]\ncert = {:?}\nkey = {:?}\n",
+        ours.cert.display().to_string(),
+        ours.key.display().to_string(),
+    );
+    let mut source = sandbox.source().connect().await;
+    source.run("CREATE USER cold IDENTIFIED BY 'first'").await;
+    // Whoever's password changes is out of the server's cache.
+    let mut password = async |new: &str| {
+        let change = format!("ALTER USER cold IDENTIFIED BY '{new}'");
+        source.run(&change).await;
+    };
+    let port = sandbox.app().port;
+    let told = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+
+    // Only the client's channel is encrypted.
+    sandbox.stop(Part::Proxy);
+    sandbox.save_config(&offer);
+    sandbox.start(Part::Proxy);
+    wait_until("somebody may log in", SOON, async || {
+        let output = log_in(port, "first", "--skip-ssl");
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(told(&output))
+        }
+    })
+    .await;
+    assert!(log_in(port, "first", "--ssl").status.success());
+    password("second").await;
+    let refused = log_in(port, "second", "--ssl");
+    assert!(told(&refused).contains("ERROR 3159"), "{refused:?}");
+
+    // Ours as well; capture and questions have caching_sha2_password's accounts themselves.
+    sandbox.stop(Part::Proxy);
+    sandbox.save_config(&offer.replace("[[server]]", "[[server]]\ntls = \"required\""));
+    sandbox.start(Part::Proxy);
+    wait_until("somebody may log in", SOON, async || {
+        let output = log_in(port, "second", "--ssl");
+        if output.status.success() {
+            Ok(output)
+        } else {
+            Err(told(&output))
+        }
+    })
+    .await;
+    let warm = log_in(port, "second", "--skip-ssl");
+    assert!(
+        String::from_utf8_lossy(&warm.stdout).contains("TLS_"),
+        "{warm:?}"
+    );
+    password("third").await;
+    let refused = log_in(port, "third", "--skip-ssl");
+    assert!(
+        told(&refused).contains("asks for it over its encrypted connection"),
+        "{refused:?}"
+    );
+    assert!(log_in(port, "third", "--ssl").status.success());
+    assert!(told(&log_in(port, "wrong", "--ssl")).contains("ERROR 1045"));
+    sandbox.serves().await;
+}
