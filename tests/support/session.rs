@@ -358,6 +358,16 @@ impl Proxy {
     }
 
     pub fn with(server: &Server, config: Config) -> Self {
+        Self::at(server.port, config)
+    }
+
+    /// In front of whatever listens there.
+    #[allow(dead_code, reason = "each test program uses a part of it")]
+    pub fn start_at(port: u16) -> Self {
+        Self::at(port, Config::default())
+    }
+
+    fn at(source: u16, config: Config) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -371,7 +381,7 @@ impl Proxy {
             voters: ["db1", "db2", "db3"].map(voter).into(),
             kills_wait: false,
             epoch: Epoch(1),
-            source: Some(format!("127.0.0.1:{}", server.port)),
+            source: Some(format!("127.0.0.1:{source}")),
             tls: Default::default(),
             send_proxy_protocol: false,
             asked: Vec::new(),
