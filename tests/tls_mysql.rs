@@ -6,13 +6,11 @@ mod support;
 #[path = "support/certificates.rs"]
 #[allow(dead_code)]
 mod certificates;
-#[path = "support/mysql.rs"]
-mod mysql;
 
 use std::process::{Command, Output};
 
 use certificates::Authority;
-use support::{Part, SOON, Sandbox, wait_until};
+use support::{Part, SOON, Sandbox, mysql, wait_until};
 
 fn log_in(port: u16, password: &str, channel: &str) -> Output {
     Command::new("mariadb")
