@@ -6,35 +6,42 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use ackline::protocol::Capabilities;
-use ackline::protocol::auth::{AuthSwitch, NATIVE_PASSWORD, native_answer};
+use ackline::protocol::auth::{AuthSwitch, native_answer};
+use ackline::protocol::caching_sha2::{self, CACHING_SHA2};
 use ackline::protocol::handshake::Handshake;
 
 use crate::script::{Act, Step};
 use crate::support::{PASSWORD, USER};
 
-/// Nothing more comes after so long. A first byte is waited for longer.
-const SILENCE: Duration = Duration::from_millis(30);
+/// A first byte is waited for so long.
 const FIRST: Duration = Duration::from_secs(10);
 const MAX_PAYLOAD: usize = 0xFF_FFFF;
 
 pub struct Client {
     stream: TcpStream,
     buffer: Vec<u8>,
+    silence: Duration,
     /// The server's numbers of the statements that were prepared.
     prepared: Vec<u32>,
+    /// How the server wants passwords.
+    plugin: String,
 }
 
 impl Client {
-    pub fn login(port: u16, capabilities: Capabilities) -> Self {
+    /// An answer is over when nothing has come for as long as `silence`.
+    pub fn login(port: u16, capabilities: Capabilities, silence: Duration) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_nodelay(true).unwrap();
         let mut client = Self {
             stream,
             buffer: Vec::new(),
+            silence,
             prepared: Vec::new(),
+            plugin: String::new(),
         };
         let greeting = client.answer(false);
         let greeting = Handshake::parse(&greeting[0].1).unwrap();
+        client.plugin = greeting.auth_plugin.clone();
         let mut login = Vec::new();
         login.extend(capabilities.low().to_le_bytes());
         login.extend((1u32 << 30).to_le_bytes());
@@ -43,10 +50,10 @@ impl Client {
         login.extend(capabilities.high().to_le_bytes());
         login.extend(USER.as_bytes());
         login.push(0);
-        let answer = native_answer(PASSWORD, &greeting.scramble);
+        let answer = client.proof(PASSWORD, &greeting.scramble);
         login.push(answer.len() as u8);
         login.extend(answer);
-        login.extend(NATIVE_PASSWORD.as_bytes());
+        login.extend(client.plugin.as_bytes());
         login.push(0);
         client.send(1, &login);
         let welcome = client.answer(false);
@@ -98,13 +105,14 @@ impl Client {
                 command.extend(user.as_bytes());
                 command.extend([0, 0]);
                 command.extend(b"shop\0\x2d\0");
-                command.extend(NATIVE_PASSWORD.as_bytes());
+                command.extend(self.plugin.as_bytes());
                 command.push(0);
                 self.send(0, &command);
                 let mut answer = self.answer(false);
                 let (sequence, asked) = answer.pop().unwrap();
                 let scramble = AuthSwitch::parse(&asked).unwrap().data;
-                self.send(sequence + 1, &native_answer(password, &scramble));
+                let proof = self.proof(password, &scramble);
+                self.send(sequence + 1, &proof);
                 // The scramble is chance; that it is asked for is not.
                 answer.push((sequence, vec![asked[0]]));
                 answer.extend(self.answer(false));
@@ -124,6 +132,13 @@ impl Client {
         }
     }
 
+    fn proof(&self, password: &str, scramble: &[u8]) -> Vec<u8> {
+        match self.plugin.as_str() {
+            CACHING_SHA2 => caching_sha2::answer(password, scramble),
+            _ => native_answer(password, scramble),
+        }
+    }
+
     fn send(&mut self, sequence: u8, payload: &[u8]) {
         let mut bytes = Vec::new();
         frame(&mut bytes, sequence, payload);
@@ -134,7 +149,7 @@ impl Client {
     fn answer(&mut self, silent: bool) -> Vec<(u8, Vec<u8>)> {
         let began = Instant::now();
         let mut chunk = vec![0; 1 << 16];
-        self.stream.set_read_timeout(Some(SILENCE)).unwrap();
+        self.stream.set_read_timeout(Some(self.silence)).unwrap();
         loop {
             match self.stream.read(&mut chunk) {
                 Ok(0) => break,

@@ -1,4 +1,7 @@
-//! What is sent. Each step begins where the one before it left the connection.
+//! What is sent. Each step begins where the one before it left the connection. What one of the flavors
+//! does not know is sent to it all the same: its error has to come through, too.
+
+use ackline::ids::Flavor;
 
 pub struct Step {
     pub name: String,
@@ -36,6 +39,8 @@ pub enum Compare {
     Kind,
     /// The server lists what changed in the order of a hash table of addresses.
     AnyOrder,
+    /// A GTID is in it: lengths only.
+    Shape,
 }
 
 fn step(name: &str, act: Act) -> Step {
@@ -51,7 +56,7 @@ fn send(name: &str, command: &[u8]) -> Step {
     step(name, Act::Send(vec![command.to_vec()]))
 }
 
-fn query(text: &str) -> Step {
+pub fn query(text: &str) -> Step {
     let name = text.chars().take(60).collect::<String>();
     send(&name, &[b"\x03", text.as_bytes()].concat())
 }
@@ -94,13 +99,50 @@ fn query_of(length: usize) -> Step {
 
 const LAST: u32 = u32::MAX;
 
-pub fn script() -> Vec<Step> {
+/// What the script makes, taken away.
+pub const CLEAN: [&str; 4] = [
+    "DROP TABLE IF EXISTS d",
+    "DROP TABLE IF EXISTS f",
+    "DROP PROCEDURE IF EXISTS two",
+    "DROP PROCEDURE IF EXISTS fails",
+];
+
+/// A client that asks to be told of its GTIDs, and one that asks no longer.
+fn told_of_gtids(flavor: Flavor) -> Vec<Step> {
+    let (on, off) = match flavor {
+        Flavor::MariaDb => (
+            "SET session_track_system_variables = 'last_gtid,autocommit'",
+            "SET session_track_system_variables = 'autocommit'",
+        ),
+        Flavor::MySql => (
+            "SET SESSION session_track_gtids = OWN_GTID",
+            "SET SESSION session_track_gtids = OFF",
+        ),
+    };
+    let shape = |text: &str| Step {
+        compare: Compare::Shape,
+        ..query(text)
+    };
+    vec![
+        query(on),
+        shape("INSERT INTO d (name) VALUES ('told')"),
+        query("SELECT COUNT(*) FROM d"),
+        query("SET autocommit = 0"),
+        query("INSERT INTO d (name) VALUES ('told later')"),
+        shape("COMMIT"),
+        query("SET autocommit = 1"),
+        query(off),
+        query("INSERT INTO d (name) VALUES ('not told')"),
+    ]
+}
+
+pub fn script(flavor: Flavor) -> Vec<Step> {
     let mut steps = vec![
         send("ping", b"\x0e"),
         send("init db", b"\x02shop"),
         send("init db that is not there", b"\x02nosuch"),
         query(
-            "CREATE OR REPLACE TABLE d (id BIGINT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(20), j JSON, e ENUM('a','b'), b BLOB, at DATETIME(6), price DECIMAL(10,3))",
+            "CREATE TABLE d (id BIGINT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(20), j JSON, e ENUM('a','b'), b BLOB, at DATETIME(6), price DECIMAL(10,3))",
         ),
         query(
             "INSERT INTO d (name, j, e, b, at, price) VALUES ('one', '{}', 'a', x'00ff', '2026-01-02 03:04:05.678901', 1.5), (NULL, NULL, NULL, NULL, NULL, NULL), ('three', '[1]', 'b', '', '1000-01-01', -0.001)",
@@ -168,6 +210,9 @@ pub fn script() -> Vec<Step> {
         query("SET SESSION session_track_schema = OFF"),
         query("USE shop"),
         query("SELECT SLEEP(0), USER(), DATABASE()"),
+    ];
+    steps.extend(told_of_gtids(flavor));
+    steps.extend([
         // Prepared statements.
         prepare("SELECT id, name, at FROM d WHERE id > ? ORDER BY id"),
         execute("rows", 1, 0, Some(0)),
@@ -213,17 +258,17 @@ pub fn script() -> Vec<Step> {
         send("a cut execute", b"\x17\x01\0"),
         // Procedures.
         query(
-            "CREATE OR REPLACE PROCEDURE two(IN n INT, OUT m INT) BEGIN SELECT n; SELECT n + 1, 'x'; SET m = n * 2; END",
+            "CREATE PROCEDURE two(IN n INT, OUT m INT) BEGIN SELECT n; SELECT n + 1, 'x'; SET m = n * 2; END",
         ),
         query("CALL two(3, @m)"),
         query("SELECT @m"),
         query("CALL two(3)"),
         prepare("CALL two(?, @m)"),
         execute("a procedure", 5, 0, Some(4)),
-        query("CREATE OR REPLACE PROCEDURE fails() BEGIN SELECT 1; SELECT * FROM nosuch; END"),
+        query("CREATE PROCEDURE fails() BEGIN SELECT 1; SELECT * FROM nosuch; END"),
         query("CALL fails()"),
         // Files.
-        query("CREATE OR REPLACE TABLE f (a INT, b INT)"),
+        query("CREATE TABLE f (a INT, b INT)"),
         file(
             "LOAD DATA LOCAL INFILE 'x' INTO TABLE f FIELDS TERMINATED BY ','",
             vec!["1,2\n3,4\n", "5,6\n"],
@@ -243,7 +288,9 @@ pub fn script() -> Vec<Step> {
         query("SELECT REPEAT('r', 16777210)"),
         query("SELECT REPEAT('r', 16777211), 1"),
         query("SELECT REPEAT('r', 67108864)"),
-        query("SELECT REPEAT('r', 100) FROM seq_1_to_3000"),
+        query(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900) SELECT REPEAT('r', 100) FROM n",
+        ),
         // Several at once.
         step(
             "pipelined",
@@ -270,7 +317,7 @@ pub fn script() -> Vec<Step> {
         send("an unknown command", b"\x55"),
         send("time", b"\x0f"),
         query("SELECT 'still here'"),
-    ];
+    ]);
     steps.push(step(
         "change user with a wrong password",
         Act::ChangeUser {

@@ -142,6 +142,86 @@ impl Server {
     }
 }
 
+/// MySQL's passwords are checked by what the server has cached, once each account has logged in.
+const MYSQL_ACCOUNTS: [(&str, &str); 2] = [(USER, PASSWORD), ("other", "other")];
+
+impl Server {
+    /// The same with MySQL, from the folder where its programs are.
+    #[allow(dead_code, reason = "each test program uses a part of it")]
+    pub fn start_mysql(programs: &std::path::Path) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("session-mysql-")
+            .tempdir()
+            .unwrap();
+        let as_user = is_root().then_some("--user=root");
+        let data = format!("--datadir={}", folder.path().join("data").display());
+        let mysqld = || {
+            let mut command = Command::new(programs.join("mysqld"));
+            command
+                .args(["--no-defaults", "--secure-file-priv=", "--mysqlx=OFF"])
+                .args(["--socket=", "--innodb-flush-log-at-trx-commit=0"])
+                .arg("--sync-binlog=0")
+                .args(as_user)
+                .arg(&data)
+                .stdin(Stdio::null());
+            command
+        };
+        let installed = mysqld().arg("--initialize-insecure").output().unwrap();
+        assert!(installed.status.success(), "{installed:?}");
+        let accounts = folder.path().join("accounts.sql");
+        let mut setup = String::from("CREATE DATABASE shop;\n");
+        for (user, password) in MYSQL_ACCOUNTS {
+            setup.push_str(&format!(
+                "CREATE USER {user}@'%' IDENTIFIED BY '{password}';\nGRANT ALL ON *.* TO {user}@'%';\n"
+            ));
+        }
+        std::fs::write(&accounts, setup).unwrap();
+        let port = free_port();
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let process = mysqld()
+            .arg(format!("--port={port}"))
+            .arg(format!("--init-file={}", accounts.display()))
+            .args([
+                "--bind-address=127.0.0.1",
+                "--skip-name-resolve",
+                "--log-bin=bin",
+                "--server-id=1",
+                "--gtid-mode=ON",
+                "--enforce-gtid-consistency=ON",
+                "--max-allowed-packet=128M",
+                "--local-infile=1",
+            ])
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("mysqld");
+        let server = Self {
+            process,
+            folder,
+            port,
+        };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        for (user, password) in MYSQL_ACCOUNTS {
+            let logs_in = || {
+                let output = Command::new(programs.join("mysql"))
+                    .args(["--no-defaults", "--host=127.0.0.1", "--ssl-mode=DISABLED"])
+                    .args(["--get-server-public-key", "--execute=SELECT 1"])
+                    .arg(format!("--port={port}"))
+                    .arg(format!("--user={user}"))
+                    .arg(format!("--password={password}"))
+                    .output()
+                    .expect("mysql");
+                output.status.success()
+            };
+            while !logs_in() {
+                assert!(Instant::now() < deadline, "{}", server.log());
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+        server
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.process.kill();

@@ -143,32 +143,6 @@ fn nothing_is_no_statement() {
     }
 }
 
-/// In its short form only what it says; optimised, how long it takes:
-/// `cargo test --release --lib statement -- --ignored --nocapture`.
-#[test]
-#[ignore = "it measures"]
-fn how_long_it_takes() {
-    for text in [
-        "SELECT c FROM sbtest1 WHERE id=4711",
-        "SELECT name, price FROM shop.items WHERE id = 4711 AND kind = 'book' LIMIT 1",
-        "INSERT INTO sbtest1 (id, k, c, pad) VALUES (4711, 5, 'some text', 'more text')",
-        "BEGIN",
-    ] {
-        const TIMES: u32 = 1_000_000;
-        let began = std::time::Instant::now();
-        for _ in 0..TIMES {
-            let all = statements(
-                MARIADB,
-                std::hint::black_box(text.as_bytes()),
-                Backslash::Escapes,
-            );
-            std::hint::black_box(all.count());
-        }
-        let each = began.elapsed() / TIMES;
-        println!("{} ns: {text}", each.as_nanos());
-    }
-}
-
 proptest! {
     #[test]
     fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
