@@ -28,8 +28,8 @@ pub fn record(server: &Server) -> Vec<Session> {
     let proxy = Proxy::start_at(at_source.port);
     let at_client = Tap::start(proxy.port);
     let capabilities = [
-        C::CLIENT_MYSQL.with(C::LOCAL_FILES),
-        C::DEPRECATE_EOF.with(C::SESSION_TRACK).with(C::LOCAL_FILES),
+        C::CLIENT_MYSQL,
+        C::DEPRECATE_EOF.with(C::SESSION_TRACK),
         C::BULK_OPERATIONS
             .with(C::EXTENDED_METADATA)
             .with(C::CACHE_METADATA),
@@ -38,6 +38,7 @@ pub fn record(server: &Server) -> Vec<Session> {
     for more in capabilities {
         let capabilities = [
             C::PROTOCOL_41,
+            C::LOCAL_FILES,
             C::TRANSACTIONS,
             C::SECURE_CONNECTION,
             C::PLUGIN_AUTH,
