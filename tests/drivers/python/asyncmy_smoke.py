@@ -16,7 +16,6 @@ LOOP = asyncio.new_event_loop()
 
 
 def now(awaitable):
-    """From the main thread: the result; from another: by a loop of its own."""
     return LOOP.run_until_complete(awaitable)
 
 
@@ -27,6 +26,9 @@ class Sync:
         self.inner, self.loop = inner, loop
 
     def __getattr__(self, name):
+        if name == "close" and hasattr(self.inner, "ensure_closed"):
+            # `close` leaves the rest to a loop that goes on running.
+            name = "ensure_closed"
         value = getattr(self.inner, name)
         if not callable(value):
             return value
@@ -41,7 +43,10 @@ class Sync:
 
 class Asyncmy(facts.Driver):
     Error = asyncmy.errors.Error
-
+    # It looks for the name as text where it reads bytes.
+    local_infile = None
+    # It reads no row that is longer than a packet.
+    largest = 8_000_000
     async def open(self, **options):
         options = {"password": facts.PASSWORD, "database": facts.DATABASE, **options}
         if facts.TLS_CA:

@@ -70,7 +70,8 @@ class Driver:
     Error = Exception
     # Whether the driver takes CLIENT_LOCAL_FILES, and with which option.
     local_infile = {"local_infile": True}
-    multi_statements = {}
+    # What it can read and write in one value.
+    largest = len(LARGE)
 
     def connect(self, **options):
         raise NotImplementedError
@@ -138,7 +139,7 @@ def connect_chapter(driver):
     fact("connect.no_database", error_of(driver, lambda: driver.connect(database="drv_nowhere")))
 
 
-def types_chapter(driver, name="text", insert=None, select=None):
+def types_chapter(driver, name="text", insert=None, select=None, columns="*"):
     """Each type there and back; the prepared form of it runs the same with other functions."""
     insert = insert or driver.run
     select = select or driver.rows
@@ -159,7 +160,7 @@ def types_chapter(driver, name="text", insert=None, select=None):
     for row in values:
         insert(conn, f"INSERT INTO {table} VALUES ({', '.join(['%s'] * 16)})", row)
     conn.commit()
-    for row in select(conn, f"SELECT * FROM {table} ORDER BY id", ()):
+    for row in select(conn, f"SELECT {columns} FROM {table} ORDER BY id", ()):
         for column, value in zip(NAMES, row):
             if column == "json_" and value is not None:
                 value = json.loads(value)
@@ -172,7 +173,14 @@ def types_chapter(driver, name="text", insert=None, select=None):
     # What no calendar has.
     driver.run(conn, "SET SESSION sql_mode = ''")
     driver.run(conn, f"INSERT INTO {table} (id, date_, datetime_) VALUES (4, '0000-00-00', '2024-00-00 00:00:00')")
-    fact(f"types.{name}.zero_date", select(conn, f"SELECT date_, datetime_ FROM {table} WHERE id = 4", ()))
+    driver.run(conn, "COMMIT")
+    try:
+        fact(f"types.{name}.zero_date", select(conn, f"SELECT date_, datetime_ FROM {table} WHERE id = 4", ()))
+        conn.close()
+    except ValueError:
+        # And then it has lost its place in the answer.
+        fact(f"types.{name}.zero_date", "the driver cannot")
+    conn = driver.connect()
     driver.run(conn, f"DROP TABLE {table}")
     conn.close()
 
@@ -254,10 +262,11 @@ def blobs_chapter(driver):
     conn = driver.connect()
     driver.run(conn, "DROP TABLE IF EXISTS drv_blob")
     driver.run(conn, "CREATE TABLE drv_blob (id INT PRIMARY KEY, data LONGBLOB)")
-    for id_, data in ((1, BLOB), (2, LARGE)):
+    blobs = ((1, BLOB), (2, LARGE[:driver.largest]))
+    for id_, data in blobs:
         driver.run(conn, "INSERT INTO drv_blob VALUES (%s, %s)", (id_, data))
     conn.commit()
-    for id_, data in ((1, BLOB), (2, LARGE)):
+    for id_, data in blobs:
         back = driver.value(conn, "SELECT data FROM drv_blob WHERE id = %s", (id_,))
         fact(f"blob.{id_}", back)
         fact(f"blob.{id_}.same", bytes(back) == data)
@@ -364,4 +373,6 @@ def run(driver):
             failed += 1
             fact(chapter.__name__, f"FAILED {type(error).__name__} {error}")
             traceback.print_exc()
-    sys.exit(1 if failed else 0)
+    sys.stdout.flush()
+    # Not the way by which drivers tidy up: after an error of their own some wait there for ever.
+    os._exit(1 if failed else 0)
