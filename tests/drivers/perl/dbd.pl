@@ -209,7 +209,9 @@ my @chapters = (
         $db->do('DROP TABLE IF EXISTS drv_ten');
         $db->do('CREATE TABLE drv_ten (n INT PRIMARY KEY)');
         $db->do('INSERT INTO drv_ten VALUES (0),(1),(2),(3),(4),(5),(6),(7),(8),(9)');
-        my %ways = (stored => {}, prepared => { "${p}_server_prepare" => 1 }, streamed => { "${p}_use_result" => 1 });
+        my %ways = (stored => {}, prepared => { "${p}_server_prepare" => 1 });
+        # DBD::MariaDB 1.22 fetches nothing of a result that it did not store.
+        $ways{streamed} = { mysql_use_result => 1 } if $driver eq 'mysql';
         for my $way (sort keys %ways) {
             my $statement = $db->prepare($BIG, $ways{$way});
             $statement->execute;
