@@ -158,7 +158,10 @@ impl Driver {
             .env("ACKLINE_DB_PORT", way.account.port.to_string())
             .env("ACKLINE_DB_USER", &way.account.user)
             .env("ACKLINE_DB_PASSWORD", &way.account.password)
-            .env("ACKLINE_DB_DATABASE", way.account.database.as_deref().unwrap())
+            .env(
+                "ACKLINE_DB_DATABASE",
+                way.account.database.as_deref().unwrap(),
+            )
             .env_remove("ACKLINE_DB_TLS_CA")
             .stdin(Stdio::null())
             .kill_on_drop(true);
@@ -191,13 +194,23 @@ impl Driver {
                 wrong.push(format!("{way}: {failure}"));
             }
         }
-        wrong.extend(differences("directly", &direct.facts, "proxied", &proxied.facts));
+        wrong.extend(differences(
+            "directly",
+            &direct.facts,
+            "proxied",
+            &proxied.facts,
+        ));
         let expected: Vec<String> = std::fs::read_to_string(self.facts_file())
             .unwrap_or_default()
             .lines()
             .map(ToOwned::to_owned)
             .collect();
-        wrong.extend(differences("expected", &expected, "directly", &direct.facts));
+        wrong.extend(differences(
+            "expected",
+            &expected,
+            "directly",
+            &direct.facts,
+        ));
         for subject in SUBJECTS {
             let of_subject = |fact: &String| fact.starts_with(subject);
             if !expected.iter().any(of_subject) {
@@ -308,7 +321,12 @@ impl Ways {
         };
         Self {
             direct: way("direct", direct, "drivers_direct", "ACKLINE_DIRECT_TLS_CA"),
-            proxied: way("proxied", proxied, "drivers_proxied", "ACKLINE_PROXIED_TLS_CA"),
+            proxied: way(
+                "proxied",
+                proxied,
+                "drivers_proxied",
+                "ACKLINE_PROXIED_TLS_CA",
+            ),
             _sandbox: sandbox,
         }
     }
@@ -339,7 +357,8 @@ async fn main() -> ExitCode {
         .iter()
         .filter(|argument| !argument.starts_with("--"))
         .collect();
-    let wanted = |driver: &&Driver| names.is_empty() || names.iter().any(|name| **name == driver.name);
+    let wanted =
+        |driver: &&Driver| names.is_empty() || names.iter().any(|name| **name == driver.name);
 
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     let (ready, missing): (Vec<&Driver>, Vec<&Driver>) = DRIVERS
@@ -357,7 +376,8 @@ async fn main() -> ExitCode {
         let ways = Ways::open().await;
         println!("ways: {} and {}", ways.direct.name, ways.proxied.name);
         for driver in ready {
-            let (direct, proxied) = tokio::join!(driver.run(&ways.direct), driver.run(&ways.proxied));
+            let (direct, proxied) =
+                tokio::join!(driver.run(&ways.direct), driver.run(&ways.proxied));
             if writes {
                 std::fs::write(driver.facts_file(), direct.facts.join("\n") + "\n").unwrap();
             }

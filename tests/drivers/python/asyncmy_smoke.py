@@ -126,5 +126,5 @@ def dictionaries(driver):
     conn.close()
 
 
-Asyncmy.extras = (pool, streaming, dictionaries)
+Asyncmy.extras = (facts.prepared_in_sql, pool, streaming, dictionaries)
 facts.run(Asyncmy())

@@ -358,6 +358,18 @@ def kill_chapter(driver):
     killer.close()
 
 
+def prepared_in_sql(driver):
+    """For drivers that know the text protocol only."""
+    conn = driver.connect()
+    driver.run(conn, "PREPARE twice FROM 'SELECT ? * 2, CONCAT(?, ?)'")
+    driver.run(conn, "SET @a = %s, @b = %s, @c = NULL", (21, TEXT))
+    fact("prepared.first", driver.rows(conn, "EXECUTE twice USING @a, @b, @b"))
+    fact("prepared.null", driver.rows(conn, "EXECUTE twice USING @a, @b, @c"))
+    driver.run(conn, "DEALLOCATE PREPARE twice")
+    fact("prepared.gone", error_of(driver, lambda: driver.run(conn, "EXECUTE twice USING @a, @b, @c")))
+    conn.close()
+
+
 CHAPTERS = (
     connect_chapter, types_chapter, blobs_chapter, transactions_chapter, errors_chapter, big_chapter,
     bulk_chapter, infile_chapter, procedures_chapter, times_chapter, kill_chapter,

@@ -36,17 +36,6 @@ class PyMySQL(facts.Driver):
         conn.close()
 
 
-def prepared(driver):
-    conn = driver.connect()
-    driver.run(conn, "PREPARE twice FROM 'SELECT ? * 2, CONCAT(?, ?)'")
-    driver.run(conn, "SET @a = %s, @b = %s, @c = NULL", (21, facts.TEXT))
-    fact("prepared.first", driver.rows(conn, "EXECUTE twice USING @a, @b, @b"))
-    fact("prepared.null", driver.rows(conn, "EXECUTE twice USING @a, @b, @c"))
-    driver.run(conn, "DEALLOCATE PREPARE twice")
-    fact("prepared.gone", facts.error_of(driver, lambda: driver.run(conn, "EXECUTE twice USING @a, @b, @c")))
-    conn.close()
-
-
 def multi_statements(driver):
     conn = driver.connect(client_flag=CLIENT.MULTI_STATEMENTS)
     cursor = conn.cursor()
@@ -96,5 +85,5 @@ def others(driver):
     conn.close()
 
 
-PyMySQL.extras = (prepared, multi_statements, streaming, others)
+PyMySQL.extras = (facts.prepared_in_sql, multi_statements, streaming, others)
 facts.run(PyMySQL())
