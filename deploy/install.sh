@@ -7,14 +7,13 @@
 #   mysql     MySQL 9.7's server and client programs, in a folder of their own (see mysql.sh)
 #   python, node, perl, java
 #             what tests/drivers/install.sh builds upon
-#   orm       what mysqlclient is compiled with, for tests/orm
 #
 # Can be run again at any time, asks nothing, works as root or with sudo (mysql: as anybody), starts no
 # service.
 set -euo pipefail
 
 usage() {
-    echo "usage: deploy/install.sh [build] [servers] [bench] [mysql] [python] [node] [perl] [java] [orm]" >&2
+    echo "usage: deploy/install.sh [build] [servers] [bench] [mysql] [python] [node] [perl] [java]" >&2
     exit 2
 }
 
@@ -25,7 +24,6 @@ declare -A package_of=(
     [mariadb]=mariadb-client [mariadb-binlog]=mariadb-client [jq]=jq
     [sysbench]=sysbench [haproxy]=haproxy
     [python3]="python3 python3-venv" [node]=nodejs [npm]=npm [perl]=perl [javac]=default-jdk-headless
-    [pkg-config]=pkg-config
 )
 
 # Servers lie in sbin, which is not on every user's path.
@@ -62,12 +60,6 @@ for group in "$@"; do
     java)
         programs=(javac)
         unless_works libmariadb-java test -e /usr/share/java/mariadb-java-client.jar
-        ;;
-    orm)
-        programs=(cc pkg-config)
-        unless_works libmariadb-dev pkg-config --exists libmariadb
-        unless_works python3-dev python3 -c \
-            'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")'
         ;;
     *) usage ;;
     esac
