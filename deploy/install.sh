@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
-# Installs with apt what is missing, and nothing else: deploy/install.sh [build] [servers] [bench] [mysql]
+# Installs with apt what is missing, and nothing else: deploy/install.sh GROUP…
 #
 #   build     a C compiler and make, for the crates that compile C
 #   servers   MariaDB's server and client programs, jq
 #   bench     sysbench and HAProxy
 #   mysql     MySQL 9.7's server and client programs, in a folder of their own (see mysql.sh)
+#   python, node, perl, java
+#             what tests/drivers/install.sh builds upon
 #
 # Can be run again at any time, asks nothing, works as root or with sudo (mysql: as anybody), starts no
 # service.
 set -euo pipefail
 
 usage() {
-    echo "usage: deploy/install.sh [build] [servers] [bench] [mysql]" >&2
+    echo "usage: deploy/install.sh [build] [servers] [bench] [mysql] [python] [node] [perl] [java]" >&2
     exit 2
 }
 
@@ -21,12 +23,20 @@ declare -A package_of=(
     [mariadbd]=mariadb-server-core [mariadb-install-db]=mariadb-server-core
     [mariadb]=mariadb-client [mariadb-binlog]=mariadb-client [jq]=jq [openssl]=openssl
     [sysbench]=sysbench [haproxy]=haproxy
+    [python3]="python3 python3-venv" [node]=nodejs [npm]=npm [perl]=perl [javac]=default-jdk-headless
 )
 
 # Servers lie in sbin, which is not on every user's path.
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
 missing=() mysql=no
+# What is no program: its packages, and a command that fails without it.
+unless_works() {
+    local packages=$1
+    shift
+    # shellcheck disable=SC2206
+    "$@" >/dev/null 2>&1 || missing+=($packages)
+}
 [ $# -gt 0 ] || usage
 for group in "$@"; do
     case "$group" in
@@ -36,6 +46,20 @@ for group in "$@"; do
     mysql)
         programs=()
         mysql=yes
+        ;;
+    python)
+        programs=(python3)
+        unless_works python3-venv python3 -c 'import venv, ensurepip'
+        ;;
+    node) programs=(node npm) ;;
+    perl)
+        programs=(perl)
+        unless_works libdbd-mariadb-perl perl -MDBD::MariaDB -e 1
+        unless_works libdbd-mysql-perl perl -MDBD::mysql -e 1
+        ;;
+    java)
+        programs=(javac)
+        unless_works libmariadb-java test -e /usr/share/java/mariadb-java-client.jar
         ;;
     *) usage ;;
     esac

@@ -114,7 +114,7 @@ fn run(broken: Broken) {
             slowest = slowest.max(worker.join().unwrap());
         }
     });
-    support::eventually("every session has ended", || proxy.registry.len() == 0);
+    support::eventually("every session has ended", || proxy.registry.is_empty());
     assert_eq!(
         PANICS.load(Ordering::SeqCst),
         0,
