@@ -4,7 +4,9 @@ mod support;
 
 use std::time::Duration;
 
-use support::{Account, Commit, Database, Part, SOON, Sandbox, Signal, wait_until};
+use support::{
+    Account, Commit, Database, Flavor, Part, SOON, Sandbox, Signal, on_both_flavors, wait_until,
+};
 
 const AT_ONCE: Duration = Duration::from_secs(5);
 
@@ -19,9 +21,10 @@ async fn asking(account: &Account, requirement: &str) -> Database {
     database
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_session_waits_for_what_it_asks_and_others_do_not() {
-    let sandbox = Sandbox::up(&["--mode", "async"]).await;
+on_both_flavors!(a_session_waits_for_what_it_asks_and_others_do_not);
+
+async fn a_session_waits_for_what_it_asks_and_others_do_not(flavor: Flavor) {
+    let sandbox = Sandbox::up(&["--mode", "async", "--flavor", &flavor.to_string()]).await;
     sandbox.create_seen().await;
     let app = sandbox.app();
     let stopped = Part::Replica(1);
