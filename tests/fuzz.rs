@@ -36,7 +36,8 @@ const CASES: u64 = 3000;
 const WORKERS: u64 = 8;
 /// Nothing more comes.
 const QUIET: Duration = Duration::from_millis(4);
-/// How long a session may take to end once a peer has left.
+/// How long a session may take to end once both peers have left. A source that owes the rest of an
+/// answer is waited for, as it might be at work.
 const ENDS_WITHIN: Duration = Duration::from_secs(1);
 /// What the memory may grow by in a run, after its first cases.
 const GROWTH: u64 = 96 << 20;
@@ -148,7 +149,8 @@ fn one(broken: Broken, seed: u64, case: u64, sessions: &[Session], proxy: u16) -
         session: number as u32,
         broken: (broken == Broken::Source).then_some((seed, case)),
     };
-    FakeSource::next_is(order, &stream);
+    let client = stream.local_addr().unwrap().port();
+    FakeSource::next_is(order, client);
     for chunk in &sent {
         // It may have left already.
         if stream.write_all(chunk).is_err() {
@@ -158,6 +160,7 @@ fn one(broken: Broken, seed: u64, case: u64, sessions: &[Session], proxy: u16) -
     }
     let began = Instant::now();
     let _ = stream.shutdown(Shutdown::Write);
+    FakeSource::leaves(client);
     stream.set_read_timeout(Some(ENDS_WITHIN)).unwrap();
     let mut rest = Vec::new();
     if let Err(error) = stream.read_to_end(&mut rest)
@@ -197,7 +200,16 @@ struct FakeSource {
     port: u16,
 }
 
-static ORDERS: LazyLock<Mutex<HashMap<u16, Order>>> = LazyLock::new(Mutex::default);
+/// Where the source is with a client.
+enum Part {
+    Ordered(Order),
+    AtWork(TcpStream),
+    /// The client was gone before the source met it.
+    Missed,
+}
+
+/// By the client's port.
+static PARTS: LazyLock<Mutex<HashMap<u16, Part>>> = LazyLock::new(Mutex::default);
 const PROXY_HEADER: usize = 28;
 
 impl FakeSource {
@@ -213,9 +225,16 @@ impl FakeSource {
         Self { port }
     }
 
-    fn next_is(order: Order, client: &TcpStream) {
-        let port = client.local_addr().unwrap().port();
-        ORDERS.lock().unwrap().insert(port, order);
+    fn next_is(order: Order, client: u16) {
+        PARTS.lock().unwrap().insert(client, Part::Ordered(order));
+    }
+
+    fn leaves(client: u16) {
+        let mut parts = PARTS.lock().unwrap();
+        match parts.remove(&client) {
+            Some(Part::AtWork(stream)) => drop(stream.shutdown(Shutdown::Both)),
+            _ => drop(parts.insert(client, Part::Missed)),
+        }
     }
 }
 
@@ -226,8 +245,14 @@ fn answer(mut stream: TcpStream, sessions: &[Session]) -> Option<()> {
     stream.read_exact(&mut header).ok()?;
     let client = u16::from_be_bytes([header[24], header[25]]);
     let order = loop {
-        if let Some(order) = ORDERS.lock().unwrap().remove(&client) {
-            break order;
+        let mut parts = PARTS.lock().unwrap();
+        match parts.remove(&client) {
+            Some(Part::Ordered(order)) => {
+                parts.insert(client, Part::AtWork(stream.try_clone().ok()?));
+                break order;
+            }
+            Some(_) => return None,
+            None => drop(parts),
         }
         std::thread::sleep(Duration::from_micros(100));
     };
