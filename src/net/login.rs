@@ -88,6 +88,7 @@ pub async fn login(
         database: None,
         auth_plugin: plugin.to_owned(),
         attributes: vec![(b"program_name".to_vec(), b"ackline".to_vec())],
+        zstd_level: None,
     };
     let mut out = Vec::new();
     response.write(&mut out);

@@ -3,11 +3,13 @@
 //! - [`packets`], whole packets over a stream, for control and dump connections. A session relays
 //!   with its own buffers, because it must not gather what it passes on.
 //! - [`connect`], [`listener`]: sockets and their options; names are resolved at each connect
-//! - [`stream`], a connection of any kind, and its [`halves`]; [`tls`], the encrypted one
+//! - [`stream`], a connection of any kind, and its [`halves`]; [`tls`], the encrypted one;
+//!   [`compression`], the compressed one
 //! - [`login`], our side of a login at a server; [`serve_login`]: a server's side of one at us
 //! - [`admin`], questions to a server (mysql_async), for health checks, `doctor` and GTID waits
 
 pub mod admin;
+pub mod compression;
 pub mod connect;
 pub mod halves;
 pub mod listener;

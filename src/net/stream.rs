@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 
+use super::compression::Compressed;
 use super::tls::Beneath;
 use crate::workers::Worker;
 
@@ -20,6 +21,7 @@ pub enum Stream {
     /// In a box, so that the others stay as small as they are. What was written may lie in it until
     /// it is flushed.
     Tls(Box<TlsStream<Beneath>>),
+    Compressed(Box<Compressed>),
     /// Taken away for a handshake that did not succeed.
     Cut,
 }
@@ -35,7 +37,9 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.readable().await,
             Self::Unix(stream) => stream.readable().await,
-            Self::Tls(_) => poll_fn(|context| self.poll_read_ready(context)).await,
+            Self::Tls(_) | Self::Compressed(_) => {
+                poll_fn(|context| self.poll_read_ready(context)).await
+            }
             Self::Cut => Err(cut()),
         }
     }
@@ -54,17 +58,26 @@ impl Stream {
                     Poll::Ready(Ok(()))
                 }
             }
+            Self::Compressed(stream) => stream.poll_read_ready(context),
             Self::Cut => Poll::Ready(Err(cut())),
         }
     }
 
     /// Nobody on the way can read it.
     pub fn is_secure(&self) -> bool {
-        matches!(self, Self::Unix(_) | Self::Tls(_))
+        match self {
+            Self::Unix(_) | Self::Tls(_) => true,
+            Self::Compressed(stream) => stream.beneath().is_secure(),
+            Self::Tcp(_) | Self::Cut => false,
+        }
     }
 
     pub fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
+        match self {
+            Self::Tls(_) => true,
+            Self::Compressed(stream) => stream.beneath().is_tls(),
+            Self::Tcp(_) | Self::Unix(_) | Self::Cut => false,
+        }
     }
 
     /// Hands it to another event loop, before anything is encrypted.
@@ -80,8 +93,8 @@ impl Stream {
                 let _entered = worker.enter();
                 Ok(Self::Unix(UnixStream::from_std(stream)?))
             }
-            Self::Tls(_) => Err(io::Error::other(
-                "an encrypted stream stays on its event loop",
+            Self::Tls(_) | Self::Compressed(_) => Err(io::Error::other(
+                "a stream that was begun stays on its event loop",
             )),
             Self::Cut => Err(cut()),
         }
@@ -92,6 +105,7 @@ impl Stream {
             Self::Tcp(stream) => stream.peer_addr().ok(),
             Self::Unix(_) | Self::Cut => None,
             Self::Tls(stream) => stream.get_ref().0.stream().peer_addr(),
+            Self::Compressed(stream) => stream.beneath().peer_addr(),
         }
     }
 
@@ -100,6 +114,7 @@ impl Stream {
             Self::Tcp(stream) => stream.local_addr().ok(),
             Self::Unix(_) | Self::Cut => None,
             Self::Tls(stream) => stream.get_ref().0.stream().local_addr(),
+            Self::Compressed(stream) => stream.beneath().local_addr(),
         }
     }
 }
@@ -120,6 +135,7 @@ impl AsyncRead for Stream {
             Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Compressed(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Cut => Poll::Ready(Err(cut())),
         }
     }
@@ -135,6 +151,7 @@ impl AsyncWrite for Stream {
             Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Compressed(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Cut => Poll::Ready(Err(cut())),
         }
     }
@@ -148,6 +165,7 @@ impl AsyncWrite for Stream {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Self::Compressed(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             Self::Cut => Poll::Ready(Err(cut())),
         }
     }
@@ -161,6 +179,7 @@ impl AsyncWrite for Stream {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
             Self::Unix(stream) => Pin::new(stream).poll_flush(context),
             Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Self::Compressed(stream) => Pin::new(stream).poll_flush(context),
             Self::Cut => Poll::Ready(Err(cut())),
         }
     }
@@ -170,6 +189,7 @@ impl AsyncWrite for Stream {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Compressed(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Cut => Poll::Ready(Err(cut())),
         }
     }

@@ -18,6 +18,8 @@ pub struct HandshakeResponse {
     /// Empty when the client named none.
     pub auth_plugin: String,
     pub attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    /// There with `ZSTD`.
+    pub zstd_level: Option<u8>,
 }
 
 /// The capabilities a login packet asks for; both kinds (login, TLS request) begin with them.
@@ -116,6 +118,11 @@ impl HandshakeResponse {
                 ));
             }
         }
+        let zstd_level = if capabilities.contains(Capabilities::ZSTD) && !fields.is_empty() {
+            Some(fields.u8()?)
+        } else {
+            None
+        };
         Ok(Self {
             capabilities,
             max_packet,
@@ -125,6 +132,7 @@ impl HandshakeResponse {
             database,
             auth_plugin,
             attributes,
+            zstd_level,
         })
     }
 
@@ -161,6 +169,7 @@ impl HandshakeResponse {
             put_lenenc(out, pairs.len() as u64);
             out.extend_from_slice(&pairs);
         }
+        out.extend(self.zstd_level);
     }
 }
 
@@ -184,7 +193,19 @@ mod tests {
             database: Some(b"shop".to_vec()),
             auth_plugin: "mysql_native_password".into(),
             attributes: vec![(b"_pid".to_vec(), b"12".to_vec())],
+            zstd_level: None,
         }
+    }
+
+    #[test]
+    fn the_level_of_compression_comes_last() {
+        let mut asked = sample();
+        asked.capabilities = asked.capabilities.with(Capabilities::ZSTD);
+        asked.zstd_level = Some(9);
+        let mut bytes = Vec::new();
+        asked.write(&mut bytes);
+        assert_eq!(bytes.last(), Some(&9));
+        assert_eq!(HandshakeResponse::parse(&bytes).unwrap(), asked);
     }
 
     #[test]

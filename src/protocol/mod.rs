@@ -3,7 +3,8 @@
 //! Nothing in here does IO or knows a clock. One message a file: its constants, how it is parsed, how
 //! it is written, its tests. Bytes from a peer never panic; they become an [`Error`].
 //!
-//! - [`packet`], the 4-byte header and what happens at 2^24-1 bytes
+//! - [`packet`], the 4-byte header and what happens at 2^24-1 bytes; [`compressed_packet`], the frame
+//!   around compressed ones
 //! - [`capabilities`], what both ends agreed on, MariaDB's upper half included
 //! - [`handshake`], [`handshake_response`], [`auth`]: the login
 //! - [`command`], what a client may send
@@ -21,6 +22,7 @@ pub mod binlog_dump_gtid;
 pub mod caching_sha2;
 pub mod capabilities;
 pub mod command;
+pub mod compressed_packet;
 pub mod err;
 pub mod fields;
 pub mod handshake;

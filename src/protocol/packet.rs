@@ -74,9 +74,32 @@ pub fn shift(packet: &mut [u8], by: u8) {
     }
 }
 
+/// Takes the last byte off the only packet in `packet`.
+pub fn drop_last_byte(packet: &mut Vec<u8>) {
+    let Some(header) = Header::parse(packet).filter(|header| header.length > 0) else {
+        return;
+    };
+    packet.truncate(HEADER + header.length - 1);
+    let shorter = Header {
+        length: header.length - 1,
+        ..header
+    };
+    packet[..HEADER].copy_from_slice(&shorter.to_bytes());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_byte_less() {
+        let mut packet = vec![3, 0, 0, 1, b'a', b'b', b'c'];
+        drop_last_byte(&mut packet);
+        assert_eq!(packet, [2, 0, 0, 1, b'a', b'b']);
+        let mut empty = vec![0, 0, 0, 1];
+        drop_last_byte(&mut empty);
+        assert_eq!(empty, [0, 0, 0, 1]);
+    }
 
     #[test]
     fn a_small_packet() {

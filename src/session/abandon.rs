@@ -79,6 +79,7 @@ async fn answer(source: &mut Peer, offered: Capabilities) -> io::Result<()> {
         database: None,
         auth_plugin: NATIVE_PASSWORD.to_owned(),
         attributes: Vec::new(),
+        zstd_level: None,
     }
     .write(&mut payload);
     source.send(1, &payload).await

@@ -95,6 +95,7 @@ pub struct Answer {
     status_told: bool,
     prepared: Option<u32>,
     password_asked: Option<(PasswordAsked, u8)>,
+    file_begins_with: Option<u8>,
 }
 
 impl Answer {
@@ -123,6 +124,7 @@ impl Answer {
             status_told: false,
             prepared: None,
             password_asked: None,
+            file_begins_with: None,
         }
     }
 
@@ -148,6 +150,11 @@ impl Answer {
     /// packet that says so, as the client counts.
     pub fn password_asked(&self) -> Option<(PasswordAsked, u8)> {
         self.password_asked
+    }
+
+    /// The number of the first packet of the file that was asked for, as the source counts.
+    pub fn file_begins_with(&self) -> Option<u8> {
+        self.file_begins_with
     }
 
     /// The number of the statement that was prepared.
@@ -317,6 +324,7 @@ impl Answer {
             }
             Packet::LocalInfile => {
                 self.pass(input, passage, header);
+                self.file_begins_with = Some(header.sequence.wrapping_add(1));
                 step = Some(Step::SendFile);
             }
             Packet::Auth => {

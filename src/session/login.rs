@@ -15,6 +15,7 @@ use super::peers::{Peer, Peers, Side};
 use super::registry::{Activity, Entered};
 use super::{End, Shared, refusal};
 use crate::ids::Epoch;
+use crate::net::compression::Algorithm;
 use crate::net::connect;
 use crate::net::tls::{Mode, Offer};
 use crate::protocol::packet::{self, HEADER, Header};
@@ -26,8 +27,9 @@ use crate::protocol::{
 /// Between two attempts to reach the source.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// What we can relay. Not among them: TLS (that is between each of them and us) and compression (the
-/// bytes could not be read), result metadata on demand and query attributes (MySQL: they change the layout of packets that we look
+/// Between the client and us only.
+const COMPRESSION: Capabilities = Capabilities(Capabilities::COMPRESS.0 | Capabilities::ZSTD.0);
+/// What we can relay. Not among them: TLS and compression (those are between each of them and us), result metadata on demand and query attributes (MySQL: they change the layout of packets that we look
 /// into), COM_MULTI, bulk unit results.
 const CARRIED: Capabilities = Capabilities(
     Capabilities::CLIENT_MYSQL.0
@@ -81,6 +83,8 @@ pub struct Agreed {
     pub epoch: Epoch,
     /// By how much the client's numbers are ahead of the source's until it is logged in.
     pub login_shift: u8,
+    /// What the client speaks once it is logged in.
+    pub compression: Option<Algorithm>,
 }
 
 /// From a client's connection to its login packet at the source. Whoever fails on the way has been
@@ -207,12 +211,13 @@ async fn greet(
     *reached = Reached::Greeted(greeting.capabilities);
     entry.set_connection(greeting.connection_id);
     let offered = greeting.capabilities & CARRIED;
+    // What the source offers, we do.
+    let compression = greeting.capabilities & COMPRESSION;
     let tls = shared.config.tls.offer();
-    let shown = if tls.is_on() {
-        offered.with(Capabilities::SSL)
-    } else {
-        offered
-    };
+    let mut shown = offered | compression;
+    if tls.is_on() {
+        shown = shown.with(Capabilities::SSL);
+    }
     Handshake::patch_capabilities(&mut packet[HEADER..], shown).map_err(End::source_protocol)?;
     peers.client.write(&packet).await.map_err(End::client)?;
 
@@ -242,6 +247,12 @@ async fn greet(
         }
     };
     entry.set_user(&login.user);
+    // It would send frames that nobody takes for such.
+    let asked = login.capabilities & COMPRESSION;
+    if asked != Capabilities::NONE && asked & compression == Capabilities::NONE {
+        let error = refusal::bad_handshake("compression is not offered");
+        return refuse_met(peers, sequence, &error, shared, *reached).await;
+    }
     let client = login.capabilities & offered;
     let mut to_source =
         (login.capabilities & (offered | LAYOUT)) | (greeting.capabilities & ALWAYS);
@@ -277,6 +288,9 @@ async fn greet(
         return refuse_met(peers, sequence, &error, shared, *reached).await;
     }
     handshake_response::patch_capabilities(payload, to_source).map_err(End::client_protocol)?;
+    if login.zstd_level.is_some() {
+        packet::drop_last_byte(&mut packet);
+    }
     // Whoever was asked for TLS counts one packet more.
     let login_shift =
         u8::from(peers.client.stream.is_tls()).wrapping_sub(u8::from(peers.source.stream.is_tls()));
@@ -289,7 +303,19 @@ async fn greet(
         mariadb: greeting.is_mariadb(),
         epoch: origin.epoch,
         login_shift,
+        compression: algorithm(asked & compression, login.zstd_level),
     })
+}
+
+/// Of both, servers take zlib.
+fn algorithm(asked: Capabilities, level: Option<u8>) -> Option<Algorithm> {
+    if asked.contains(Capabilities::COMPRESS) {
+        Some(Algorithm::Zlib)
+    } else if asked.contains(Capabilities::ZSTD) {
+        Some(Algorithm::zstd(level))
+    } else {
+        None
+    }
 }
 
 /// The client's login packet, after the TLS handshake if it asks for one and may.

@@ -11,6 +11,7 @@ use tokio::io::AsyncWriteExt;
 use super::End;
 use super::buffer::Inbound;
 use super::gate::Source;
+use crate::net::compression::{Algorithm, Compressed};
 use crate::net::stream::Stream;
 use crate::net::tls::Offer;
 use crate::protocol::packet::{HEADER, Header};
@@ -124,6 +125,14 @@ impl Peer {
         let stream = std::mem::replace(&mut self.stream, Stream::Cut);
         self.stream = offer.accept(stream, ahead).await?;
         Ok(())
+    }
+
+    /// From here on both sides speak in compressed frames.
+    pub fn compress(&mut self, algorithm: Algorithm) {
+        let ahead = self.inbound.unread().to_vec();
+        self.inbound = Inbound::new();
+        let stream = std::mem::replace(&mut self.stream, Stream::Cut);
+        self.stream = Stream::Compressed(Box::new(Compressed::new(stream, algorithm, ahead)));
     }
 
     pub async fn send_error(&mut self, sequence: u8, error: &ErrPacket) -> io::Result<()> {

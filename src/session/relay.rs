@@ -616,6 +616,8 @@ impl Relay {
     /// The file that LOAD DATA LOCAL asked for: packets up to an empty one.
     async fn send_file(&mut self, running: Running) -> Result<Phase, End> {
         let shift = running.answer.shift();
+        // In frames, packets may be numbered as it pleases the client.
+        let mut renumbered = (self.agreed.compression).and(running.answer.file_begins_with());
         let mut left = 0;
         let mut last = false;
         loop {
@@ -632,8 +634,11 @@ impl Relay {
                 let Some(header) = Header::parse(&unread[at..]) else {
                     break;
                 };
-                if shift != 0 {
-                    unread[at + 3] = header.sequence.wrapping_sub(shift);
+                if let Some(number) = &mut renumbered {
+                    unread[at + HEADER - 1] = *number;
+                    *number = number.wrapping_add(1);
+                } else if shift != 0 {
+                    unread[at + HEADER - 1] = header.sequence.wrapping_sub(shift);
                 }
                 at += HEADER;
                 left = header.length;
@@ -723,6 +728,11 @@ impl Relay {
         self.show().await?;
         if refused && !self.logged_in {
             return Err(End::RefusedBySource);
+        }
+        if !self.logged_in
+            && let Some(algorithm) = self.agreed.compression
+        {
+            self.peers.client.compress(algorithm);
         }
         self.logged_in = true;
         Ok(Phase::Idle)

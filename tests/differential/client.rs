@@ -10,6 +10,7 @@ use ackline::protocol::auth::{AuthSwitch, native_answer};
 use ackline::protocol::caching_sha2::{self, CACHING_SHA2};
 use ackline::protocol::handshake::Handshake;
 
+use crate::frames::Frames;
 use crate::script::{Act, Step};
 use crate::support::{PASSWORD, USER};
 
@@ -25,6 +26,9 @@ pub struct Client {
     prepared: Vec<u32>,
     /// How the server wants passwords.
     plugin: String,
+    frames: Option<Frames>,
+    /// The number of the frame that came last.
+    frame: u8,
 }
 
 impl Client {
@@ -38,6 +42,8 @@ impl Client {
             silence,
             prepared: Vec::new(),
             plugin: String::new(),
+            frames: None,
+            frame: 0,
         };
         let greeting = client.answer(false);
         let greeting = Handshake::parse(&greeting[0].1).unwrap();
@@ -55,9 +61,13 @@ impl Client {
         login.extend(answer);
         login.extend(client.plugin.as_bytes());
         login.push(0);
+        if capabilities.contains(Capabilities::ZSTD) {
+            login.push(3);
+        }
         client.send(1, &login);
         let welcome = client.answer(false);
         assert_eq!(welcome.last().unwrap().1[0], 0, "{welcome:?}");
+        client.frames = Frames::of(capabilities);
         client
     }
 
@@ -68,7 +78,7 @@ impl Client {
                 for command in commands {
                     frame(&mut bytes, 0, command);
                 }
-                self.stream.write_all(&bytes).unwrap();
+                self.write(0, &bytes);
                 self.answer(step.silent)
             }
             Act::Prepare(text) => {
@@ -142,18 +152,42 @@ impl Client {
     fn send(&mut self, sequence: u8, payload: &[u8]) {
         let mut bytes = Vec::new();
         frame(&mut bytes, sequence, payload);
-        self.stream.write_all(&bytes).unwrap();
+        self.write(sequence, &bytes);
+    }
+
+    fn write(&mut self, sequence: u8, bytes: &[u8]) {
+        match &self.frames {
+            None => self.stream.write_all(bytes).unwrap(),
+            Some(frames) => {
+                // Frames are counted apart from packets.
+                let number = match sequence {
+                    0 => 0,
+                    _ => self.frame.wrapping_add(1),
+                };
+                let framed = frames.pack(number, bytes);
+                self.stream.write_all(&framed).unwrap();
+                let sent = frames.count(bytes);
+                self.frame = number.wrapping_add(sent).wrapping_sub(1);
+            }
+        }
     }
 
     /// All that comes, as packets.
     fn answer(&mut self, silent: bool) -> Vec<(u8, Vec<u8>)> {
         let began = Instant::now();
         let mut chunk = vec![0; 1 << 16];
+        let mut framed = Vec::new();
         self.stream.set_read_timeout(Some(self.silence)).unwrap();
         loop {
             match self.stream.read(&mut chunk) {
                 Ok(0) => break,
-                Ok(count) => self.buffer.extend_from_slice(&chunk[..count]),
+                Ok(count) => match &self.frames {
+                    None => self.buffer.extend_from_slice(&chunk[..count]),
+                    Some(frames) => {
+                        framed.extend_from_slice(&chunk[..count]);
+                        frames.unpack(&mut framed, &mut self.buffer, &mut self.frame);
+                    }
+                },
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     let whole = self.buffer.is_empty() == silent;
                     if (whole && packets_are_whole(&self.buffer)) || began.elapsed() > FIRST {
