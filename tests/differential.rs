@@ -116,7 +116,10 @@ fn compare(flavor: Flavor, start: impl Fn() -> Server + Clone + Send + 'static) 
     let variants = variants(flavor);
     let only = std::env::var("ACKLINE_DIFFERENTIAL").ok();
     let variants: Vec<_> = (variants.into_iter())
-        .filter(|(name, _)| only.as_ref().is_none_or(|only| name.contains(only.as_str())))
+        .filter(|(name, _)| {
+            only.as_ref()
+                .is_none_or(|only| name.contains(only.as_str()))
+        })
         .collect();
     let halves = variants.chunks(variants.len().div_ceil(2));
     let workers: Vec<_> = halves

@@ -106,7 +106,9 @@ fn run(broken: Broken) {
                         let took = (0..ATTEMPTS)
                             .find_map(|_| one(broken, seed, case, &sessions, proxy.port))
                             .unwrap_or_else(|| {
-                                panic!("seed {seed} case {case} ({broken:?}): the session does not end")
+                                panic!(
+                                    "seed {seed} case {case} ({broken:?}): the session does not end"
+                                )
                             });
                         slowest = slowest.max(took);
                     }
@@ -140,13 +142,7 @@ fn run(broken: Broken) {
 }
 
 /// One session with one broken packet; how long it took to end, if it did in time.
-fn one(
-    broken: Broken,
-    seed: u64,
-    case: u64,
-    sessions: &[Session],
-    proxy: u16,
-) -> Option<Duration> {
+fn one(broken: Broken, seed: u64, case: u64, sessions: &[Session], proxy: u16) -> Option<Duration> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(case);
     let number = random.random_range(0..sessions.len());

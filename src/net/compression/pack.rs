@@ -9,12 +9,7 @@ use super::Algorithm;
 use crate::protocol::compressed_packet::{HEADER, Header, MIN_COMPRESS};
 
 /// Appends a frame with `bytes`, less than 2^24 of them.
-pub fn pack(
-    algorithm: Algorithm,
-    sequence: u8,
-    bytes: &[u8],
-    out: &mut Vec<u8>,
-) -> io::Result<()> {
+pub fn pack(algorithm: Algorithm, sequence: u8, bytes: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
     let start = out.len();
     let body = start + HEADER;
     out.resize(body, 0);

@@ -221,7 +221,12 @@ mod tests {
     }
 
     /// All that comes out, in pieces of these sizes.
-    fn unpack(algorithm: Algorithm, input: &[u8], piece: usize, room: usize) -> io::Result<Vec<u8>> {
+    fn unpack(
+        algorithm: Algorithm,
+        input: &[u8],
+        piece: usize,
+        room: usize,
+    ) -> io::Result<Vec<u8>> {
         let mut unpacker = Unpacker::new(algorithm);
         let (mut all, mut at) = (Vec::new(), 0);
         let mut out = vec![0; room];
@@ -283,7 +288,11 @@ mod tests {
                 let promised = (1000 + lie).to_le_bytes();
                 packed[4..7].copy_from_slice(&promised[..3]);
                 let error = unpack(algorithm, &packed, 64, 64).unwrap_err();
-                assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{algorithm:?} {lie}");
+                assert_eq!(
+                    error.kind(),
+                    io::ErrorKind::InvalidData,
+                    "{algorithm:?} {lie}"
+                );
             }
         }
     }
