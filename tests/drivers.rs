@@ -1,6 +1,6 @@
 //! Real drivers, each in a program of its own below `tests/drivers/`: what one says directly at the
 //! source, it must say through the proxy, line by line, and both must say what `tests/drivers/facts/`
-//! holds.
+//! holds. Then each says it again through the proxy over TLS, which lets nobody in without.
 //!
 //! `cargo test --test drivers -- [--write-facts] [NAME…]`; without a name all. What is not installed
 //! (`tests/drivers/install.sh`) is skipped and counted so. `--write-facts` takes what is said directly
@@ -15,12 +15,17 @@
 
 mod support;
 
+#[path = "support/certificates.rs"]
+#[allow(dead_code)]
+mod certificates;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{Account, Sandbox};
+use certificates::Authority;
+use support::{Account, Part, SOON, Sandbox, wait_until};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/drivers");
 /// A driver that says nothing for so long hangs.
@@ -186,6 +191,29 @@ impl Driver {
         Path::new(FOLDER).join(format!("facts/{}.txt", self.name))
     }
 
+    fn expected(&self) -> Vec<String> {
+        let facts = std::fs::read_to_string(self.facts_file()).unwrap_or_default();
+        facts.lines().map(ToOwned::to_owned).collect()
+    }
+
+    /// The same over TLS, but for what `facts/tls/` holds: measured directly at a server with TLS.
+    fn expected_tls(&self) -> Vec<String> {
+        let file = Path::new(FOLDER).join(format!("facts/tls/{}.txt", self.name));
+        let others = std::fs::read_to_string(file).unwrap_or_default();
+        let name = |fact: &str| fact.split_once(": ").map(|(name, _)| name.to_owned());
+        let other = |fact: &String| others.lines().find(|other| name(other) == name(fact));
+        let same = self.expected().into_iter();
+        same.map(|fact| other(&fact).map_or(fact, ToOwned::to_owned))
+            .collect()
+    }
+
+    /// What is wrong with what it said over TLS.
+    fn judge_tls(&self, said: &Said) -> Vec<String> {
+        let failure = said.failure.iter().map(|failure| format!("TLS: {failure}"));
+        let differ = differences("expected", &self.expected_tls(), "over TLS", &said.facts);
+        failure.chain(differ).collect()
+    }
+
     /// What is wrong with what it said.
     fn judge(&self, direct: &Said, proxied: &Said) -> Vec<String> {
         let mut wrong = Vec::new();
@@ -200,11 +228,7 @@ impl Driver {
             "proxied",
             &proxied.facts,
         ));
-        let expected: Vec<String> = std::fs::read_to_string(self.facts_file())
-            .unwrap_or_default()
-            .lines()
-            .map(ToOwned::to_owned)
-            .collect();
+        let expected = self.expected();
         wrong.extend(differences(
             "expected",
             &expected,
@@ -274,7 +298,7 @@ fn differences(one: &str, first: &[String], other: &str, second: &[String]) -> V
 struct Ways {
     direct: Way,
     proxied: Way,
-    _sandbox: Option<Sandbox>,
+    sandbox: Option<Sandbox>,
 }
 
 impl Ways {
@@ -327,8 +351,59 @@ impl Ways {
                 "drivers_proxied",
                 "ACKLINE_PROXIED_TLS_CA",
             ),
-            _sandbox: sandbox,
+            sandbox,
         }
+    }
+
+    /// The proxy again, with a certificate and for TLS only: a driver that gets in is encrypted. None
+    /// where the proxy is not ours.
+    async fn require_tls(&self) -> Option<(Way, tempfile::TempDir)> {
+        let sandbox = self.sandbox.as_ref()?;
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::new(folder.path(), "ca");
+        let ours = authority.issue("proxy");
+        // Replicas stay as they are.
+        let tls = format!(
+            "{}\n[tls]\nmode = \"required\"\nreplication = \"off\"\ncert = {:?}\nkey = {:?}\n",
+            sandbox.config(),
+            ours.cert.display().to_string(),
+            ours.key.display().to_string(),
+        );
+        sandbox.stop(Part::Proxy);
+        sandbox.save_config(&tls);
+        sandbox.start(Part::Proxy);
+        sandbox.serves().await;
+        let way = Way {
+            name: "proxied over TLS",
+            account: self.proxied.account.clone(),
+            tls_ca: Some(authority.cert().display().to_string()),
+        };
+        let clear = || {
+            Command::new("mariadb")
+                .args(["--no-defaults", "--skip-ssl", "--execute=SELECT 1"])
+                .arg(format!("--host={}", way.account.host))
+                .arg(format!("--port={}", way.account.port))
+                .arg(format!("--user={}", way.account.user))
+                .env("MYSQL_PWD", &way.account.password)
+                .stdin(Stdio::null())
+                .output()
+                .expect("mariadb")
+        };
+        wait_until(
+            "the proxy refuses what is not encrypted",
+            SOON,
+            async || {
+                let output = clear();
+                let told = String::from_utf8_lossy(&output.stderr).into_owned();
+                if !output.status.success() && told.contains("ERROR 3159") {
+                    Ok(())
+                } else {
+                    Err(told)
+                }
+            },
+        )
+        .await;
+        Some((way, folder))
     }
 }
 
@@ -375,7 +450,7 @@ async fn main() -> ExitCode {
     if !ready.is_empty() {
         let ways = Ways::open().await;
         println!("ways: {} and {}", ways.direct.name, ways.proxied.name);
-        for driver in ready {
+        for driver in &ready {
             let (direct, proxied) =
                 tokio::join!(driver.run(&ways.direct), driver.run(&ways.proxied));
             if writes {
@@ -395,6 +470,26 @@ async fn main() -> ExitCode {
                 passed += 1;
             } else {
                 failed += 1;
+            }
+        }
+        if let Some((way, _certificates)) = ways.require_tls().await {
+            for driver in &ready {
+                let said = driver.run(&way).await;
+                let wrong = driver.judge_tls(&said);
+                let outcome = if wrong.is_empty() { "ok" } else { "FAILED" };
+                println!("test drivers::{}::tls ... {outcome}", driver.name);
+                println!(
+                    "    {} facts, {:.1} s {}",
+                    said.facts.len(),
+                    said.took.as_secs_f32(),
+                    way.name
+                );
+                wrong.iter().for_each(|line| println!("    {line}"));
+                if wrong.is_empty() {
+                    passed += 1;
+                } else {
+                    failed += 1;
+                }
             }
         }
     }

@@ -27,6 +27,8 @@ sub connected {
     my $password = delete $more{password} // at('PASSWORD');
     my $dsn = "DBI:$driver:database=$database;host=" . at('HOST') . ';port=' . at('PORT');
     $dsn .= ";${p}_ssl=1;${p}_ssl_verify_server_cert=1;${p}_ssl_ca_file=" . at('TLS_CA') if at('TLS_CA');
+    # As it is built in Debian it cannot insist; the proxy does.
+    $dsn .= ";mysql_ssl_optional=1" if at("TLS_CA") && $driver eq "mysql";
     $dsn .= delete $more{dsn} if $more{dsn};
     my %options = (RaiseError => 1, PrintError => 0, AutoCommit => 1, %more);
     $options{mysql_enable_utf8mb4} = 1 if $driver eq 'mysql';
