@@ -62,6 +62,7 @@ fi
 # Without it the tests that need it are skipped, each by name.
 deploy/install.sh mysql || echo "the tests of MySQL are skipped"
 tests/drivers/install.sh || echo "drivers that are missing are skipped"
+tests/orm/install.sh || echo "the suites of Django and SQLAlchemy are skipped"
 
 cargo_tests --lib --bins
 cargo_tests --doc
