@@ -13,7 +13,7 @@
 
 use std::ops::Range;
 
-use crate::protocol::auth::PasswordAsked;
+use crate::protocol::auth::{PasswordAsked, Question};
 use crate::protocol::ok::{EofPacket, OkPacket, status};
 use crate::protocol::packet::{HEADER, Header, MAX_PAYLOAD};
 use crate::protocol::response::{ColumnPlace, Packet, Response};
@@ -95,6 +95,7 @@ pub struct Answer {
     status_told: bool,
     prepared: Option<u32>,
     password_asked: Option<(PasswordAsked, u8)>,
+    question: Option<Question>,
 }
 
 impl Answer {
@@ -123,6 +124,7 @@ impl Answer {
             status_told: false,
             prepared: None,
             password_asked: None,
+            question: None,
         }
     }
 
@@ -148,6 +150,11 @@ impl Answer {
     /// packet that says so, as the client counts.
     pub fn password_asked(&self) -> Option<(PasswordAsked, u8)> {
         self.password_asked
+    }
+
+    /// The last thing that the source asked in a login dialogue.
+    pub fn question(&self) -> Option<Question> {
+        self.question
     }
 
     /// The number of the statement that was prepared.
@@ -322,6 +329,7 @@ impl Answer {
             Packet::Auth => {
                 self.password_asked = PasswordAsked::by(&input[at + HEADER..end])
                     .map(|asked| (asked, header.sequence.wrapping_add(self.shift)));
+                self.question = Some(Question::read(header, &input[at + HEADER..end]));
                 self.pass(input, passage, header);
                 step = Some(Step::Dialogue);
             }

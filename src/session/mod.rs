@@ -46,12 +46,13 @@ mod tracking;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use allowed::AllowedUsers;
 pub use config::Config;
 pub use gate::{BoxFuture, Gate, Source};
 pub use metrics::Metrics;
-pub use registry::{Activity, Registry, SessionInfo};
+pub use registry::{Activity, Full, Registry, SessionInfo};
 
 use crate::net::listener::{Listeners, Peer as Address};
 use crate::net::stream::Stream;
@@ -60,6 +61,9 @@ use crate::shutdown::Shutdown;
 use crate::workers::Workers;
 use peers::Peer;
 use relay::Relay;
+
+/// A client that was turned away has so long to hear it.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// What all sessions share.
 #[derive(Clone)]
@@ -144,19 +148,27 @@ pub async fn serve(listeners: Listeners, workers: Workers, shared: Shared, shutd
     shared.registry.drain();
 }
 
+/// Told why before it is cut. A close before its bytes are read (a PROXY header) would be a reset, and
+/// those are faster than words.
+async fn turn_away(mut client: Peer, full: Full, shared: &Shared) {
+    let error = refusal::too_many(full);
+    let words = async {
+        let _ = login::refuse_unmet::<()>(&mut client, &error, shared).await;
+        client.linger().await
+    };
+    let _ = tokio::time::timeout(LINGER, words).await;
+}
+
 /// One session from its first byte to its last.
 async fn run(stream: Stream, peer: Address, shared: Shared) {
-    let limit = shared.config.max_sessions;
-    let entry = shared.registry.enter(peer.to_string());
     shared.metrics.session();
-    if limit > 0 && shared.registry.len() > limit {
-        let error = refusal::too_many(limit);
-        let _ = login::refuse_unmet::<()>(&mut Peer::new(stream), &error, &shared).await;
-        return;
-    }
+    let mut client = Peer::new(stream);
+    let entry = match shared.registry.enter(peer.to_string()) {
+        Ok(entry) => entry,
+        Err(full) => return turn_away(client, full, &shared).await,
+    };
     let id = entry.id();
     let shared_gate = shared.gate.clone();
-    let mut client = Peer::new(stream);
     let (end, peer) = match arrival::ends(&mut client, &shared.config).await {
         Ok(ends) => {
             let peer = ends.map_or(peer, |ends| Address::Tcp(ends.client));

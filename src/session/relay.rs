@@ -650,28 +650,49 @@ impl Relay {
         }
     }
 
-    /// Authentication: what the client says goes to the source as it is, but for its number.
     async fn dialogue(&mut self, running: Running) -> Result<Phase, End> {
         // caching_sha2_password's fast way: the OK came along with what announced it.
         if !self.peers.source.inbound.is_empty() {
             return Ok(Phase::Answering(running));
         }
-        let shift = running.answer.shift();
+        let mut answered = false;
+        match self.converse(running.answer.shift(), &mut answered).await {
+            Ok(()) => Ok(Phase::Answering(running)),
+            Err(end) => {
+                if let Some(question) = running.answer.question()
+                    && !answered
+                    && end.is_clients()
+                {
+                    abandon(&mut self.peers.source, Reached::Asked(question)).await;
+                }
+                Err(end)
+            }
+        }
+    }
+
+    /// Authentication: what the client says goes to the source as it is, but for its number, until the
+    /// source speaks again.
+    async fn converse(&mut self, shift: u8, answered: &mut bool) -> Result<(), End> {
+        // Before the source's own patience ends, which would be counted against us there.
+        let deadline = tokio::time::Instant::now() + self.shared.config.login_timeout;
         loop {
             let ready = self.peers.client.packet().map_err(End::client_protocol)?;
             if let Some(whole) = ready {
                 packet::shift(self.peers.client.inbound.unread_mut(), shift.wrapping_neg());
                 self.relay(whole).await?;
+                *answered = true;
                 continue;
             }
-            match self.peers.readable_or(std::future::pending()).await? {
+            let late = tokio::time::sleep_until(deadline);
+            match self.peers.readable_or(late).await? {
                 Some(Side::Client) => self.peers.client.try_fill().await.map_err(End::client)?,
-                _ => {
+                Some(Side::Source) => {
                     self.peers.source.try_fill().await.map_err(End::source)?;
                     if !self.peers.source.inbound.is_empty() {
-                        return Ok(Phase::Answering(running));
+                        return Ok(());
                     }
                 }
+                None => return Err(End::client(std::io::ErrorKind::TimedOut.into())),
             }
         }
     }
