@@ -21,7 +21,7 @@ pub fn raise() -> Descriptors {
             current: limit.maximum,
             maximum: limit.maximum,
         };
-        match setrlimit(Resource::Nofile, raised.clone()) {
+        match setrlimit(Resource::Nofile, raised) {
             Ok(()) => {
                 tracing::info!(?before, now = ?raised.current, "open files: the soft limit is raised to the hard one");
                 limit = raised;

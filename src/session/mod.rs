@@ -24,7 +24,8 @@
 //! - Either end's leaving ends the other at once, whatever is under way.
 //! - A statement that would make an acknowledgement a lie ([`crate::sql::hazard`]) reaches the source
 //!   only from users who are listed for that.
-//! - An idle session holds no buffer.
+//! - An idle session holds no buffer, and no session more than what it reads ahead: who does not read
+//!   or write is waited for, as the source waits.
 
 mod abandon;
 mod allowed;
@@ -86,6 +87,9 @@ pub enum End {
     ClientTls(io::Error),
     #[error("the source left: {0}")]
     SourceLeft(io::Error),
+    /// In the middle of what it said.
+    #[error("the source cut the connection: {0}")]
+    SourceCut(io::Error),
     #[error("the client does not speak the protocol: {0}")]
     ClientProtocol(protocol::Error),
     #[error("the source does not speak the protocol: {0}")]
@@ -181,7 +185,7 @@ async fn run(stream: Stream, peer: Address, shared: Shared) {
         }
         Err(end) => (end, peer),
     };
-    if matches!(end, End::SourceLeft(_)) {
+    if matches!(end, End::SourceLeft(_) | End::SourceCut(_)) {
         shared_gate.source_left();
     }
     match end {

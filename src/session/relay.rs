@@ -207,7 +207,8 @@ impl Relay {
     async fn relay(&mut self, length: usize) -> Result<(), End> {
         let Peers { client, source } = &mut self.peers;
         let bytes = client.inbound.unread().get(..length).unwrap_or_default();
-        source.write(bytes).await.map_err(End::source)?;
+        let written = client.stream.unless_broken(source.write(bytes)).await;
+        written.map_err(End::client)?.map_err(End::source)?;
         client.inbound.consume(length);
         Ok(())
     }
@@ -600,10 +601,10 @@ impl Relay {
         }
         let Peers { client, source } = &mut self.peers;
         let verbatim = source.inbound.unread().get(self.passage.verbatim.clone());
-        client
-            .write_both(&self.passage.front, verbatim.unwrap_or_default())
-            .await
-            .map_err(End::client)?;
+        let written = client.write_both(&self.passage.front, verbatim.unwrap_or_default());
+        // A client that does not read holds this up, and the source's patience with us ends.
+        let written = source.stream.unless_broken(written).await;
+        written.map_err(End::SourceCut)?.map_err(End::client)?;
         source.inbound.consume(self.passage.verbatim.end);
         self.passage.verbatim = 0..0;
         self.passage.front.clear();
