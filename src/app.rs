@@ -6,12 +6,14 @@
 
 mod backend;
 mod certificates;
+mod descriptors;
 mod gate;
 mod keeper;
 mod reload;
 mod roster;
 
 use certificates::Certificates;
+use descriptors::Descriptors;
 pub use roster::server_config;
 
 use std::path::{Path, PathBuf};
@@ -57,6 +59,7 @@ pub struct App {
     pub log_level: Box<dyn Fn(&str) + Send + Sync>,
     pub epoch: Epoch,
     pub certificates: Certificates,
+    pub descriptors: Descriptors,
     /// Why the file on disk is not what runs.
     pub config_problem: parking_lot::Mutex<Option<String>>,
 }
@@ -73,12 +76,12 @@ struct Endings {
 pub async fn serve(path: &Path) -> anyhow::Result<()> {
     let config = Config::load(path)?;
     let log_level = start_log(&config);
-    raise_descriptor_limit();
+    let descriptors = descriptors::raise();
     let endings = Endings::default();
     let shutdown = &endings.rest;
     let metrics = admin::metrics::install()?;
     shutdown.spawn(admin::metrics::upkeep(metrics.clone(), shutdown.clone()));
-    let app = start(path, config, log_level, metrics, &endings).await?;
+    let app = start(path, config, log_level, metrics, descriptors, &endings).await?;
     tracing::info!(source = %app.config.load().source().name, binlog = %app.config.load().binlog.dir.display(), "ackline serves");
     reload::run_until_stopped(&app).await?;
     tracing::info!("draining");
@@ -98,6 +101,7 @@ async fn start(
     config: Config,
     log_level: Box<dyn Fn(&str) + Send + Sync>,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
+    descriptors: Descriptors,
     endings: &Endings,
 ) -> anyhow::Result<Arc<App>> {
     let shutdown = &endings.rest;
@@ -186,6 +190,7 @@ async fn start(
         tls: certificates.applications.clone(),
         proxy_protocol_from: config.listen.proxy_protocol_from.clone(),
         login_hold: config.hold,
+        login_timeout: config.login_timeout,
         ..session::Config::default()
     };
     let sessions = session::Shared {
@@ -195,6 +200,8 @@ async fn start(
         metrics: session::Metrics::default(),
         registry: session::Registry::new(),
     };
+    let limit = descriptors.limit_of_sessions(config.max_connections);
+    sessions.registry.set_limit(limit);
     let app = Arc::new(App {
         path: path.to_owned(),
         config: arc_swap::ArcSwap::from_pointee(config),
@@ -209,6 +216,7 @@ async fn start(
         log_level,
         epoch,
         certificates,
+        descriptors,
         config_problem: parking_lot::Mutex::new(None),
     });
 
@@ -449,22 +457,6 @@ fn start_log(config: &Config) -> Box<dyn Fn(&str) + Send + Sync> {
     })
 }
 
-/// Each session takes two descriptors; the soft limit is often 1024.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    if limit.current < limit.maximum || limit.maximum.is_none() {
-        let before = limit.current;
-        limit.current = limit.maximum;
-        match setrlimit(Resource::Nofile, limit) {
-            Ok(()) => {
-                tracing::info!(?before, now = ?limit.current, "open files: the soft limit is raised to the hard one")
-            }
-            Err(error) => tracing::warn!(%error, "open files: the soft limit was not raised"),
-        }
-    }
-}
-
 impl App {
     /// Of the source; while it has never been reached, of our binlog.
     pub fn flavor(&self) -> Flavor {
@@ -489,6 +481,11 @@ impl App {
         if old.allow_hazards != new.allow_hazards {
             tracing::info!(users = ?new.allow_hazards, "who may run replication hazards has changed");
             self.sessions.allowed.set(new.allow_hazards.clone());
+        }
+        if old.max_connections != new.max_connections {
+            let limit = self.descriptors.limit_of_sessions(new.max_connections);
+            tracing::info!(?limit, "the limit of connections has changed");
+            self.sessions.registry.set_limit(limit);
         }
         if old.log.level != new.log.level {
             (self.log_level)(&new.log.level);

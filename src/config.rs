@@ -42,6 +42,8 @@ pub const DEFAULT_ADMIN_PORT: u16 = 3309;
 const DEFAULT_FILE_SIZE: u64 = 128 << 20;
 /// The smallest useful file holds some transactions; the largest is what 32-bit offsets can name.
 const FILE_SIZES: std::ops::RangeInclusive<u64> = (64 << 10)..=(2 << 30);
+/// Before MariaDB's and MySQL's own connect_timeout (10 s) strikes: those count as connect errors of ours.
+const DEFAULT_LOGIN_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long a login waits while nobody may be served, by default.
 const DEFAULT_HOLD: Duration = Duration::from_secs(10);
 const DEFAULT_KEEP: Keep = Keep::For(Duration::from_secs(7 * 86_400));
@@ -220,6 +222,10 @@ pub struct Config {
     pub hold: Duration,
     /// `[sessions] allow_hazards`: users whose replication hazards are not refused.
     pub allow_hazards: Vec<String>,
+    /// `[sessions] max_connections`; 0 leaves it to the source.
+    pub max_connections: usize,
+    /// `[sessions] login_timeout`: for the login packet, and for each answer in the dialogue after it.
+    pub login_timeout: Duration,
     pub tls: Tls,
     pub log: Log,
     pub users: Vec<User>,

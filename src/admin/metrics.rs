@@ -155,6 +155,13 @@ pub(super) fn gauges(status: &Status) -> String {
         "Application connections.",
         status.sessions as f64,
     );
+    if let Some(limit) = status.sessions_limit {
+        page.single(
+            "ackline_sessions_limit",
+            "One connection more is refused with error 1040.",
+            limit as f64,
+        );
+    }
     page.single(
         "ackline_serving",
         "1 while sessions are served, 0 while they are held.",
@@ -302,6 +309,7 @@ mod tests {
     fn gauges_in_prometheus_own_format() {
         let mut status = Status {
             sessions: 3,
+            sessions_limit: Some(151),
             replicas: vec![ReplicaRow {
                 name: "a\"b".into(),
                 state: "streaming".into(),
@@ -315,6 +323,7 @@ mod tests {
         for line in [
             "# TYPE ackline_sessions gauge",
             "ackline_sessions 3",
+            "ackline_sessions_limit 151",
             "ackline_serving 1",
             "ackline_binlog_file{mark=\"released\"} 12",
             "ackline_binlog_offset_bytes{mark=\"released\"} 3456",

@@ -14,6 +14,10 @@ pub struct Status {
     pub replicas: Vec<ReplicaRow>,
     pub binlog: BinlogStatus,
     pub sessions: usize,
+    /// One more is refused: `[sessions] max_connections`, or what our open files are enough for.
+    pub sessions_limit: Option<usize>,
+    /// How many were refused for that.
+    pub sessions_refused: u64,
     /// Why sessions are held; null where they are not.
     pub hold: Option<String>,
     pub waiting: Waiting,
@@ -131,6 +135,8 @@ mod tests {
     "released_position": "binlog.000001:800"
   },
   "sessions": 3,
+  "sessions_limit": 151,
+  "sessions_refused": 2,
   "hold": null,
   "waiting": {
     "commits": 1,

@@ -57,6 +57,8 @@ impl Backend for AppBackend {
                 released_position: acks.released.to_string(),
             },
             sessions: app.sessions.registry.len(),
+            sessions_limit: app.sessions.registry.limit(),
+            sessions_refused: app.sessions.registry.refused(),
             hold,
             waiting: waiting(&acks, &replicas),
             replicas,

@@ -44,7 +44,7 @@ fn table(status: &Status) -> String {
         source.flavor,
         source.address,
         source.state,
-        status.sessions,
+        sessions(status),
         status.binlog.released_position,
         status.binlog.synced_position,
         status.binlog.written_position,
@@ -102,6 +102,17 @@ fn table(status: &Status) -> String {
     text
 }
 
+fn sessions(status: &Status) -> String {
+    let mut text = status.sessions.to_string();
+    if let Some(limit) = status.sessions_limit {
+        text.push_str(&format!(" of {limit}"));
+    }
+    if status.sessions_refused > 0 {
+        text.push_str(&format!("  ({} refused)", status.sessions_refused));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +122,9 @@ mod tests {
     fn the_table_is_aligned_and_says_whom_commits_wait_for() {
         let status = Status {
             mode: "semi-sync".into(),
+            sessions: 150,
+            sessions_limit: Some(151),
+            sessions_refused: 2,
             replicas: vec![
                 ReplicaRow {
                     name: "replica1".into(),
@@ -135,6 +149,10 @@ mod tests {
             ..Status::default()
         };
         let text = table(&status);
+        assert!(
+            text.contains("\nsessions  150 of 151  (2 refused)\n"),
+            "{text}"
+        );
         assert!(
             text.contains(
                 "\nreplica   state         vote  received           durable  applied  lag\n"

@@ -18,6 +18,7 @@ pub struct Changes {
     pub keep: Option<Keep>,
     /// The whole list.
     pub allow_hazards: Option<Vec<String>>,
+    pub max_connections: Option<usize>,
     /// Certificates and modes; connections that are there keep what they have.
     pub tls: Option<Tls>,
     pub log: Option<Log>,
@@ -56,6 +57,10 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     needs(old.replication != new.replication, "[replication]");
     needs(old.admin_token != new.admin_token, "[admin]");
     needs(old.hold != new.hold, "[failover]");
+    needs(
+        old.login_timeout != new.login_timeout,
+        "[sessions] login_timeout",
+    );
     needs(old.users != new.users, "[[user]]");
     needs(old.log.format != new.log.format, "[log] format");
     let (old_source, new_source) = (old.source(), new.source());
@@ -80,6 +85,8 @@ pub(super) fn between(old: &Config, new: &Config) -> Result<Changes, NeedsRestar
         sync: (old.sync != new.sync).then(|| new.sync.clone()),
         keep: (old.binlog.keep != new.binlog.keep).then_some(new.binlog.keep),
         allow_hazards: (old.allow_hazards != new.allow_hazards).then(|| new.allow_hazards.clone()),
+        max_connections: (old.max_connections != new.max_connections)
+            .then_some(new.max_connections),
         tls: (old.tls != new.tls).then(|| new.tls.clone()),
         log: (old.log != new.log).then(|| new.log.clone()),
         ..Changes::default()

@@ -11,8 +11,9 @@ use toml_edit::{Document, Item, TableLike};
 use super::section::{Errors, Found, Section, Span, Text, unknown};
 use super::{
     Binlog, BinlogFormat, Config, DEFAULT_ADMIN_PORT, DEFAULT_FILE_SIZE, DEFAULT_HOLD,
-    DEFAULT_KEEP, DEFAULT_MYSQL_PORT, DEFAULT_REPLICATION_PORT, DEFAULT_SERVER_ID, FILE_SIZES,
-    Listen, Log, LogFormat, Replication, Role, Secret, Server, Tls, User, address, voters,
+    DEFAULT_KEEP, DEFAULT_LOGIN_TIMEOUT, DEFAULT_MYSQL_PORT, DEFAULT_REPLICATION_PORT,
+    DEFAULT_SERVER_ID, FILE_SIZES, Listen, Log, LogFormat, Replication, Role, Secret, Server, Tls,
+    User, address, voters,
 };
 use crate::ack::policy::{Sync, SyncError, SyncPatch};
 use crate::ids::{ServerId, ServerName};
@@ -65,7 +66,7 @@ fn document_of(path: &Path, text: &Text<'_>, document: &Document<&str>) -> Optio
     let admin_token = one("admin").and_then(admin_token);
     let log = log(one("log"));
     let hold = one("failover").and_then(hold).unwrap_or(DEFAULT_HOLD);
-    let allow_hazards = one("sessions").map(allow_hazards).unwrap_or_default();
+    let sessions = one("sessions").map(sessions).unwrap_or_default();
     let tls = one("tls").map(tls_offer).unwrap_or_default();
     let servers = servers(text, root);
     let (sync, sync_keys) = sync(one("sync"), &servers, text);
@@ -84,7 +85,9 @@ fn document_of(path: &Path, text: &Text<'_>, document: &Document<&str>) -> Optio
         replication,
         admin_token,
         hold,
-        allow_hazards,
+        allow_hazards: sessions.allow_hazards,
+        max_connections: sessions.max_connections,
+        login_timeout: sessions.login_timeout,
         tls,
         log,
         users,
@@ -231,7 +234,41 @@ fn hold(section: Section<'_>) -> Option<Duration> {
     hold.map(|hold| hold.value)
 }
 
-fn allow_hazards(section: Section<'_>) -> Vec<String> {
+struct Sessions {
+    allow_hazards: Vec<String>,
+    max_connections: usize,
+    login_timeout: Duration,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self {
+            allow_hazards: Vec::new(),
+            max_connections: 0,
+            login_timeout: DEFAULT_LOGIN_TIMEOUT,
+        }
+    }
+}
+
+fn sessions(section: Section<'_>) -> Sessions {
+    let mut sessions = Sessions {
+        allow_hazards: allow_hazards(&section),
+        ..Sessions::default()
+    };
+    if let Some(limit) = section.number("max_connections") {
+        sessions.max_connections = limit.value;
+    }
+    if let Some(timeout) = section.read("login_timeout", units::parse_duration) {
+        if timeout.value.is_zero() {
+            section.error(&timeout.span, "login_timeout is 0: nobody could log in");
+        }
+        sessions.login_timeout = timeout.value;
+    }
+    section.finish();
+    sessions
+}
+
+fn allow_hazards(section: &Section<'_>) -> Vec<String> {
     let mut users = Vec::new();
     for user in section.strings("allow_hazards").unwrap_or_default() {
         // An account as SQL writes it; a login brings only the name (in which an @ may be).
@@ -247,7 +284,6 @@ fn allow_hazards(section: Section<'_>) -> Vec<String> {
             users.push(user.value);
         }
     }
-    section.finish();
     users
 }
 

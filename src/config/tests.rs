@@ -66,6 +66,10 @@ fn the_committed_example_says_the_defaults() {
     assert_eq!(example.users, silent.users);
     assert_eq!(example.allow_hazards, silent.allow_hazards);
     assert!(silent.allow_hazards.is_empty());
+    assert_eq!(example.max_connections, silent.max_connections);
+    assert_eq!(silent.max_connections, 0);
+    assert_eq!(example.login_timeout, silent.login_timeout);
+    assert_eq!(silent.login_timeout, Duration::from_secs(8));
     assert_eq!(example.replication.user, silent.replication.user);
     assert_eq!(example.replication.server_id, silent.replication.server_id);
     let (written, assumed) = (example.source(), silent.source());
@@ -341,6 +345,14 @@ fn errors_show_the_place_and_what_to_write() {
         (
             with_section("[admin]\ntoken = \"x\"\ntoken_file = \"y\"\n"),
             "20:14: token is given as well: remove token or token_file",
+        ),
+        (
+            with_section("[sessions]\nmax_connections = -1\n"),
+            "19:19: max_connections = -1 is out of range",
+        ),
+        (
+            with_section("[sessions]\nlogin_timeout = \"0s\"\n"),
+            "19:17: login_timeout is 0",
         ),
         (
             with_section("[tls]\nmode = \"required\"\n"),
@@ -631,6 +643,19 @@ fn the_file_keeps_its_permissions_and_its_link() {
         2,
         "nothing left behind"
     );
+}
+
+#[test]
+fn limits_of_sessions() {
+    let old = parse(LEAST).unwrap();
+    let new = with_section("[sessions]\nmax_connections = 151\n");
+    let new = parse(&new).unwrap();
+    let changes = old.reloadable_diff(&new).unwrap();
+    assert_eq!(changes.max_connections, Some(151));
+    let slow = parse(&with_section("[sessions]\nlogin_timeout = \"1m\"\n")).unwrap();
+    assert_eq!(slow.login_timeout, Duration::from_secs(60));
+    let NeedsRestart(what) = old.reloadable_diff(&slow).unwrap_err();
+    assert_eq!(what, ["[sessions] login_timeout"]);
 }
 
 #[test]

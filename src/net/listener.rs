@@ -1,9 +1,11 @@
 //! Listening sockets: any number of TCP addresses and a Unix socket, accepted from as one.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
@@ -12,14 +14,18 @@ use super::stream::Stream;
 
 /// The kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
-/// After a failed accept (usually: no descriptor left), so that the loop does not spin.
+/// After a failed accept (usually: no descriptor left), so that the loop does not spin. Those who connect
+/// wait in the kernel's queue.
 const PAUSE: Duration = Duration::from_millis(50);
+/// It is said that often at most.
+const COMPLAINT: Duration = Duration::from_secs(10);
 
 /// Listening sockets of one service.
 #[derive(Debug, Default)]
 pub struct Listeners {
     tcp: Vec<TcpListener>,
     unix: Option<(UnixListener, PathBuf)>,
+    complained: Mutex<Option<Instant>>,
 }
 
 /// Who connected.
@@ -81,11 +87,20 @@ impl Listeners {
         loop {
             match self.try_accept().await {
                 Ok(accepted) => return accepted,
+                Err(error) if is_of_one(&error) => tracing::debug!(%error, "a connection was lost"),
                 Err(error) => {
-                    tracing::warn!(%error, "accepting a connection failed");
+                    self.complain(&error);
                     tokio::time::sleep(PAUSE).await;
                 }
             }
+        }
+    }
+
+    fn complain(&self, error: &std::io::Error) {
+        let mut last = self.complained.lock();
+        if last.is_none_or(|last| last.elapsed() >= COMPLAINT) {
+            *last = Some(Instant::now());
+            tracing::warn!(%error, "connections cannot be accepted, and wait; tried on");
         }
     }
 
@@ -119,6 +134,18 @@ impl Drop for Listeners {
             let _ = std::fs::remove_file(path);
         }
     }
+}
+
+/// It left before it was accepted; the others are as they were.
+fn is_of_one(error: &std::io::Error) -> bool {
+    let kind = error.kind();
+    matches!(
+        kind,
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::NotConnected
+            | ErrorKind::Interrupted
+    )
 }
 
 fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {

@@ -1,12 +1,12 @@
 //! A connection, whichever way it came, encrypted or not.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 
@@ -60,6 +60,31 @@ impl Stream {
             }
             Self::Compressed(stream) => stream.poll_read_ready(context),
             Self::Cut => Poll::Ready(Err(cut())),
+        }
+    }
+
+    /// Waits until the connection is broken (reset, or its peer vanished), however much of it is still
+    /// unread; an orderly end behind unread bytes is none. Cancel-safe.
+    pub async fn broken(&self) {
+        let ready = match self {
+            Self::Tcp(stream) => stream.ready(Interest::ERROR).await,
+            Self::Unix(stream) => stream.ready(Interest::ERROR).await,
+            Self::Tls(stream) => {
+                return Box::pin(stream.get_ref().0.stream().broken()).await;
+            }
+            Self::Compressed(stream) => return Box::pin(stream.beneath().broken()).await,
+            Self::Cut => return,
+        };
+        // An error of the event loop itself is seen by whoever reads or writes.
+        drop(ready);
+    }
+
+    /// Runs `future` to its end unless this connection is broken first.
+    pub async fn unless_broken<T>(&self, future: impl Future<Output = T>) -> io::Result<T> {
+        tokio::select! {
+            biased;
+            value = future => Ok(value),
+            () = self.broken() => Err(io::ErrorKind::ConnectionReset.into()),
         }
     }
 

@@ -6,6 +6,7 @@ use sha1::{Digest, Sha1};
 use super::Error;
 use super::caching_sha2;
 use super::fields::Fields;
+use super::packet::Header;
 
 pub const NATIVE_PASSWORD: &str = "mysql_native_password";
 /// Bytes of a native scramble and of its answer.
@@ -46,6 +47,31 @@ pub fn is_same(answer: &[u8], expected: &[u8]) -> bool {
         .zip(expected)
         .fold(0u8, |sum, (a, b)| sum | (a ^ b));
     std::hint::black_box(difference) == 0
+}
+
+/// What a server asked in a login dialogue, as far as one must know to refuse it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The number of the packet; the answer's is the next.
+    pub sequence: u8,
+    /// A wrong answer of this length is taken for a wrong password. With another length the server
+    /// says "bad handshake", which it counts against the address.
+    pub answer_length: usize,
+}
+
+impl Question {
+    pub fn read(header: Header, payload: &[u8]) -> Self {
+        let switch = AuthSwitch::parse(payload).ok();
+        let answer_length = match switch.as_ref().map(|switch| switch.plugin.as_str()) {
+            Some("client_ed25519") => 64,
+            Some("caching_sha2_password") => 32,
+            _ => SCRAMBLE,
+        };
+        Self {
+            sequence: header.sequence,
+            answer_length,
+        }
+    }
 }
 
 /// "Auth switch request": 0xFE, the plugin's name, its data.

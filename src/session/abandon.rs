@@ -8,7 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use super::peers::Peer;
-use crate::protocol::auth::{NATIVE_PASSWORD, SCRAMBLE};
+use crate::protocol::auth::{NATIVE_PASSWORD, Question, SCRAMBLE};
 use crate::protocol::ok::OkPacket;
 use crate::protocol::packet::{HEADER, Header};
 use crate::protocol::{Capabilities, ErrPacket, Error, Handshake, HandshakeResponse};
@@ -18,8 +18,8 @@ const DEADLINE: Duration = Duration::from_secs(2);
 const ROUNDS: usize = 6;
 /// Shown in the source's log, so that nobody looks for an attacker.
 const USER: &[u8] = b"ackline: client left";
-/// The answer to no scramble.
-const GARBAGE: [u8; SCRAMBLE] = [0xA5; SCRAMBLE];
+/// Answers no scramble.
+const GARBAGE: u8 = 0xA5;
 
 /// How far a login got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum Reached {
     Greeted(Capabilities),
     /// The login packet is with the source.
     Answered,
+    /// It asked on, and waits.
+    Asked(Question),
 }
 
 /// Brings the login to its end. Errors do not matter any more.
@@ -51,6 +53,7 @@ async fn finish(source: &mut Peer, reached: Reached) -> io::Result<()> {
         }
         Reached::Greeted(offered) => answer(source, offered).await?,
         Reached::Answered => {}
+        Reached::Asked(question) => refuse(source, question).await?,
     }
     for _ in 0..ROUNDS {
         let packet = next(source).await?;
@@ -58,10 +61,19 @@ async fn finish(source: &mut Peer, reached: Reached) -> io::Result<()> {
             Some(&(OkPacket::FIRST | ErrPacket::FIRST)) | None => return Ok(()),
             Some(_) => {}
         }
-        let sequence = Header::parse(&packet).map_or(0, |header| header.sequence);
-        source.send(sequence.wrapping_add(1), &GARBAGE).await?;
+        let Some(header) = Header::parse(&packet) else {
+            return Ok(());
+        };
+        refuse(source, Question::read(header, &packet[HEADER..])).await?;
     }
     Ok(())
+}
+
+async fn refuse(source: &mut Peer, question: Question) -> io::Result<()> {
+    let answer = vec![GARBAGE; question.answer_length];
+    source
+        .send(question.sequence.wrapping_add(1), &answer)
+        .await
 }
 
 async fn answer(source: &mut Peer, offered: Capabilities) -> io::Result<()> {
@@ -75,7 +87,7 @@ async fn answer(source: &mut Peer, offered: Capabilities) -> io::Result<()> {
         max_packet: 1 << 24,
         collation: 33,
         user: USER.to_vec(),
-        auth_response: GARBAGE.to_vec(),
+        auth_response: vec![GARBAGE; SCRAMBLE],
         database: None,
         auth_plugin: NATIVE_PASSWORD.to_owned(),
         attributes: Vec::new(),

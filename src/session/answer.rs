@@ -13,7 +13,7 @@
 
 use std::ops::Range;
 
-use crate::protocol::auth::PasswordAsked;
+use crate::protocol::auth::{PasswordAsked, Question};
 use crate::protocol::ok::{EofPacket, OkPacket, status};
 use crate::protocol::packet::{HEADER, Header, MAX_PAYLOAD};
 use crate::protocol::response::{ColumnPlace, Packet, Response};
@@ -96,6 +96,7 @@ pub struct Answer {
     prepared: Option<u32>,
     password_asked: Option<(PasswordAsked, u8)>,
     file_begins_with: Option<u8>,
+    question: Option<Question>,
 }
 
 impl Answer {
@@ -125,6 +126,7 @@ impl Answer {
             prepared: None,
             password_asked: None,
             file_begins_with: None,
+            question: None,
         }
     }
 
@@ -155,6 +157,11 @@ impl Answer {
     /// The number of the first packet of the file that was asked for, as the source counts.
     pub fn file_begins_with(&self) -> Option<u8> {
         self.file_begins_with
+    }
+
+    /// The last thing that the source asked in a login dialogue.
+    pub fn question(&self) -> Option<Question> {
+        self.question
     }
 
     /// The number of the statement that was prepared.
@@ -330,6 +337,7 @@ impl Answer {
             Packet::Auth => {
                 self.password_asked = PasswordAsked::by(&input[at + HEADER..end])
                     .map(|asked| (asked, header.sequence.wrapping_add(self.shift)));
+                self.question = Some(Question::read(header, &input[at + HEADER..end]));
                 self.pass(input, passage, header);
                 step = Some(Step::Dialogue);
             }

@@ -74,7 +74,10 @@ impl Inbound {
             self.bytes.drain(..self.start);
             self.start = 0;
         }
-        self.bytes.reserve(self.room);
+        // Not more than is needed, as a vector would that grows: a client may stop in a command for long.
+        if self.bytes.capacity() - self.bytes.len() < self.room / 2 {
+            self.bytes.reserve_exact(self.room);
+        }
         let spare = self.bytes.capacity() - self.bytes.len();
         let read = pin!(stream.read_buf(&mut self.bytes)).poll(context);
         if let Poll::Ready(Ok(count)) = read

@@ -16,12 +16,10 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// How long a new connection is held while there is no source, or a hold is in force.
     pub login_hold: Duration,
-    /// From the greeting to the end of the login.
+    /// For the greeting's answer as a whole, and then for each answer in the login's dialogue.
     pub login_timeout: Duration,
     /// How long a command is held before it is refused; its session goes on.
     pub command_hold: Duration,
-    /// More connections than this are refused with error 1040; 0 leaves it to the source.
-    pub max_sessions: usize,
 }
 
 impl Default for Config {
@@ -36,7 +34,6 @@ impl Default for Config {
             // connect errors of ours, and blocks us for everybody's sake after max_connect_errors.
             login_timeout: Duration::from_secs(8),
             command_hold: Duration::from_secs(30),
-            max_sessions: 0,
         }
     }
 }

@@ -195,12 +195,13 @@ async fn greet(
     origin: &Source,
     reached: &mut Reached,
 ) -> Result<Agreed, End> {
-    let mut packet = loop {
-        if let Some(whole) = peers.source.packet().map_err(End::source_protocol)? {
-            break peers.source.take(whole);
-        }
-        peers.fill_from_source().await?;
+    // A server that is stuck still accepts.
+    let greeted = timeout_at(Instant::now() + shared.config.login_hold, greeting(peers)).await;
+    let Ok(packet) = greeted else {
+        let error = refusal::held("it does not greet");
+        return refuse_unmet(&mut peers.client, &error, shared).await;
     };
+    let mut packet = packet?;
     if packet.get(HEADER) == Some(&ErrPacket::FIRST) {
         // Too many connections, host blocked: it passes unchanged.
         let sent = peers.client.write(&packet).await;
@@ -315,6 +316,16 @@ fn algorithm(asked: Capabilities, level: Option<u8>) -> Option<Algorithm> {
         Some(Algorithm::zstd(level))
     } else {
         None
+    }
+}
+
+/// The source's first packet.
+async fn greeting(peers: &mut Peers) -> Result<Vec<u8>, End> {
+    loop {
+        if let Some(whole) = peers.source.packet().map_err(End::source_protocol)? {
+            return Ok(peers.source.take(whole));
+        }
+        peers.fill_from_source().await?;
     }
 }
 

@@ -24,7 +24,8 @@
 //! - Either end's leaving ends the other at once, whatever is under way.
 //! - A statement that would make an acknowledgement a lie ([`crate::sql::hazard`]) reaches the source
 //!   only from users who are listed for that.
-//! - An idle session holds no buffer.
+//! - An idle session holds no buffer, and no session more than what it reads ahead: who does not read
+//!   or write is waited for, as the source waits.
 
 mod abandon;
 mod allowed;
@@ -46,12 +47,13 @@ mod tracking;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use allowed::AllowedUsers;
 pub use config::Config;
 pub use gate::{BoxFuture, Gate, Source};
 pub use metrics::Metrics;
-pub use registry::{Activity, Registry, SessionInfo};
+pub use registry::{Activity, Full, Registry, SessionInfo};
 
 use crate::net::listener::{Listeners, Peer as Address};
 use crate::net::stream::Stream;
@@ -60,6 +62,9 @@ use crate::shutdown::Shutdown;
 use crate::workers::Workers;
 use peers::Peer;
 use relay::Relay;
+
+/// A client that was turned away has so long to hear it.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// What all sessions share.
 #[derive(Clone)]
@@ -82,6 +87,9 @@ pub enum End {
     ClientTls(io::Error),
     #[error("the source left: {0}")]
     SourceLeft(io::Error),
+    /// In the middle of what it said.
+    #[error("the source cut the connection: {0}")]
+    SourceCut(io::Error),
     #[error("the client does not speak the protocol: {0}")]
     ClientProtocol(protocol::Error),
     #[error("the source does not speak the protocol: {0}")]
@@ -144,19 +152,27 @@ pub async fn serve(listeners: Listeners, workers: Workers, shared: Shared, shutd
     shared.registry.drain();
 }
 
+/// Told why before it is cut. A close before its bytes are read (a PROXY header) would be a reset, and
+/// those are faster than words.
+async fn turn_away(mut client: Peer, full: Full, shared: &Shared) {
+    let error = refusal::too_many(full);
+    let words = async {
+        let _ = login::refuse_unmet::<()>(&mut client, &error, shared).await;
+        client.linger().await
+    };
+    let _ = tokio::time::timeout(LINGER, words).await;
+}
+
 /// One session from its first byte to its last.
 async fn run(stream: Stream, peer: Address, shared: Shared) {
-    let limit = shared.config.max_sessions;
-    let entry = shared.registry.enter(peer.to_string());
     shared.metrics.session();
-    if limit > 0 && shared.registry.len() > limit {
-        let error = refusal::too_many(limit);
-        let _ = login::refuse_unmet::<()>(&mut Peer::new(stream), &error, &shared).await;
-        return;
-    }
+    let mut client = Peer::new(stream);
+    let entry = match shared.registry.enter(peer.to_string()) {
+        Ok(entry) => entry,
+        Err(full) => return turn_away(client, full, &shared).await,
+    };
     let id = entry.id();
     let shared_gate = shared.gate.clone();
-    let mut client = Peer::new(stream);
     let (end, peer) = match arrival::ends(&mut client, &shared.config).await {
         Ok(ends) => {
             let peer = ends.map_or(peer, |ends| Address::Tcp(ends.client));
@@ -169,7 +185,7 @@ async fn run(stream: Stream, peer: Address, shared: Shared) {
         }
         Err(end) => (end, peer),
     };
-    if matches!(end, End::SourceLeft(_)) {
+    if matches!(end, End::SourceLeft(_) | End::SourceCut(_)) {
         shared_gate.source_left();
     }
     match end {

@@ -135,6 +135,16 @@ impl Peer {
         self.stream = Stream::Compressed(Box::new(Compressed::new(stream, algorithm, ahead)));
     }
 
+    /// Says no more, and reads to the other's end.
+    pub async fn linger(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await?;
+        loop {
+            let unread = self.inbound.unread().len();
+            self.inbound.consume(unread);
+            self.fill().await?;
+        }
+    }
+
     pub async fn send_error(&mut self, sequence: u8, error: &ErrPacket) -> io::Result<()> {
         let mut payload = Vec::new();
         error.write(&mut payload);

@@ -1,5 +1,6 @@
 //! What we say ourselves. The source's own refusals pass unchanged; ours say `ackline:`.
 
+use super::registry::Full;
 use super::requirement::Mistake;
 use crate::protocol::{Command, ErrPacket};
 use crate::sql::{Hazard, KillTarget};
@@ -9,11 +10,14 @@ const GENERAL: &[u8; 5] = b"HY000";
 const CONNECTION: &[u8; 5] = b"08S01";
 
 /// ER_CON_COUNT_ERROR.
-pub fn too_many(limit: usize) -> ErrPacket {
+pub fn too_many(full: Full) -> ErrPacket {
     ErrPacket::new(
         1040,
         b"08004",
-        format!("ackline: Too many connections (the limit is {limit})"),
+        format!(
+            "ackline: Too many connections (the limit is {})",
+            full.limit
+        ),
     )
 }
 

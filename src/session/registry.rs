@@ -1,4 +1,4 @@
-//! Who is connected, for `status`, metrics and the drain.
+//! Who is connected, for `status`, metrics and the drain, and how many may be.
 //!
 //! A session writes its own row with atomics; the table's lock is taken only when one comes or goes,
 //! and by whoever looks.
@@ -158,6 +158,13 @@ impl Entry {
     }
 }
 
+/// As many are there as may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there are {limit} sessions, and no more may be")]
+pub struct Full {
+    pub limit: usize,
+}
+
 /// All sessions.
 #[derive(Clone, Debug, Default)]
 pub struct Registry(Arc<Mutex<Table>>);
@@ -166,6 +173,8 @@ pub struct Registry(Arc<Mutex<Table>>);
 struct Table {
     last: u64,
     draining: bool,
+    limit: Option<usize>,
+    refused: u64,
     entries: HashMap<u64, Arc<Entry>>,
 }
 
@@ -174,9 +183,28 @@ impl Registry {
         Self::default()
     }
 
+    /// Those that are there stay. None: as many as come.
+    pub fn set_limit(&self, limit: Option<usize>) {
+        self.0.lock().limit = limit;
+    }
+
+    pub fn limit(&self) -> Option<usize> {
+        self.0.lock().limit
+    }
+
+    /// How many were not let in.
+    pub fn refused(&self) -> u64 {
+        self.0.lock().refused
+    }
+
     /// A new row; it goes when the returned guard is dropped.
-    pub fn enter(&self, peer: String) -> Entered {
+    pub fn enter(&self, peer: String) -> Result<Entered, Full> {
         let mut table = self.0.lock();
+        let count = table.entries.len();
+        if let Some(limit) = table.limit.filter(|limit| count >= *limit) {
+            table.refused += 1;
+            return Err(Full { limit });
+        }
         table.last += 1;
         let entry = Arc::new(Entry {
             id: table.last,
@@ -190,10 +218,10 @@ impl Registry {
             drain: Notify::new(),
         });
         table.entries.insert(entry.id, entry.clone());
-        Entered {
+        Ok(Entered {
             entry,
             registry: self.clone(),
-        }
+        })
     }
 
     pub fn len(&self) -> usize {
@@ -276,7 +304,7 @@ mod tests {
     #[tokio::test]
     async fn rows_come_and_go_and_are_drained() {
         let registry = Registry::new();
-        let first = registry.enter("127.0.0.1:1".into());
+        let first = registry.enter("127.0.0.1:1".into()).unwrap();
         first.set_user(b"app");
         first.set_connection(17);
         first.set_activity(Activity::Waiting);
@@ -297,9 +325,27 @@ mod tests {
         }
         registry.drain();
         first.drained().await;
-        let late = registry.enter("127.0.0.1:2".into());
+        let late = registry.enter("127.0.0.1:2".into()).unwrap();
         late.drained().await;
         drop((first, late));
         assert!(registry.is_empty());
+    }
+
+    #[test]
+    fn no_more_than_the_limit_and_one_that_leaves_makes_room() {
+        let registry = Registry::new();
+        let enter = || registry.enter("127.0.0.1:1".into());
+        let (first, _second) = (enter().unwrap(), enter().unwrap());
+        registry.set_limit(Some(2));
+        assert_eq!(enter().unwrap_err(), Full { limit: 2 });
+        drop(first);
+        let _third = enter().unwrap();
+        // A lower limit sends nobody away.
+        registry.set_limit(Some(1));
+        assert_eq!((registry.len(), registry.refused()), (2, 1));
+        assert_eq!(enter().unwrap_err(), Full { limit: 1 });
+        registry.set_limit(None);
+        enter().unwrap();
+        assert_eq!(registry.refused(), 2);
     }
 }

@@ -207,7 +207,8 @@ impl Relay {
     async fn relay(&mut self, length: usize) -> Result<(), End> {
         let Peers { client, source } = &mut self.peers;
         let bytes = client.inbound.unread().get(..length).unwrap_or_default();
-        source.write(bytes).await.map_err(End::source)?;
+        let written = client.stream.unless_broken(source.write(bytes)).await;
+        written.map_err(End::client)?.map_err(End::source)?;
         client.inbound.consume(length);
         Ok(())
     }
@@ -600,10 +601,10 @@ impl Relay {
         }
         let Peers { client, source } = &mut self.peers;
         let verbatim = source.inbound.unread().get(self.passage.verbatim.clone());
-        client
-            .write_both(&self.passage.front, verbatim.unwrap_or_default())
-            .await
-            .map_err(End::client)?;
+        let written = client.write_both(&self.passage.front, verbatim.unwrap_or_default());
+        // A client that does not read holds this up, and the source's patience with us ends.
+        let written = source.stream.unless_broken(written).await;
+        written.map_err(End::SourceCut)?.map_err(End::client)?;
         source.inbound.consume(self.passage.verbatim.end);
         self.passage.verbatim = 0..0;
         self.passage.front.clear();
@@ -655,28 +656,49 @@ impl Relay {
         }
     }
 
-    /// Authentication: what the client says goes to the source as it is, but for its number.
     async fn dialogue(&mut self, running: Running) -> Result<Phase, End> {
         // caching_sha2_password's fast way: the OK came along with what announced it.
         if !self.peers.source.inbound.is_empty() {
             return Ok(Phase::Answering(running));
         }
-        let shift = running.answer.shift();
+        let mut answered = false;
+        match self.converse(running.answer.shift(), &mut answered).await {
+            Ok(()) => Ok(Phase::Answering(running)),
+            Err(end) => {
+                if let Some(question) = running.answer.question()
+                    && !answered
+                    && end.is_clients()
+                {
+                    abandon(&mut self.peers.source, Reached::Asked(question)).await;
+                }
+                Err(end)
+            }
+        }
+    }
+
+    /// Authentication: what the client says goes to the source as it is, but for its number, until the
+    /// source speaks again.
+    async fn converse(&mut self, shift: u8, answered: &mut bool) -> Result<(), End> {
+        // Before the source's own patience ends, which would be counted against us there.
+        let deadline = tokio::time::Instant::now() + self.shared.config.login_timeout;
         loop {
             let ready = self.peers.client.packet().map_err(End::client_protocol)?;
             if let Some(whole) = ready {
                 packet::shift(self.peers.client.inbound.unread_mut(), shift.wrapping_neg());
                 self.relay(whole).await?;
+                *answered = true;
                 continue;
             }
-            match self.peers.readable_or(std::future::pending()).await? {
+            let late = tokio::time::sleep_until(deadline);
+            match self.peers.readable_or(late).await? {
                 Some(Side::Client) => self.peers.client.try_fill().await.map_err(End::client)?,
-                _ => {
+                Some(Side::Source) => {
                     self.peers.source.try_fill().await.map_err(End::source)?;
                     if !self.peers.source.inbound.is_empty() {
-                        return Ok(Phase::Answering(running));
+                        return Ok(());
                     }
                 }
+                None => return Err(End::client(std::io::ErrorKind::TimedOut.into())),
             }
         }
     }

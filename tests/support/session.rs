@@ -57,6 +57,11 @@ impl Server {
     }
 
     pub fn start(options: &[&str]) -> Self {
+        Self::start_by(&[], options)
+    }
+
+    /// The same, started by another program (`ip netns exec …`).
+    pub fn start_by(launcher: &[&str], options: &[&str]) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("session-")
             .tempdir()
@@ -79,7 +84,9 @@ impl Server {
         assert!(installed.status.success(), "{installed:?}");
         let port = free_port();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let process = Command::new("mariadbd")
+        let words = [launcher, &["mariadbd"]].concat();
+        let process = Command::new(words[0])
+            .args(&words[1..])
             .env("TMPDIR", folder.path())
             .arg("--no-defaults")
             .args(as_user)
@@ -361,6 +368,12 @@ impl Proxy {
         Self::at(server.port, config)
     }
 
+    /// One that listens at this address.
+    #[allow(dead_code, reason = "each test program uses a part of it")]
+    pub fn listening(server: &Server, address: &str) -> Self {
+        Self::between(address, server.port, Config::default())
+    }
+
     /// In front of whatever listens there.
     #[allow(dead_code, reason = "each test program uses a part of it")]
     pub fn start_at(port: u16) -> Self {
@@ -368,6 +381,10 @@ impl Proxy {
     }
 
     fn at(source: u16, config: Config) -> Self {
+        Self::between("127.0.0.1", source, config)
+    }
+
+    fn between(address: &str, source: u16, config: Config) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -398,7 +415,8 @@ impl Proxy {
         let shutdown = Shutdown::new();
         let listeners = std::thread::scope(|scope| {
             // On a thread of its own: tests may be in a runtime themselves.
-            let bind = || runtime.block_on(Listeners::bind(&["127.0.0.1:0"]));
+            let address = format!("{address}:0");
+            let bind = || runtime.block_on(Listeners::bind(&[address]));
             scope.spawn(bind).join().unwrap().unwrap()
         });
         let port = listeners.addresses()[0].port();
