@@ -68,6 +68,10 @@ fn variants(flavor: Flavor) -> Vec<(&'static str, C)> {
     ];
     variants.push(("zlib", multi.with(C::COMPRESS)));
     if flavor == Flavor::MySql {
+        variants.push((
+            "query attributes",
+            multi.with(C::QUERY_ATTRIBUTES).with(C::SESSION_TRACK),
+        ));
         variants.push(("zstd", multi.with(C::ZSTD).with(C::DEPRECATE_EOF)));
         variants.retain(|(name, _)| !name.starts_with("MariaDB"));
     }

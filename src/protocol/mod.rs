@@ -7,7 +7,7 @@
 //!   around compressed ones
 //! - [`capabilities`], what both ends agreed on, MariaDB's upper half included
 //! - [`handshake`], [`handshake_response`], [`auth`]: the login
-//! - [`command`], what a client may send
+//! - [`command`], what a client may send; [`query_attributes`], what may stand before its text
 //! - [`response`], the state machine that says what each packet of an answer is
 //! - [`ok`], [`err`], [`session_state`]: the ends of answers
 //! - [`result_set`], writing small text results (the replication port answers with these)
@@ -30,6 +30,7 @@ pub mod handshake_response;
 pub mod ok;
 pub mod packet;
 pub mod proxy_header;
+pub mod query_attributes;
 pub mod register_slave;
 pub mod response;
 pub mod result_set;

@@ -73,18 +73,18 @@ pub struct LargeText {
 }
 
 impl LargeText {
-    /// `packets` begins with the header of the command.
-    pub fn begin(packets: &[u8], backslash: Backslash) -> Self {
+    /// `packets` begins with the header of the command, whose text is at `text_at` of its payload.
+    pub fn begin(packets: &[u8], text_at: usize, backslash: Backslash) -> Self {
         let mut text = Self {
             tracking: tracking::Scan::default(),
             hazards: hazard::Scan::new(backslash),
             hazard: None,
         };
         if let Some(header) = Header::parse(packets) {
-            let mut command = 1;
+            let mut before = text_at;
             Missing::behind(header).pass_payload(&packets[HEADER..], |part| {
-                text.feed(part.get(command..).unwrap_or_default());
-                command = 0;
+                text.feed(part.get(before..).unwrap_or_default());
+                before = before.saturating_sub(part.len());
             });
         }
         text

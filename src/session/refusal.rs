@@ -98,6 +98,15 @@ fn waits(target: &KillTarget) -> String {
 }
 
 /// ER_UNSUPPORTED_PS: whom it kills would be known only later.
+/// ER_MALFORMED_PACKET
+pub fn attributes(error: &crate::protocol::Error) -> ErrPacket {
+    ErrPacket::new(
+        1835,
+        GENERAL,
+        &format!("ackline: {error}; they may take 64 KiB"),
+    )
+}
+
 pub fn prepared_kill() -> ErrPacket {
     ErrPacket::new(
         1295,

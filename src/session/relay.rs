@@ -8,7 +8,7 @@ use super::large::{LargeText, Missing};
 use super::login::Agreed;
 use super::peers::{Peers, Side};
 use super::registry::{Activity, Entered};
-use super::request::{self, Case, Front, Prepared, Request, Verdict};
+use super::request::{self, Case, Front, Prepared, Reading, Request, Verdict};
 use super::requirement::{self, Asks, Ended, Mistake, Own};
 use super::tracking::{self, Tracking};
 use super::{End, Shared, refusal};
@@ -16,7 +16,7 @@ use crate::gtid::Gtid;
 use crate::protocol::auth::PasswordAsked;
 use crate::protocol::ok::status;
 use crate::protocol::packet::{HEADER, Header};
-use crate::protocol::{Command, ErrPacket, packet};
+use crate::protocol::{Capabilities, Command, ErrPacket, packet};
 use crate::sql::lexer::Backslash;
 use crate::sql::{Hazard, Kind};
 
@@ -160,9 +160,12 @@ impl Relay {
     async fn idle(&mut self) -> Result<Phase, End> {
         let mut waited = false;
         loop {
-            let backslash = self.backslash();
+            let reading = Reading {
+                backslash: self.backslash(),
+                attributes: self.agreed.client.contains(Capabilities::QUERY_ATTRIBUTES),
+            };
             let unread = self.peers.client.inbound.unread();
-            match request::front(unread, &mut self.prepared, backslash) {
+            match request::front(unread, &mut self.prepared, reading) {
                 Front::NeedMore => {}
                 Front::Silent(length) => {
                     self.hold().await?;
@@ -227,7 +230,7 @@ impl Relay {
         let mut hazard = request.hazard.clone();
         match case.command {
             Command::QUERY | Command::STMT_PREPARE if missing.is_some() => {
-                let text = LargeText::begin(packets, self.backslash());
+                let text = LargeText::begin(packets, request.text_at, self.backslash());
                 running.case.touches_tracking |= text.touches_tracking();
                 hazard = text.hazard().cloned();
                 running.text = Some(Box::new(text));
@@ -238,7 +241,12 @@ impl Relay {
             }
             _ => {}
         }
-        let asked = self.asks(case.command, packets, running.text.as_deref());
+        let asked = self.asks(
+            case.command,
+            packets,
+            request.text_at,
+            running.text.as_deref(),
+        );
         let refusal = match (self.verdict(&request, hazard.as_ref()).await?, asked) {
             (None, Ok(asks)) => {
                 running.asks = asks;
@@ -281,10 +289,11 @@ impl Relay {
         &self,
         command: Command,
         packets: &[u8],
+        text_at: usize,
         large: Option<&LargeText>,
     ) -> Result<Asks, Mistake> {
         let payload = packets.get(HEADER..).unwrap_or_default();
-        let text = payload.get(1..).unwrap_or_default();
+        let text = payload.get(text_at..).unwrap_or_default();
         let prepared = command == Command::STMT_PREPARE;
         let asks = match (command, large) {
             (Command::QUERY | Command::STMT_PREPARE, None) => {

@@ -9,7 +9,7 @@ use super::refusal;
 use crate::ack::policy::Requirement;
 use crate::protocol::command::AnswerForm;
 use crate::protocol::packet::{HEADER, Header};
-use crate::protocol::{Command, ErrPacket};
+use crate::protocol::{Command, ErrPacket, query_attributes};
 use crate::sql::kind::{is_plain, kind};
 use crate::sql::lexer::Backslash;
 use crate::sql::{Hazard, KillTarget, Kind, hazard, kill, tracking};
@@ -21,6 +21,14 @@ pub struct Case {
     pub kind: Kind,
     /// It may change what the source tells us about commits.
     pub touches_tracking: bool,
+}
+
+/// How a client's commands are to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    pub backslash: Backslash,
+    /// Query attributes stand before the text of COM_QUERY.
+    pub attributes: bool,
 }
 
 /// What to do with a command.
@@ -40,6 +48,8 @@ pub struct Request {
     /// Refused unless the user is allowed to. Of a text that is not complete only
     /// [`super::large::LargeText`] knows.
     pub hazard: Option<Hazard>,
+    /// Where in the payload a statement begins.
+    pub text_at: usize,
     /// Bytes in front of it: commands without an answer, to be sent along.
     pub silent: usize,
     /// Bytes of it that are there, headers included.
@@ -156,7 +166,7 @@ fn statement(payload: &[u8]) -> Option<u32> {
 }
 
 /// Looks at the front of what the client sent.
-pub fn front(unread: &[u8], prepared: &mut Prepared, backslash: Backslash) -> Front {
+pub fn front(unread: &[u8], prepared: &mut Prepared, reading: Reading) -> Front {
     let mut silent = 0;
     loop {
         let rest = &unread[silent..];
@@ -186,9 +196,19 @@ pub fn front(unread: &[u8], prepared: &mut Prepared, backslash: Backslash) -> Fr
             silent += whole;
             continue;
         }
-        let (case, verdict) = inspect(command, payload, prepared);
+        let place = if command == Command::QUERY && reading.attributes {
+            query_attributes::text_at(payload)
+        } else {
+            Ok(1)
+        };
+        let text_at = *place.as_ref().unwrap_or(&payload.len());
+        let text = payload.get(text_at..).unwrap_or_default();
+        let (case, mut verdict) = inspect(command, payload, text, prepared);
+        if let Err(error) = place {
+            verdict = Verdict::Refuse(refusal::attributes(&error));
+        }
         let hazard = if complete {
-            hazard(case, payload, backslash)
+            hazard(case, payload, text, reading.backslash)
         } else {
             None
         };
@@ -198,6 +218,7 @@ pub fn front(unread: &[u8], prepared: &mut Prepared, backslash: Backslash) -> Fr
             case,
             verdict,
             hazard,
+            text_at,
             silent,
             here: HEADER + used,
             missing,
@@ -205,12 +226,12 @@ pub fn front(unread: &[u8], prepared: &mut Prepared, backslash: Backslash) -> Fr
     }
 }
 
-fn hazard(case: Case, payload: &[u8], backslash: Backslash) -> Option<Hazard> {
+fn hazard(case: Case, payload: &[u8], text: &[u8], backslash: Backslash) -> Option<Hazard> {
     /// Flags of COM_REFRESH, in the server's mysql_com.h.
     const REFRESH_SLAVE: u8 = 0x40;
     const REFRESH_MASTER: u8 = 0x80;
     match (case.command, payload) {
-        (Command::QUERY | Command::STMT_PREPARE, [_, text @ ..]) if !is_plain(case.kind, text) => {
+        (Command::QUERY | Command::STMT_PREPARE, _) if !is_plain(case.kind, text) => {
             hazard::find(text, backslash)
         }
         (Command::REFRESH, [_, flags, ..]) if flags & REFRESH_MASTER != 0 => {
@@ -223,7 +244,12 @@ fn hazard(case: Case, payload: &[u8], backslash: Backslash) -> Option<Hazard> {
     }
 }
 
-fn inspect(command: Command, payload: &[u8], prepared: &mut Prepared) -> (Case, Verdict) {
+fn inspect(
+    command: Command,
+    payload: &[u8],
+    text: &[u8],
+    prepared: &mut Prepared,
+) -> (Case, Verdict) {
     let mut case = Case {
         command,
         kind: Kind::Control,
@@ -234,7 +260,6 @@ fn inspect(command: Command, payload: &[u8], prepared: &mut Prepared) -> (Case, 
     }
     match command {
         Command::QUERY | Command::STMT_PREPARE => {
-            let text = payload.get(1..).unwrap_or_default();
             case.kind = kind(text);
             if is_plain(case.kind, text) {
                 return (case, Verdict::Relay);

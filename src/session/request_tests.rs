@@ -13,8 +13,13 @@ fn bytes(payloads: &[&[u8]]) -> Vec<u8> {
     out
 }
 
+const PLAIN: Reading = Reading {
+    backslash: Backslash::Escapes,
+    attributes: false,
+};
+
 fn front(unread: &[u8], prepared: &mut Prepared) -> Front {
-    super::front(unread, prepared, Backslash::Escapes)
+    super::front(unread, prepared, PLAIN)
 }
 
 fn request(payload: &[u8]) -> Request {
@@ -135,7 +140,7 @@ fn a_large_text_is_looked_at_as_it_passes() {
             panic!()
         };
         assert_eq!(request.hazard, None);
-        let mut text = LargeText::begin(&all[..request.here], Backslash::Escapes);
+        let mut text = LargeText::begin(&all[..request.here], request.text_at, Backslash::Escapes);
         let mut missing = request.missing;
         let mut at = request.here;
         while let Some(still) = missing {
@@ -157,7 +162,7 @@ fn a_large_text_is_looked_at_as_it_passes() {
     let Front::Request(request) = front(&all[..READ_AHEAD], &mut Prepared::default()) else {
         panic!()
     };
-    let mut text = LargeText::begin(&all[..request.here], Backslash::Escapes);
+    let mut text = LargeText::begin(&all[..request.here], request.text_at, Backslash::Escapes);
     let (used, missing) = text.pass(request.missing.unwrap(), &all[request.here..]);
     assert_eq!((request.here + used, missing), (all.len(), None));
     assert!(text.hazard().is_some());
@@ -206,4 +211,41 @@ proptest! {
     fn no_command_panics(payload in prop::collection::vec(any::<u8>(), 0..60)) {
         let _ = front(&bytes(&[&payload]), &mut Prepared::default());
     }
+}
+
+/// A hazard behind query attributes: whole, in parts, and behind attributes that cannot be read.
+#[test]
+fn statements_behind_attributes() {
+    let reading = Reading {
+        attributes: true,
+        ..PLAIN
+    };
+    let one = b"\x03\x01\x01\x00\x01\xfe\x00\x01n\x05value";
+    let hazard = b"SET sql_log_bin = 0";
+    let mut prepared = Prepared::default();
+    for before in [&b"\x03\x00\x01"[..], one] {
+        let all = bytes(&[&[before, hazard].concat()]);
+        let Front::Request(request) = super::front(&all, &mut prepared, reading) else {
+            panic!("no request");
+        };
+        assert_eq!(request.text_at, before.len());
+        assert!(request.hazard.is_some());
+        assert_eq!(request.verdict, Verdict::Relay);
+
+        let large = [before, b"SELECT '", &[b'x'; 2 * READ_AHEAD], b"'; ", hazard].concat();
+        let all = bytes(&[&large]);
+        let front = super::front(&all[..READ_AHEAD], &mut prepared, reading);
+        let Front::Request(request) = front else {
+            panic!("no request");
+        };
+        let mut text = LargeText::begin(&all[..request.here], request.text_at, Backslash::Escapes);
+        text.pass(request.missing.unwrap(), &all[request.here..]);
+        assert!(text.hazard().is_some());
+    }
+    let broken = [&one[..4], b"\x00", hazard].concat();
+    let all = bytes(&[&broken]);
+    let Front::Request(request) = super::front(&all, &mut prepared, reading) else {
+        panic!("no request");
+    };
+    assert!(matches!(request.verdict, Verdict::Refuse(error) if error.code == 1835));
 }

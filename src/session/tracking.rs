@@ -18,7 +18,7 @@ use super::peers::Peer;
 use crate::protocol::fields::Fields;
 use crate::protocol::packet::{self, HEADER};
 use crate::protocol::response::{Packet, Response};
-use crate::protocol::{Capabilities, Command};
+use crate::protocol::{Capabilities, Command, query_attributes};
 
 const MARIADB_READ: &str = "SELECT @@session_track_system_variables";
 const MARIADB_REPLACE: &str = "SET session_track_system_variables='last_gtid'";
@@ -108,8 +108,13 @@ async fn ask(
     capabilities: Capabilities,
     statement: &str,
 ) -> Result<Result<Option<Vec<u8>>, u16>, End> {
-    let mut bytes = Vec::with_capacity(HEADER + 1 + statement.len());
-    let payload = [&[Command::QUERY.0], statement.as_bytes()].concat();
+    let attributes: &[u8] = if capabilities.contains(Capabilities::QUERY_ATTRIBUTES) {
+        query_attributes::NONE
+    } else {
+        b""
+    };
+    let mut bytes = Vec::with_capacity(HEADER + 3 + statement.len());
+    let payload = [&[Command::QUERY.0], attributes, statement.as_bytes()].concat();
     packet::write(&mut bytes, &mut 0, &payload);
     source.write(&bytes).await.map_err(End::source)?;
     let mut response = Response::new(Command::QUERY, capabilities);

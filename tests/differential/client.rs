@@ -26,6 +26,8 @@ pub struct Client {
     prepared: Vec<u32>,
     /// How the server wants passwords.
     plugin: String,
+    /// Put before queries.
+    pub attributes: bool,
     frames: Option<Frames>,
     /// The number of the frame that came last.
     frame: u8,
@@ -42,6 +44,7 @@ impl Client {
             silence,
             prepared: Vec::new(),
             plugin: String::new(),
+            attributes: capabilities.contains(Capabilities::QUERY_ATTRIBUTES),
             frames: None,
             frame: 0,
         };
@@ -76,7 +79,7 @@ impl Client {
             Act::Send(commands) => {
                 let mut bytes = Vec::new();
                 for command in commands {
-                    frame(&mut bytes, 0, command);
+                    frame(&mut bytes, 0, &self.attributed(command));
                 }
                 self.write(0, &bytes);
                 self.answer(step.silent)
@@ -129,7 +132,8 @@ impl Client {
                 answer
             }
             Act::File { query, content } => {
-                self.send(0, &[b"\x03", query.as_bytes()].concat());
+                let command = [b"\x03", query.as_bytes()].concat();
+                self.send(0, &self.attributed(&command));
                 let mut answer = self.answer(false);
                 let mut sequence = answer.last().unwrap().0;
                 for part in content.iter().copied().chain([""]) {
@@ -139,6 +143,22 @@ impl Client {
                 answer.extend(self.answer(false));
                 answer
             }
+        }
+    }
+
+    /// With none, or with one, where they are agreed on.
+    fn attributed(&self, command: &[u8]) -> Vec<u8> {
+        let one = b"\x01\x01\x00\x01\xfe\x00\x05trace\x04here";
+        match command {
+            [3, text @ ..] if self.attributes => {
+                let before = if text.len() % 2 == 0 {
+                    b"\x00\x01"
+                } else {
+                    &one[..]
+                };
+                [b"\x03", before, text].concat()
+            }
+            _ => command.to_vec(),
         }
     }
 
