@@ -103,7 +103,7 @@ pub fn attributes(error: &crate::protocol::Error) -> ErrPacket {
     ErrPacket::new(
         1835,
         GENERAL,
-        &format!("ackline: {error}; they may take 64 KiB"),
+        format!("ackline: {error}; they may take 64 KiB"),
     )
 }
 
