@@ -97,8 +97,7 @@ fn waits(target: &KillTarget) -> String {
     }
 }
 
-/// ER_UNSUPPORTED_PS: whom it kills would be known only later.
-/// ER_MALFORMED_PACKET
+/// ER_MALFORMED_PACKET: where the statement behind them begins is not sure.
 pub fn attributes(error: &crate::protocol::Error) -> ErrPacket {
     ErrPacket::new(
         1835,
@@ -107,6 +106,7 @@ pub fn attributes(error: &crate::protocol::Error) -> ErrPacket {
     )
 }
 
+/// ER_UNSUPPORTED_PS: whom it kills would be known only later.
 pub fn prepared_kill() -> ErrPacket {
     ErrPacket::new(
         1295,
