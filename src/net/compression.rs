@@ -1,9 +1,13 @@
 //! The protocol's own compression, as a stream above another.
 //!
 //! A client that asked for it sends frames from the moment it is logged in, and gets such; below may be
-//! TLS. Frames hold a stretch of the packet stream, so whoever relays packets does not notice.
+//! TLS. Whoever relays packets does not notice.
+//!
+//! A frame may hold any stretch of the packet stream, but some drivers read only such as servers send:
+//! ours hold whole packets. So a packet is gathered before it is packed, up to the 16 MB of a frame.
 //! Between two commands it holds no buffer and no decoder.
 
+mod gather;
 mod pack;
 mod unpack;
 
@@ -14,13 +18,14 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::stream::Stream;
+use gather::Gather;
 use pack::pack;
 use unpack::Unpacker;
 
 /// What is read at a time.
 const CHUNK: usize = 8 * 1024;
-/// Bytes in one frame at most.
-const FRAME: usize = 128 * 1024;
+/// What is taken at a time.
+const PIECE: usize = 128 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
@@ -46,6 +51,7 @@ pub struct Compressed {
     ahead: Vec<u8>,
     taken: usize,
     unpacker: Unpacker,
+    gather: Gather,
     /// Packed and not sent yet, from `sent` on.
     behind: Vec<u8>,
     sent: usize,
@@ -62,6 +68,7 @@ impl Compressed {
             ahead,
             taken: 0,
             unpacker: Unpacker::new(algorithm),
+            gather: Gather::default(),
             behind: Vec::new(),
             sent: 0,
             sequence: 0,
@@ -121,8 +128,18 @@ impl Compressed {
     }
 
     fn pack(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        pack(self.algorithm, self.sequence, bytes, &mut self.behind)?;
-        self.sequence = self.sequence.wrapping_add(1);
+        let Self {
+            gather,
+            algorithm,
+            sequence,
+            behind,
+            ..
+        } = self;
+        gather.push(bytes, |whole| {
+            pack(*algorithm, *sequence, whole, behind)?;
+            *sequence = sequence.wrapping_add(1);
+            Ok(())
+        })?;
         Ok(bytes.len())
     }
 }
@@ -150,7 +167,7 @@ impl AsyncRead for Compressed {
 }
 
 impl AsyncWrite for Compressed {
-    /// What was taken is sent with the next write or flush.
+    /// What was taken is sent with the next write or flush, but for a packet that is not whole yet.
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -158,7 +175,7 @@ impl AsyncWrite for Compressed {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_behind(context))?;
-        Poll::Ready(this.pack(&bytes[..bytes.len().min(FRAME)]))
+        Poll::Ready(this.pack(&bytes[..bytes.len().min(PIECE)]))
     }
 
     fn poll_write_vectored(
@@ -170,7 +187,7 @@ impl AsyncWrite for Compressed {
         ready!(this.poll_behind(context))?;
         let mut together = Vec::new();
         for slice in slices {
-            let room = FRAME - together.len();
+            let room = PIECE - together.len();
             together.extend_from_slice(&slice[..slice.len().min(room)]);
         }
         Poll::Ready(this.pack(&together))

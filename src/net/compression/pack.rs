@@ -8,6 +8,9 @@ use flate2::write::ZlibEncoder;
 use super::Algorithm;
 use crate::protocol::compressed_packet::{HEADER, Header, MIN_COMPRESS};
 
+/// What takes more than some milliseconds otherwise.
+const LARGE: usize = 256 * 1024;
+
 /// Appends a frame with `bytes`, less than 2^24 of them.
 pub fn pack(algorithm: Algorithm, sequence: u8, bytes: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
     let start = out.len();
@@ -35,7 +38,13 @@ pub fn pack(algorithm: Algorithm, sequence: u8, bytes: &[u8], out: &mut Vec<u8>)
 fn compress(algorithm: Algorithm, bytes: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
     match algorithm {
         Algorithm::Zlib => {
-            let mut encoder = ZlibEncoder::new(out, Compression::default());
+            // One large packet must not hold up the other sessions of its event loop for long.
+            let level = if bytes.len() > LARGE {
+                Compression::fast()
+            } else {
+                Compression::default()
+            };
+            let mut encoder = ZlibEncoder::new(out, level);
             encoder.write_all(bytes)?;
             encoder.finish().map(drop)
         }
