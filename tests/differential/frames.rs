@@ -53,14 +53,15 @@ impl Frames {
         out
     }
 
-    /// Takes the whole frames out of `framed`; each has the number after the one before.
-    pub fn unpack(self, framed: &mut Vec<u8>, out: &mut Vec<u8>, last: &mut u8) {
+    /// Takes the whole frames out of `framed`; whether each has the number after the one before.
+    pub fn unpack(self, framed: &mut Vec<u8>, out: &mut Vec<u8>, last: &mut u8) -> bool {
+        let mut in_order = true;
         while let Some(&[a, b, c, number, x, y, z]) = framed.first_chunk::<HEADER>() {
             let end = HEADER + u32::from_le_bytes([a, b, c, 0]) as usize;
             if framed.len() < end {
-                return;
+                return in_order;
             }
-            assert_eq!(number, last.wrapping_add(1));
+            in_order &= number == last.wrapping_add(1);
             *last = number;
             let before = u32::from_le_bytes([x, y, z, 0]) as usize;
             let body = &framed[HEADER..end];
@@ -73,6 +74,7 @@ impl Frames {
             assert!(before == 0 || out.len() == start + before);
             framed.drain(..end);
         }
+        in_order
     }
 
     /// How many frames these bytes make.

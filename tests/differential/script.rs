@@ -9,6 +9,8 @@ pub struct Step {
     pub compare: Compare,
     /// The protocol knows no answer to it.
     pub silent: bool,
+    /// So many bytes that packing them takes a while.
+    pub large: bool,
 }
 
 pub enum Act {
@@ -49,6 +51,14 @@ fn step(name: &str, act: Act) -> Step {
         act,
         compare: Compare::All,
         silent: false,
+        large: false,
+    }
+}
+
+fn large(text: &str) -> Step {
+    Step {
+        large: true,
+        ..query(text)
     }
 }
 
@@ -285,9 +295,9 @@ pub fn script(flavor: Flavor) -> Vec<Step> {
         query_of((1 << 24) - 1),
         query_of(1 << 24),
         query_of(64 << 20),
-        query("SELECT REPEAT('r', 16777210)"),
-        query("SELECT REPEAT('r', 16777211), 1"),
-        query("SELECT REPEAT('r', 67108864)"),
+        large("SELECT REPEAT('r', 16777210)"),
+        large("SELECT REPEAT('r', 16777211), 1"),
+        large("SELECT REPEAT('r', 67108864)"),
         query(
             "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900) SELECT REPEAT('r', 100) FROM n",
         ),
