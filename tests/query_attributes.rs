@@ -68,6 +68,7 @@ fn query(values: &[(u8, &[u8])], null: Option<usize>, text: &str) -> Step {
         act: Act::Send(vec![command]),
         compare: Compare::All,
         silent: false,
+        large: false,
     }
 }
 
