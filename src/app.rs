@@ -31,6 +31,7 @@ use crate::config::{Config, LogFormat};
 use crate::gtid::{Gtid, GtidSet, Position};
 use crate::ids::{Epoch, Flavor, StorePosition};
 use crate::net::listener::Listeners;
+use crate::protocol::password::Password;
 use crate::session;
 use crate::ship::{self, Ship, SourceFacts};
 use crate::shutdown::Shutdown;
@@ -189,6 +190,7 @@ async fn start(
     let session_config = session::Config {
         tls: certificates.applications.clone(),
         proxy_protocol_from: config.listen.proxy_protocol_from.clone(),
+        users: config.users.iter().map(account).collect(),
         login_hold: config.hold,
         login_timeout: config.login_timeout,
         ..session::Config::default()
@@ -199,6 +201,8 @@ async fn start(
         allowed: session::AllowedUsers::new(config.allow_hazards.clone()),
         metrics: session::Metrics::default(),
         registry: session::Registry::new(),
+        passwords: Default::default(),
+        password_key: Default::default(),
     };
     let limit = descriptors.limit_of_sessions(config.max_connections);
     sessions.registry.set_limit(limit);
@@ -414,6 +418,13 @@ fn source_facts(
 }
 
 /// MariaDB greets with a version in front of its own, for the sake of old replicas.
+/// Of `[[user]]`, for sessions.
+fn account(user: &crate::config::User) -> (Vec<u8>, Arc<Password>) {
+    let password = user.password.expose().as_bytes().to_vec();
+    let name = user.name.as_bytes().to_vec();
+    (name, Arc::new(Password::new(password)))
+}
+
 fn greeting_version(version: &str) -> String {
     match Flavor::of_version(version) {
         Flavor::MariaDb if !version.starts_with("5.5.5-") => format!("5.5.5-{version}"),

@@ -61,6 +61,7 @@ if ! deploy/install.sh build servers bench; then
 fi
 # Without it the tests that need it are skipped, each by name.
 deploy/install.sh mysql || echo "the tests of MySQL are skipped"
+tests/auth/install.sh || echo "the test of ed25519 is skipped"
 tests/drivers/install.sh || echo "drivers that are missing are skipped"
 tests/orm/install.sh || echo "the suites of Django and SQLAlchemy are skipped"
 

@@ -31,9 +31,9 @@ fn log_in(port: u16, password: &str, channel: &str) -> Output {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn first_logins_over_every_channel() {
-    if mysql::programs("tls_mysql").is_none() {
+    let Some(programs) = mysql::programs("tls_mysql") else {
         return;
-    }
+    };
     let folder = tempfile::tempdir().unwrap();
     let ours = Authority::new(folder.path(), "ca").issue("proxy");
     let sandbox = Sandbox::up(&["--flavor", "mysql", "--replicas", "1"]).await;
@@ -68,15 +68,19 @@ async fn first_logins_over_every_channel() {
     .await;
     assert!(log_in(port, "first", "--ssl").status.success());
     password("second").await;
-    let refused = log_in(port, "second", "--ssl");
-    assert!(told(&refused).contains("ERROR 3159"), "{refused:?}");
+    // It tells its password in clear, and we pass it on encrypted with the source's key.
+    assert!(told(&log_in(port, "wrong", "--ssl")).contains("ERROR 1045"));
+    let cold = log_in(port, "second", "--ssl");
+    assert!(cold.status.success(), "{cold:?}");
+    password("third").await;
+    assert!(log_in(port, "third", "--skip-ssl").status.success());
 
     // Ours as well; capture and questions have caching_sha2_password's accounts themselves.
     sandbox.stop(Part::Proxy);
     sandbox.save_config(&offer.replace("[[server]]", "[[server]]\ntls = \"required\""));
     sandbox.start(Part::Proxy);
     wait_until("somebody may log in", SOON, async || {
-        let output = log_in(port, "second", "--ssl");
+        let output = log_in(port, "third", "--ssl");
         if output.status.success() {
             Ok(output)
         } else {
@@ -84,18 +88,45 @@ async fn first_logins_over_every_channel() {
         }
     })
     .await;
-    let warm = log_in(port, "second", "--skip-ssl");
+    let warm = log_in(port, "third", "--skip-ssl");
     assert!(
         String::from_utf8_lossy(&warm.stdout).contains("TLS_"),
         "{warm:?}"
     );
-    password("third").await;
-    let refused = log_in(port, "third", "--skip-ssl");
+    password("fourth").await;
+    // It encrypts its password with our key, and we pass it on through our encrypted channel.
+    assert!(told(&log_in(port, "wrong", "--skip-ssl")).contains("ERROR 1045"));
+    let cold = log_in(port, "fourth", "--skip-ssl");
+    assert!(cold.status.success(), "{cold:?}");
+    password("fifth").await;
+    assert!(told(&log_in(port, "wrong", "--ssl")).contains("ERROR 1045"));
+    assert!(log_in(port, "fifth", "--ssl").status.success());
+
+    // A key that the client has in advance is the source's, which does not ask for it here.
+    let key = sandbox.dir.join("source/data/public_key.pem");
+    let pinned = format!("--server-public-key-path={}", key.display());
+    let real = |password: &str, options: &[&str]| {
+        Command::new(programs.join("mysql"))
+            .args([
+                "--no-defaults",
+                "-h127.0.0.1",
+                "-ucold",
+                "--ssl-mode=DISABLED",
+            ])
+            .arg(format!("-P{port}"))
+            .arg(format!("-p{password}"))
+            .args(options)
+            .args(["-e", "SELECT 1"])
+            .output()
+            .unwrap()
+    };
+    password("sixth").await;
+    let refused = real("sixth", &[&pinned]);
     assert!(
         told(&refused).contains("asks for it over its encrypted connection"),
         "{refused:?}"
     );
-    assert!(log_in(port, "third", "--ssl").status.success());
-    assert!(told(&log_in(port, "wrong", "--ssl")).contains("ERROR 1045"));
+    let cold = real("sixth", &["--get-server-public-key"]);
+    assert!(cold.status.success(), "{cold:?}");
     sandbox.serves().await;
 }

@@ -18,6 +18,8 @@ pub struct Status {
     pub sessions_limit: Option<usize>,
     /// How many were refused for that.
     pub sessions_refused: u64,
+    /// Of how many the login has taught us enough to repeat it on another server.
+    pub sessions_learned: usize,
     /// Why sessions are held; null where they are not.
     pub hold: Option<String>,
     pub waiting: Waiting,
@@ -137,6 +139,7 @@ mod tests {
   "sessions": 3,
   "sessions_limit": 151,
   "sessions_refused": 2,
+  "sessions_learned": 1,
   "hold": null,
   "waiting": {
     "commits": 1,

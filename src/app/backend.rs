@@ -59,6 +59,7 @@ impl Backend for AppBackend {
             sessions: app.sessions.registry.len(),
             sessions_limit: app.sessions.registry.limit(),
             sessions_refused: app.sessions.registry.refused(),
+            sessions_learned: app.sessions.registry.count_learned(),
             hold,
             waiting: waiting(&acks, &replicas),
             replicas,

@@ -4,7 +4,6 @@
 use sha1::{Digest, Sha1};
 
 use super::Error;
-use super::caching_sha2;
 use super::fields::Fields;
 use super::packet::Header;
 
@@ -26,10 +25,25 @@ pub fn native_answer(password: &str, scramble: &[u8]) -> Vec<u8> {
     if password.is_empty() {
         return Vec::new();
     }
-    let once = sha1(&[password.as_bytes()]);
-    let twice = sha1(&[&once]);
-    let mask = sha1(&[scramble, &twice]);
-    once.iter().zip(mask).map(|(a, b)| a ^ b).collect()
+    native_answer_of(&sha1(&[password.as_bytes()]), scramble).to_vec()
+}
+
+/// `SHA1(password)` out of an answer and the hash that the server keeps, `SHA1(SHA1(password))`: all
+/// that one needs to answer other scrambles. None when the answer was made with another password.
+pub fn native_reveal(
+    scramble: &[u8],
+    answer: &[u8; SCRAMBLE],
+    hash: &[u8; SCRAMBLE],
+) -> Option<[u8; SCRAMBLE]> {
+    let mask = sha1(&[scramble, hash]);
+    let once = std::array::from_fn(|at| answer[at] ^ mask[at]);
+    is_same(&sha1(&[&once]), hash).then_some(once)
+}
+
+/// The answer to a scramble by what [`native_reveal`] found.
+pub fn native_answer_of(once: &[u8; SCRAMBLE], scramble: &[u8]) -> [u8; SCRAMBLE] {
+    let mask = sha1(&[scramble, &sha1(&[once])]);
+    std::array::from_fn(|at| once[at] ^ mask[at])
 }
 
 /// Whether `answer` proves the password.
@@ -119,27 +133,9 @@ pub fn sends_clear_password(plugin: &str) -> bool {
     )
 }
 
-/// What a server's packet in a login dialogue makes a client on a secure channel answer with the
-/// password itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PasswordAsked {
-    /// A switch to a plugin that does so.
-    Plugin,
-    /// `caching_sha2_password`'s full authentication. Without a secure channel the client asks for an
-    /// RSA key instead, and a server that has a secure channel does not understand that.
-    Full,
-}
-
-impl PasswordAsked {
-    pub fn by(payload: &[u8]) -> Option<Self> {
-        match payload {
-            [AuthSwitch::FIRST, ..] => AuthSwitch::parse(payload)
-                .is_ok_and(|switch| sends_clear_password(&switch.plugin))
-                .then_some(Self::Plugin),
-            [caching_sha2::MORE_DATA, caching_sha2::FULL] => Some(Self::Full),
-            _ => None,
-        }
-    }
+/// A server's packet in a login dialogue asks for such a plugin.
+pub fn asks_clear_password(payload: &[u8]) -> bool {
+    AuthSwitch::parse(payload).is_ok_and(|switch| sends_clear_password(&switch.plugin))
 }
 
 #[cfg(test)]
@@ -148,15 +144,11 @@ mod tests {
 
     #[test]
     fn who_asks_for_the_password_itself() {
-        use PasswordAsked::{Full, Plugin};
-        let plugin = PasswordAsked::by(b"\xfemysql_clear_password\0");
-        assert_eq!(plugin, Some(Plugin));
-        let dialog = PasswordAsked::by(b"\xfedialog\0\x04Password: ");
-        assert_eq!(dialog, Some(Plugin));
-        assert_eq!(PasswordAsked::by(b"\x01\x04"), Some(Full));
+        assert!(asks_clear_password(b"\xfemysql_clear_password\0"));
+        assert!(asks_clear_password(b"\xfedialog\0\x04Password: "));
         let native = &b"\xfemysql_native_password\0abcdefghijklmnopqrst\0"[..];
-        for other in [native, b"\x01\x03", b"\xfe", b""] {
-            assert_eq!(PasswordAsked::by(other), None);
+        for other in [native, b"\x01\x03", b"\x01\x04", b"\xfe", b""] {
+            assert!(!asks_clear_password(other));
         }
     }
 
@@ -172,6 +164,21 @@ mod tests {
         assert!(!native_verify("secret", scramble, b""));
         assert!(!native_verify("", scramble, &answer));
         assert!(native_verify("", scramble, b""));
+    }
+
+    #[test]
+    fn an_answer_and_the_servers_hash_answer_other_scrambles() {
+        let scramble = b"abcdefghijklmnopqrst";
+        let answer = native_answer("secret", scramble).try_into().unwrap();
+        let hash = sha1(&[&sha1(&[b"secret"])]);
+        let once = native_reveal(scramble, &answer, &hash).unwrap();
+        let other = b"tsrqponmlkjihgfedcba";
+        assert_eq!(
+            native_answer_of(&once, other)[..],
+            native_answer("secret", other)
+        );
+        let changed = sha1(&[&sha1(&[b"changed"])]);
+        assert_eq!(native_reveal(scramble, &answer, &changed), None);
     }
 
     #[test]

@@ -8,8 +8,10 @@ use rsa::pkcs8::DecodePublicKey;
 use rsa::{Oaep, RsaPublicKey};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use super::Error;
+use super::password::Password;
 
 pub const CACHING_SHA2: &str = "caching_sha2_password";
 
@@ -32,11 +34,12 @@ fn sha256(parts: &[&[u8]]) -> [u8; 32] {
 
 /// The answer to a scramble: `SHA256(password) XOR SHA256(SHA256(SHA256(password)) + scramble)`;
 /// nothing for an empty password.
-pub fn answer(password: &str, scramble: &[u8]) -> Vec<u8> {
+pub fn answer(password: impl AsRef<[u8]>, scramble: &[u8]) -> Vec<u8> {
+    let password = password.as_ref();
     if password.is_empty() {
         return Vec::new();
     }
-    let once = sha256(&[password.as_bytes()]);
+    let once = sha256(&[password]);
     let twice = sha256(&[&once]);
     let mask = sha256(&[&twice, scramble]);
     once.iter().zip(mask).map(|(a, b)| a ^ b).collect()
@@ -44,7 +47,7 @@ pub fn answer(password: &str, scramble: &[u8]) -> Vec<u8> {
 
 /// The password for a server that asked for it over a channel that is not secure: with its closing
 /// NUL, XORed with the scramble, RSA-OAEP with SHA-1.
-pub fn encrypt(password: &str, scramble: &[u8], pem: &[u8]) -> Result<Vec<u8>, Error> {
+pub fn encrypt(password: impl AsRef<[u8]>, scramble: &[u8], pem: &[u8]) -> Result<Vec<u8>, Error> {
     const MALFORMED: Error = Error::Malformed {
         what: "the server's RSA key",
         why: "it is no public key in PEM",
@@ -57,17 +60,24 @@ pub fn encrypt(password: &str, scramble: &[u8], pem: &[u8]) -> Result<Vec<u8>, E
             why: "it is empty",
         });
     }
-    let clear: Vec<u8> = password
-        .bytes()
-        .chain([0])
-        .zip(scramble.iter().cycle())
-        .map(|(a, b)| a ^ b)
-        .collect();
+    let password = Password::new(password.as_ref().to_vec()).to_packet();
+    let clear = Zeroizing::new(masked(password.expose(), scramble));
     key.encrypt(&mut rsa::rand_core::OsRng, Oaep::new::<Sha1>(), &clear)
         .map_err(|_| Error::Malformed {
             what: "the server's RSA key",
             why: "the password does not fit into it",
         })
+}
+
+/// Bytes and a scramble that is repeated as often as it takes.
+pub(super) fn masked(bytes: &[u8], scramble: &[u8]) -> Vec<u8> {
+    let mask = scramble.iter().cycle();
+    bytes.iter().zip(mask).map(|(a, b)| a ^ b).collect()
+}
+
+/// The server has found the answer to its scramble right.
+pub fn is_fast_ok(payload: &[u8]) -> bool {
+    payload == [MORE_DATA, FAST_OK]
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub mod handshake;
 pub mod handshake_response;
 pub mod ok;
 pub mod packet;
+pub mod password;
+pub mod password_key;
 pub mod proxy_header;
 pub mod query_attributes;
 pub mod register_slave;

@@ -13,7 +13,7 @@
 
 use std::ops::Range;
 
-use crate::protocol::auth::{PasswordAsked, Question};
+use crate::protocol::auth::Question;
 use crate::protocol::ok::{EofPacket, OkPacket, status};
 use crate::protocol::packet::{HEADER, Header, MAX_PAYLOAD};
 use crate::protocol::response::{ColumnPlace, Packet, Response};
@@ -66,6 +66,13 @@ pub enum Step<W> {
     Done,
 }
 
+/// What the source asked in a login dialogue.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub question: Question,
+    pub payload: Vec<u8>,
+}
+
 /// The answer to one command, on its way.
 #[derive(Debug)]
 pub struct Answer {
@@ -94,9 +101,8 @@ pub struct Answer {
     /// The source has told `status`.
     status_told: bool,
     prepared: Option<u32>,
-    password_asked: Option<(PasswordAsked, u8)>,
     file_begins_with: Option<u8>,
-    question: Option<Question>,
+    asked: Option<Asked>,
 }
 
 impl Answer {
@@ -124,9 +130,8 @@ impl Answer {
             status: status & status::LASTING,
             status_told: false,
             prepared: None,
-            password_asked: None,
             file_begins_with: None,
-            question: None,
+            asked: None,
         }
     }
 
@@ -148,20 +153,19 @@ impl Answer {
         self.shift
     }
 
-    /// The source wants the password itself from a client on a secure channel; with the number of the
-    /// packet that says so, as the client counts.
-    pub fn password_asked(&self) -> Option<(PasswordAsked, u8)> {
-        self.password_asked
-    }
-
     /// The number of the first packet of the file that was asked for, as the source counts.
     pub fn file_begins_with(&self) -> Option<u8> {
         self.file_begins_with
     }
 
     /// The last thing that the source asked in a login dialogue.
-    pub fn question(&self) -> Option<Question> {
-        self.question
+    pub fn asked(&self) -> Option<&Asked> {
+        self.asked.as_ref()
+    }
+
+    /// One of both was told something that the other does not know of.
+    pub fn set_shift(&mut self, shift: u8) {
+        self.shift = shift;
     }
 
     /// The number of the statement that was prepared.
@@ -335,9 +339,11 @@ impl Answer {
                 step = Some(Step::SendFile);
             }
             Packet::Auth => {
-                self.password_asked = PasswordAsked::by(&input[at + HEADER..end])
-                    .map(|asked| (asked, header.sequence.wrapping_add(self.shift)));
-                self.question = Some(Question::read(header, &input[at + HEADER..end]));
+                let payload = &input[at + HEADER..end];
+                self.asked = Some(Asked {
+                    question: Question::read(header, payload),
+                    payload: payload.to_vec(),
+                });
                 self.pass(input, passage, header);
                 step = Some(Step::Dialogue);
             }

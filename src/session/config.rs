@@ -1,10 +1,13 @@
 //! Limits of sessions, and how clients may come.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use crate::net::tls::Acceptor;
+use crate::protocol::password::Password;
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -12,6 +15,8 @@ pub struct Config {
     pub tls: Acceptor,
     /// Who passes clients on and says so: a connection from there begins with a PROXY header.
     pub proxy_protocol_from: Vec<IpNet>,
+    /// `[[user]]`: for those whose login teaches nothing.
+    pub users: HashMap<Vec<u8>, Arc<Password>>,
     /// One attempt to connect to the source.
     pub connect_timeout: Duration,
     /// How long a new connection is held while there is no source, or a hold is in force.
@@ -27,6 +32,7 @@ impl Default for Config {
         Self {
             tls: Acceptor::default(),
             proxy_protocol_from: Vec::new(),
+            users: HashMap::new(),
             connect_timeout: Duration::from_secs(3),
             // Most drivers give up on a connect after 10 s; then they should see why.
             login_hold: Duration::from_secs(9),

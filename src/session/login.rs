@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::abandon::{Reached, abandon};
+use super::credentials::Lesson;
 use super::gate::Source;
 use super::peers::{Peer, Peers, Side};
 use super::registry::{Activity, Entered};
@@ -96,12 +97,12 @@ pub async fn begin(
     ends: Option<Ends>,
     shared: &Shared,
     entry: &Entered,
-) -> Result<(Peers, Agreed), End> {
+) -> Result<(Peers, Agreed, Lesson), End> {
     let (source, origin) = reach(&mut client, ends, shared, entry).await?;
     let mut peers = Peers { client, source };
     let mut reached = Reached::Connected;
     match greet(&mut peers, shared, entry, &origin, &mut reached).await {
-        Ok(agreed) => Ok((peers, agreed)),
+        Ok((agreed, lesson)) => Ok((peers, agreed, lesson)),
         Err(end) => {
             match end {
                 End::SourceLeft(_) => peers.farewell(0).await,
@@ -196,7 +197,7 @@ async fn greet(
     entry: &Entered,
     origin: &Source,
     reached: &mut Reached,
-) -> Result<Agreed, End> {
+) -> Result<(Agreed, Lesson), End> {
     // A server that is stuck still accepts.
     let greeted = timeout_at(Instant::now() + shared.config.login_hold, greeting(peers)).await;
     let Ok(packet) = greeted else {
@@ -300,14 +301,16 @@ async fn greet(
     packet::shift(&mut packet, login_shift.wrapping_neg());
     peers.source.write(&packet).await.map_err(End::source)?;
     *reached = Reached::Answered;
-    Ok(Agreed {
+    let lesson = Lesson::login(&login, &greeting.scramble, peers.client.stream.is_secure());
+    let agreed = Agreed {
         client,
         source: to_source & greeting.capabilities,
         mariadb: greeting.is_mariadb(),
         epoch: origin.epoch,
         login_shift,
         compression: algorithm(asked & compression, login.zstd_level),
-    })
+    };
+    Ok((agreed, lesson))
 }
 
 /// Of both, servers take zlib.

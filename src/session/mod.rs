@@ -9,6 +9,7 @@
 //! answer     what the client sees of the source's answer           (pure)
 //! tracking   last_gtid behind the client's back
 //! gate       what a session asks of the rest: holds, releases, KILL
+//! credentials  what logins teach
 //! allowed    who may run replication hazards
 //! registry   who is connected
 //! requirement  what a session asks beyond the policy              (pure)
@@ -33,6 +34,7 @@ pub mod answer;
 mod arrival;
 mod buffer;
 mod config;
+pub mod credentials;
 pub mod gate;
 pub mod large;
 mod login;
@@ -51,6 +53,7 @@ use std::time::Duration;
 
 pub use allowed::AllowedUsers;
 pub use config::Config;
+pub use credentials::{KnownPasswords, LazyKey};
 pub use gate::{BoxFuture, Gate, Source};
 pub use metrics::Metrics;
 pub use registry::{Activity, Full, Registry, SessionInfo};
@@ -74,6 +77,8 @@ pub struct Shared {
     pub allowed: AllowedUsers,
     pub metrics: Metrics,
     pub registry: Registry,
+    pub passwords: KnownPasswords,
+    pub password_key: LazyKey,
 }
 
 /// Why a session ended.
@@ -178,7 +183,9 @@ async fn run(stream: Stream, peer: Address, shared: Shared) {
             let peer = ends.map_or(peer, |ends| Address::Tcp(ends.client));
             entry.set_peer(peer.to_string());
             let end = match login::begin(client, ends, &shared, &entry).await {
-                Ok((peers, agreed)) => Relay::new(peers, agreed, shared, entry).run().await,
+                Ok((peers, agreed, lesson)) => {
+                    Relay::new(peers, agreed, shared, entry).run(lesson).await
+                }
                 Err(end) => end,
             };
             (end, peer)

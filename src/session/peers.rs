@@ -7,6 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::End;
 use super::buffer::Inbound;
@@ -103,6 +104,15 @@ impl Peer {
         let bytes = self.inbound.unread()[..whole].to_vec();
         self.inbound.consume(whole);
         bytes
+    }
+
+    /// The same for one that may hold a password: it does not stay in the buffer.
+    pub fn take_secret(&mut self, whole: usize) -> Zeroizing<Vec<u8>> {
+        let bytes = &mut self.inbound.unread_mut()[..whole];
+        let taken = Zeroizing::new(bytes.to_vec());
+        bytes.zeroize();
+        self.inbound.consume(whole);
+        taken
     }
 
     /// Sends one packet.

@@ -64,6 +64,8 @@ pub struct Entry {
     /// The source's number of its connection; 0 before the greeting.
     connection: AtomicU32,
     user: Mutex<String>,
+    /// Its login could be repeated elsewhere.
+    learned: AtomicBool,
     activity: AtomicU8,
     /// Milliseconds after `started`.
     since: AtomicU64,
@@ -80,6 +82,8 @@ pub struct SessionInfo {
     pub connection: u32,
     pub user: String,
     pub peer: String,
+    /// Its login has taught us enough to repeat it on another server.
+    pub learned: bool,
     pub activity: Activity,
     /// How long it has been doing that.
     pub since: Duration,
@@ -110,6 +114,10 @@ impl Entry {
 
     pub fn user(&self) -> String {
         self.user.lock().clone()
+    }
+
+    pub fn set_learned(&self, learned: bool) {
+        self.learned.store(learned, Ordering::Relaxed);
     }
 
     pub fn set_activity(&self, activity: Activity) {
@@ -151,6 +159,7 @@ impl Entry {
             connection: self.connection(),
             user: self.user.lock().clone(),
             peer: self.peer.lock().clone(),
+            learned: self.learned.load(Ordering::Relaxed),
             activity: self.activity(),
             since: age.saturating_sub(since),
             age,
@@ -212,6 +221,7 @@ impl Registry {
             started: Instant::now(),
             connection: AtomicU32::new(0),
             user: Mutex::new(String::new()),
+            learned: AtomicBool::new(false),
             activity: AtomicU8::new(Activity::Login as u8),
             since: AtomicU64::new(0),
             draining: AtomicBool::new(table.draining),
@@ -241,6 +251,13 @@ impl Registry {
             }
         }
         counts
+    }
+
+    /// Of how many the login could be repeated on another server.
+    pub fn count_learned(&self) -> usize {
+        let entries = &self.0.lock().entries;
+        let learned = |entry: &&Arc<Entry>| entry.learned.load(Ordering::Relaxed);
+        entries.values().filter(learned).count()
     }
 
     /// All sessions, the oldest first.

@@ -1,9 +1,13 @@
 //! A session after its login packet: commands to the source, answers to the client, in lockstep.
 
+mod dialogue;
+mod sending;
+
 use std::time::Instant;
 
 use super::abandon::{Reached, abandon};
 use super::answer::{self, Answer, Passage, Step};
+use super::credentials::{Learned, Lesson};
 use super::large::{LargeText, Missing};
 use super::login::Agreed;
 use super::peers::{Peers, Side};
@@ -13,10 +17,9 @@ use super::requirement::{self, Asks, Ended, Mistake, Own};
 use super::tracking::{self, Tracking};
 use super::{End, Shared, refusal};
 use crate::gtid::Gtid;
-use crate::protocol::auth::PasswordAsked;
 use crate::protocol::ok::status;
-use crate::protocol::packet::{HEADER, Header};
-use crate::protocol::{Capabilities, Command, ErrPacket, packet};
+use crate::protocol::packet::HEADER;
+use crate::protocol::{Capabilities, Command, ErrPacket};
 use crate::sql::lexer::Backslash;
 use crate::sql::{Hazard, Kind};
 
@@ -46,8 +49,8 @@ struct Running {
     answer: Answer,
     /// The text of a large command.
     text: Option<Box<LargeText>>,
-    /// COM_CHANGE_USER: who it will be.
-    user: Option<Vec<u8>>,
+    /// A login: who it will be.
+    lesson: Option<Box<Lesson>>,
     /// What it asks beyond the policy.
     asks: Asks,
     failed: bool,
@@ -84,6 +87,8 @@ pub struct Relay {
     own: Own,
     passage: Passage,
     logged_in: bool,
+    /// What the login taught.
+    learned: Option<Learned>,
 }
 
 impl Relay {
@@ -99,11 +104,12 @@ impl Relay {
             own: Own::default(),
             passage: Passage::default(),
             logged_in: false,
+            learned: None,
         }
     }
 
     /// Runs from the login's dialogue to the end.
-    pub async fn run(mut self) -> End {
+    pub async fn run(mut self, lesson: Lesson) -> End {
         // The rest of a login is a COM_CHANGE_USER that was sent already.
         let mut running = self.running(Case {
             command: Command::CHANGE_USER,
@@ -111,6 +117,7 @@ impl Relay {
             touches_tracking: false,
         });
         running.answer = running.answer.shifted(self.agreed.login_shift);
+        running.lesson = Some(Box::new(lesson));
         let mut phase = Phase::Answering(running);
         let end = loop {
             let next = match phase {
@@ -150,7 +157,7 @@ impl Relay {
                 self.status,
             ),
             text: None,
-            user: None,
+            lesson: None,
             asks: Asks::default(),
             failed: false,
             committed: false,
@@ -237,7 +244,9 @@ impl Relay {
             }
             Command::CHANGE_USER => {
                 let name = packets.get(HEADER + 1..).unwrap_or_default();
-                running.user = name.split(|byte| *byte == 0).next().map(<[u8]>::to_vec);
+                let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+                let is_secure = self.peers.client.stream.is_secure();
+                running.lesson = Some(Box::new(Lesson::change_user(name, is_secure)));
             }
             _ => {}
         }
@@ -395,80 +404,6 @@ impl Relay {
         Some(refusal::hazard(hazard, &user))
     }
 
-    /// The rest of a large command. The source runs nothing of it before it has come as a whole, so
-    /// what speaks against it may be in its last byte.
-    async fn send(&mut self, mut running: Running, missing: Missing) -> Result<Phase, End> {
-        let mut missing = Some(missing);
-        let mut hazard_seen = running.text.as_ref().is_some_and(|t| t.hazard().is_some());
-        while let Some(still) = missing {
-            match self.peers.readable_or(std::future::pending()).await? {
-                Some(Side::Client) => self.peers.client.try_fill().await.map_err(End::client)?,
-                // It answers before it has heard all: the packet is too large for it, and it leaves.
-                _ => self.peers.source_unasked().await?,
-            }
-            let unread = self.peers.client.inbound.unread();
-            let Some(text) = &mut running.text else {
-                let (used, rest) = still.pass(unread);
-                self.relay(used).await?;
-                missing = rest;
-                continue;
-            };
-            let (used, rest) = text.pass(still, unread);
-            running.case.touches_tracking |= text.touches_tracking();
-            if !hazard_seen && let Some(hazard) = text.hazard() {
-                hazard_seen = true;
-                if let Some(refusal) = self.judge_hazard(hazard) {
-                    self.shared.metrics.refused(refusal.code);
-                    return Ok(Phase::Discarding(Discarding {
-                        missing: still,
-                        refusal,
-                        half_sent: true,
-                    }));
-                }
-            }
-            if text.sets_requirement() {
-                return Ok(Phase::Discarding(Discarding {
-                    missing: still,
-                    refusal: refusal::requirement(&Mistake::NotLiteral),
-                    half_sent: true,
-                }));
-            }
-            self.relay(used).await?;
-            missing = rest;
-        }
-        Ok(Phase::Answering(running))
-    }
-
-    /// Only a client that has sent all of its command looks for an answer.
-    async fn discard(&mut self, discarding: Discarding) -> Result<Phase, End> {
-        let Discarding {
-            mut missing,
-            refusal,
-            half_sent,
-        } = discarding;
-        loop {
-            let inbound = &mut self.peers.client.inbound;
-            let (used, complete) = missing.advance(inbound.unread(), |_| {});
-            inbound.consume(used);
-            if complete {
-                break;
-            }
-            match self.peers.readable_or(std::future::pending()).await? {
-                Some(Side::Client) => self.peers.client.try_fill().await.map_err(End::client)?,
-                _ => self.peers.source_unasked().await?,
-            }
-        }
-        let client = &mut self.peers.client;
-        let sent = client
-            .send_error(missing.sequence.wrapping_add(1), &refusal)
-            .await;
-        sent.map_err(End::client)?;
-        if half_sent {
-            return Err(End::Refused(refusal.code));
-        }
-        Ok(Phase::Idle)
-    }
-
     async fn answer(&mut self, mut running: Running) -> Result<Phase, End> {
         loop {
             let step = self.advance(&mut running)?;
@@ -486,44 +421,11 @@ impl Relay {
                     return Ok(Phase::SendingFile(running));
                 }
                 Step::Dialogue => {
-                    if let Some((asked, sequence)) = running.answer.password_asked()
-                        && let Some(error) = self.judge_password(asked)
-                    {
-                        return self.refuse_password(sequence, &error).await;
-                    }
-                    self.show().await?;
-                    return Ok(Phase::Dialogue(running));
+                    return self.asked(running).await;
                 }
                 Step::Done => return self.done(running).await,
             }
         }
-    }
-
-    /// Client and source each judge by their own channel. None where that comes to the same.
-    fn judge_password(&self, asked: PasswordAsked) -> Option<ErrPacket> {
-        let secure = (
-            self.peers.client.stream.is_secure(),
-            self.peers.source.stream.is_secure(),
-        );
-        match (secure, asked) {
-            // The client would hand over what our channel to the source does not hide.
-            ((true, false), _) => Some(refusal::clear_password()),
-            ((false, true), PasswordAsked::Full) => Some(refusal::full_authentication()),
-            _ => None,
-        }
-    }
-
-    async fn refuse_password(&mut self, sequence: u8, error: &ErrPacket) -> Result<Phase, End> {
-        self.shared.metrics.refused(error.code);
-        let sent = self.peers.client.send_error(sequence, error).await;
-        // The packet that asked is answered in the source's own numbers.
-        let asked = self.passage.verbatim.start;
-        let shift = self.agreed.login_shift.wrapping_neg();
-        self.peers.source.inbound.consume(asked);
-        packet::shift(self.peers.source.inbound.unread_mut(), shift);
-        abandon(&mut self.peers.source, Reached::Answered).await;
-        sent.map_err(End::client)?;
-        Err(End::Refused(error.code))
     }
 
     fn advance(&mut self, running: &mut Running) -> Result<Step<Wait>, End> {
@@ -623,102 +525,13 @@ impl Relay {
         Ok(())
     }
 
-    /// The file that LOAD DATA LOCAL asked for: packets up to an empty one.
-    async fn send_file(&mut self, running: Running) -> Result<Phase, End> {
-        let shift = running.answer.shift();
-        // In frames, packets may be numbered as it pleases the client.
-        let mut renumbered = (self.agreed.compression).and(running.answer.file_begins_with());
-        let mut left = 0;
-        let mut last = false;
-        loop {
-            // What is there of whole headers and parts of payloads is passed on together.
-            let unread = self.peers.client.inbound.unread_mut();
-            let mut at = 0;
-            while !(last && left == 0) {
-                let now = left.min(unread.len() - at);
-                at += now;
-                left -= now;
-                if left > 0 {
-                    break;
-                }
-                let Some(header) = Header::parse(&unread[at..]) else {
-                    break;
-                };
-                if let Some(number) = &mut renumbered {
-                    unread[at + HEADER - 1] = *number;
-                    *number = number.wrapping_add(1);
-                } else if shift != 0 {
-                    unread[at + HEADER - 1] = header.sequence.wrapping_sub(shift);
-                }
-                at += HEADER;
-                left = header.length;
-                last = header.length == 0;
-            }
-            self.relay(at).await?;
-            if last && left == 0 {
-                return Ok(Phase::Answering(running));
-            }
-            match self.peers.readable_or(std::future::pending()).await? {
-                Some(Side::Client) => self.peers.client.try_fill().await.map_err(End::client)?,
-                _ => self.peers.source_early().await?,
-            }
-        }
-    }
-
-    async fn dialogue(&mut self, running: Running) -> Result<Phase, End> {
-        // caching_sha2_password's fast way: the OK came along with what announced it.
-        if !self.peers.source.inbound.is_empty() {
-            return Ok(Phase::Answering(running));
-        }
-        let mut answered = false;
-        match self.converse(running.answer.shift(), &mut answered).await {
-            Ok(()) => Ok(Phase::Answering(running)),
-            Err(end) => {
-                if let Some(question) = running.answer.question()
-                    && !answered
-                    && end.is_clients()
-                {
-                    abandon(&mut self.peers.source, Reached::Asked(question)).await;
-                }
-                Err(end)
-            }
-        }
-    }
-
-    /// Authentication: what the client says goes to the source as it is, but for its number, until the
-    /// source speaks again.
-    async fn converse(&mut self, shift: u8, answered: &mut bool) -> Result<(), End> {
-        // Before the source's own patience ends, which would be counted against us there.
-        let deadline = tokio::time::Instant::now() + self.shared.config.login_timeout;
-        loop {
-            let ready = self.peers.client.packet().map_err(End::client_protocol)?;
-            if let Some(whole) = ready {
-                packet::shift(self.peers.client.inbound.unread_mut(), shift.wrapping_neg());
-                self.relay(whole).await?;
-                *answered = true;
-                continue;
-            }
-            let late = tokio::time::sleep_until(deadline);
-            match self.peers.readable_or(late).await? {
-                Some(Side::Client) => self.peers.client.try_fill().await.map_err(End::client)?,
-                Some(Side::Source) => {
-                    self.peers.source.try_fill().await.map_err(End::source)?;
-                    if !self.peers.source.inbound.is_empty() {
-                        return Ok(());
-                    }
-                }
-                None => return Err(End::client(std::io::ErrorKind::TimedOut.into())),
-            }
-        }
-    }
-
     /// An answer is complete; its last bytes are not shown yet.
     async fn done(&mut self, running: Running) -> Result<Phase, End> {
         let Running {
             case,
             answer,
             failed,
-            user,
+            lesson,
             asks,
             committed,
             ..
@@ -752,8 +565,12 @@ impl Relay {
         if resets {
             self.prepared.clear();
             self.own.reset();
-            if let Some(user) = user {
-                self.entry.set_user(&user);
+            if let Some(lesson) = lesson {
+                self.entry.set_user(lesson.user());
+                let configured = self.shared.config.users.get(lesson.user()).cloned();
+                let learned = lesson.learned(&self.shared.passwords);
+                self.learned = learned.or(configured.map(Learned::Password));
+                self.entry.set_learned(self.learned.is_some());
             }
         }
         self.show().await?;

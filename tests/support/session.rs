@@ -411,6 +411,8 @@ impl Proxy {
             allowed: allowed.clone(),
             metrics: Metrics::new(),
             registry: registry.clone(),
+            passwords: Default::default(),
+            password_key: Default::default(),
         };
         let shutdown = Shutdown::new();
         let listeners = std::thread::scope(|scope| {
