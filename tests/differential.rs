@@ -20,7 +20,7 @@ use ackline::ids::Flavor;
 use ackline::protocol::Capabilities as C;
 use client::Client;
 use frames::Frames;
-use script::{CLEAN, Compare, Step, query, script};
+use script::{CLEAN, Compare, Step, endings, query, script};
 use support::{Proxy, Server};
 
 const SILENCE: Duration = Duration::from_millis(30);
@@ -87,7 +87,13 @@ fn run(port: u16, capabilities: C, steps: &[Step], silence: Duration) -> Vec<Ans
         client.run(&query(statement));
     }
     let mut client = Client::login(port, capabilities, silence);
-    steps.iter().map(|step| client.run(step)).collect()
+    let answers = steps.iter().map(|step| client.run(step));
+    let mut answers: Vec<_> = answers.collect();
+    for ending in &endings() {
+        let mut client = Client::login(port, capabilities, silence);
+        answers.push(client.run(ending));
+    }
+    answers
 }
 
 /// Payloads of megabytes are told by their ends.
@@ -172,6 +178,7 @@ fn differences(
         // Servers themselves lose count of frames there.
         steps.retain(|step| !step.name.starts_with("pipelined"));
     }
+    let endings = endings();
     let mut direct = run(server, capabilities, &steps, silence);
     let mut proxied = run(proxy, capabilities, &steps, silence);
     if compressed {
@@ -180,7 +187,8 @@ fn differences(
         packets.for_each(|(sequence, _)| *sequence = 0);
     }
     let mut different = Vec::new();
-    for ((step, direct), proxied) in steps.iter().zip(&direct).zip(&proxied) {
+    let steps = steps.iter().chain(&endings);
+    for ((step, direct), proxied) in steps.zip(&direct).zip(&proxied) {
         let (expected, found) = match step.compare {
             Compare::All => (settled(direct), settled(proxied)),
             Compare::Kind => (kinds(direct), kinds(proxied)),
@@ -202,6 +210,90 @@ fn differences(
         }
     }
     different
+}
+
+/// The answer to a statement that another session ends, and what that one is told.
+fn killed(port: u16, kill: impl Fn(&Client, &mut Client) -> String) -> [Answer; 2] {
+    let capabilities = base().with(C::DEPRECATE_EOF);
+    let mut victim = Client::login(port, capabilities, 4 * SILENCE);
+    let mut other = Client::login(port, capabilities, 4 * SILENCE);
+    victim.begin("SELECT SLEEP(60) FROM shop.one");
+    std::thread::sleep(4 * SILENCE);
+    let statement = kill(&victim, &mut other);
+    let told = other.run(&query(&statement));
+    [victim.end(), told]
+}
+
+/// The number that the server gave the statement that a connection runs.
+fn query_id(victim: &Client, other: &mut Client) -> String {
+    let find = "SELECT QUERY_ID FROM information_schema.PROCESSLIST WHERE ID = ";
+    let rows = other.run(&query(&format!("{find}{}", victim.id)));
+    let row = &rows[rows.len() - 2].1;
+    String::from_utf8(row[1..].to_vec()).unwrap()
+}
+
+#[test]
+fn kills_by_connection_and_by_query() {
+    let compare = |server: Server, by_query_id: bool| {
+        let proxy = Proxy::start(&server);
+        let mut root = Client::login(server.port, base(), 4 * SILENCE);
+        root.run(&query("CREATE TABLE shop.one SELECT 1"));
+        let both = |kill: &dyn Fn(&Client, &mut Client) -> String| {
+            let direct = killed(server.port, kill);
+            assert_eq!(direct, killed(proxy.port, kill));
+            direct
+        };
+        let [ended, told] = both(&|victim, _| format!("KILL QUERY {}", victim.id));
+        let last = ended.last().unwrap();
+        assert!(last.1.starts_with(b"\xff\x25\x05"), "no 1317: {last:?}");
+        assert_eq!(told[0].1[0], 0);
+        let [ended, _] = both(&|victim, _| format!("KILL {}", victim.id));
+        assert_eq!(ended.last().unwrap().1, b"closed");
+        if by_query_id {
+            let kill = |victim: &Client, other: &mut Client| {
+                format!("KILL QUERY ID {}", query_id(victim, other))
+            };
+            let [ended, told] = both(&kill);
+            let last = ended.last().unwrap();
+            assert!(last.1.starts_with(b"\xff\x25\x05"), "no 1317: {last:?}");
+            assert_eq!(told[0].1[0], 0);
+        }
+    };
+    compare(Server::start(&[]), true);
+    if let Some(programs) = mysql::programs("kills_by_connection_and_by_query on MySQL") {
+        compare(Server::start_mysql(&programs), false);
+    }
+}
+
+/// MariaDB tells clients that ask for it how far a long statement is, in packets between which others
+/// count on.
+#[test]
+fn progress_reports_pass() {
+    let server = Server::start(&["--progress-report-time=1"]);
+    let proxy = Proxy::start(&server);
+    let mariadb = base().without(C::CLIENT_MYSQL);
+    for (port, table) in [(server.port, "direct"), (proxy.port, "proxied")] {
+        let mut client = Client::login(port, mariadb.with(C::PROGRESS), LONG_SILENCE);
+        client.run(&query("USE shop"));
+        let made = client.run(&query(&format!(
+            "CREATE TABLE shop.{table} AS SELECT seq, REPEAT(seq, 20) t FROM seq_1_to_200000"
+        )));
+        assert_eq!(made[0].1[0], 0, "{:?}", String::from_utf8_lossy(&made[0].1));
+        client.begin(&format!(
+            "ALTER TABLE shop.{table} ADD KEY (t), ADD KEY (seq, t), ALGORITHM = COPY"
+        ));
+        let mut answer = client.end();
+        while answer.last().unwrap().1.starts_with(b"\xff\xff\xff") {
+            answer.extend(client.end());
+        }
+        let (ok, reports) = answer.split_last().unwrap();
+        assert!(!reports.is_empty(), "{table}: it was too fast");
+        for (number, (sequence, payload)) in reports.iter().enumerate() {
+            assert_eq!(usize::from(*sequence), number + 1, "{table}");
+            assert!(payload.starts_with(b"\xff\xff\xff"), "{table} {payload:?}");
+        }
+        assert_eq!(usize::from(ok.0), reports.len() + 1, "{table}");
+    }
 }
 
 /// Without what nobody can know yet in an EOF that others follow: the source tells us of indexes that

@@ -220,6 +220,13 @@ pub fn script(flavor: Flavor) -> Vec<Step> {
         query("SET SESSION session_track_schema = OFF"),
         query("USE shop"),
         query("SELECT SLEEP(0), USER(), DATABASE()"),
+        query(
+            "SELECT CONNECTION_ID() = {id} AS mine, COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = {id}",
+        ),
+        send("process kill of nobody", b"\x0c\xff\xff\xff\x7f"),
+        query("KILL 2147483647"),
+        query("KILL QUERY 2147483647"),
+        query("KILL QUERY ID 2147483647"),
     ];
     steps.extend(told_of_gtids(flavor));
     steps.extend([
@@ -236,8 +243,17 @@ pub fn script(flavor: Flavor) -> Vec<Step> {
         on_statement("fetch nothing", 0x1c, 1, &1u32.to_le_bytes()),
         prepare("INSERT INTO d (price) VALUES (?)"),
         execute("an insert", 2, 0, Some(7)),
+        // MariaDB's, which MySQL does not know: two rows, the second with a NULL.
+        on_statement(
+            "bulk execute",
+            0xfa,
+            2,
+            b"\x80\0\x08\0\0\x05\0\0\0\0\0\0\0\x01",
+        ),
+        query("SELECT price FROM d ORDER BY id DESC LIMIT 2"),
         prepare("SELECT 1"),
         execute("without parameters", 3, 0, None),
+        on_statement("bulk execute of a select", 0xfa, 3, b"\x80\0"),
         execute("the last one prepared", LAST, 0, None),
         prepare("SELEC"),
         prepare("SELECT ? FROM nosuch"),
@@ -328,14 +344,22 @@ pub fn script(flavor: Flavor) -> Vec<Step> {
         send("time", b"\x0f"),
         query("SELECT 'still here'"),
     ]);
-    steps.push(step(
-        "change user with a wrong password",
-        Act::ChangeUser {
-            user: "app",
-            password: "wrong",
-        },
-    ));
     steps
+}
+
+/// After each of these the server closes the connection.
+pub fn endings() -> Vec<Step> {
+    vec![
+        step(
+            "change user with a wrong password",
+            Act::ChangeUser {
+                user: "app",
+                password: "wrong",
+            },
+        ),
+        send("quit", b"\x01"),
+        query("KILL {id}"),
+    ]
 }
 
 fn file(query: &'static str, content: Vec<&'static str>) -> Step {
