@@ -11,6 +11,8 @@ mod client;
 mod frames;
 #[path = "fuzz/mutation.rs"]
 mod mutation;
+#[path = "support/mysql.rs"]
+mod mysql;
 #[path = "fuzz/recording.rs"]
 mod recording;
 #[path = "differential/script.rs"]
@@ -31,7 +33,7 @@ use mutation::mutate;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use recording::{Session, record};
-use support::{Proxy, Server};
+use support::Proxy;
 
 const CASES: u64 = 3000;
 /// Side by side; they wait more than they work.
@@ -47,6 +49,7 @@ const ATTEMPTS: usize = 3;
 const GROWTH: u64 = 96 << 20;
 const WARM: u64 = 500;
 
+static RECORDED: LazyLock<Arc<Vec<Session>>> = LazyLock::new(|| Arc::new(record()));
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,8 +89,7 @@ fn run(broken: Broken) {
         before(info);
     }));
 
-    let server = Server::shared();
-    let sessions = Arc::new(record(&server));
+    let sessions = RECORDED.clone();
     let source = FakeSource::start(sessions.clone());
     let proxy = Proxy::start_at(source.port);
     proxy.gate.set(|state| state.send_proxy_protocol = true);

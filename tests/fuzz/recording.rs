@@ -9,6 +9,7 @@ use ackline::ids::Flavor;
 use ackline::protocol::Capabilities as C;
 
 use crate::client::Client;
+use crate::mysql;
 use crate::script::{Act, CLEAN, Step, query, script};
 use crate::support::{Proxy, Server};
 
@@ -23,17 +24,36 @@ pub struct Session {
     pub source: Vec<Vec<u8>>,
 }
 
-pub fn record(server: &Server) -> Vec<Session> {
+/// Of MariaDB, and of MySQL where it is installed.
+pub fn record() -> Vec<Session> {
+    let mut sessions = of(
+        Flavor::MariaDb,
+        &Server::start(&[]),
+        &[
+            C::CLIENT_MYSQL,
+            C::DEPRECATE_EOF.with(C::SESSION_TRACK),
+            C::BULK_OPERATIONS
+                .with(C::EXTENDED_METADATA)
+                .with(C::CACHE_METADATA),
+            C::CLIENT_MYSQL.with(C::COMPRESS),
+        ],
+    );
+    if let Some(programs) = mysql::programs("MySQL's sessions in the fuzzer") {
+        let server = Server::start_mysql(&programs);
+        let new = C::CLIENT_MYSQL.with(C::DEPRECATE_EOF);
+        let capabilities = [
+            new.with(C::SESSION_TRACK).with(C::QUERY_ATTRIBUTES),
+            new.with(C::ZSTD),
+        ];
+        sessions.extend(of(Flavor::MySql, &server, &capabilities));
+    }
+    sessions
+}
+
+fn of(flavor: Flavor, server: &Server, capabilities: &[C]) -> Vec<Session> {
     let at_source = Tap::start(server.port);
     let proxy = Proxy::start_at(at_source.port);
     let at_client = Tap::start(proxy.port);
-    let capabilities = [
-        C::CLIENT_MYSQL,
-        C::DEPRECATE_EOF.with(C::SESSION_TRACK),
-        C::BULK_OPERATIONS
-            .with(C::EXTENDED_METADATA)
-            .with(C::CACHE_METADATA),
-    ];
     let mut sessions = Vec::new();
     for more in capabilities {
         let capabilities = [
@@ -47,16 +67,15 @@ pub fn record(server: &Server) -> Vec<Session> {
             C::PS_MULTI_RESULTS,
         ]
         .into_iter()
-        .fold(more, C::with);
-        let steps: Vec<Step> = script(Flavor::MariaDb)
-            .into_iter()
-            .filter(is_small)
-            .collect();
+        .fold(*more, C::with);
+        let steps: Vec<Step> = script(flavor).into_iter().filter(is_small).collect();
         let mut clean = Client::login(proxy.port, capabilities, SILENCE);
         clean.run(&query("USE shop"));
         CLEAN
             .iter()
             .for_each(|statement| drop(clean.run(&query(statement))));
+        // The server forgets passwords: the first login brings it.
+        clean.run(&query("FLUSH PRIVILEGES"));
         drop(clean);
         at_source.take();
         for steps in steps.chunks(STEPS) {
