@@ -72,6 +72,12 @@ fn variants(flavor: Flavor) -> Vec<(&'static str, C)> {
             "query attributes",
             multi.with(C::QUERY_ATTRIBUTES).with(C::SESSION_TRACK),
         ));
+        let optional = multi.with(C::OPTIONAL_METADATA);
+        variants.push(("metadata on demand", optional));
+        variants.push((
+            "metadata on demand, deprecate eof",
+            optional.with(C::DEPRECATE_EOF).with(C::SESSION_TRACK),
+        ));
         variants.push(("zstd", multi.with(C::ZSTD).with(C::DEPRECATE_EOF)));
         variants.retain(|(name, _)| !name.starts_with("MariaDB"));
     }

@@ -32,6 +32,7 @@ impl Capabilities {
     pub const EXPIRED_PASSWORDS: Self = Self(1 << 22);
     pub const SESSION_TRACK: Self = Self(1 << 23);
     pub const DEPRECATE_EOF: Self = Self(1 << 24);
+    /// MySQL: results and prepared statements say whether definitions follow (`resultset_metadata`).
     pub const OPTIONAL_METADATA: Self = Self(1 << 25);
     pub const ZSTD: Self = Self(1 << 26);
     pub const QUERY_ATTRIBUTES: Self = Self(1 << 27);

@@ -41,6 +41,7 @@ enum State {
     },
     PreparedParametersEof {
         columns: u16,
+        definitions: bool,
     },
     PreparedColumns {
         left: u16,
@@ -53,7 +54,8 @@ enum State {
 /// What the packet just handed over is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Packet<'a> {
-    /// So many columns; `definitions` is false where MariaDB trusts the client's cache for them.
+    /// So many columns; `definitions` is false where MariaDB trusts the client's cache for them, and
+    /// where MySQL's client asked for none.
     ResultHeader {
         columns: u64,
         definitions: bool,
@@ -73,10 +75,12 @@ pub enum Packet<'a> {
     Progress,
     /// The client is asked for a file: its packets come next, then the answer goes on.
     LocalInfile,
+    /// `definitions` as in [`Self::ResultHeader`].
     Prepared {
         statement: u32,
         columns: u16,
         parameters: u16,
+        definitions: bool,
     },
     /// The server's text in answer to COM_STATISTICS.
     Text,
@@ -187,14 +191,20 @@ impl Response {
                     return Ok(Packet::Column(ColumnPlace::Middle));
                 }
                 self.state = if self.deprecates_eof() {
-                    Self::prepared_columns(columns)
+                    self.prepared_columns(columns, true)
                 } else {
-                    State::PreparedParametersEof { columns }
+                    State::PreparedParametersEof {
+                        columns,
+                        definitions: true,
+                    }
                 };
                 Ok(Packet::Column(ColumnPlace::LastOfPrepared))
             }
-            State::PreparedParametersEof { columns } => {
-                self.state = Self::prepared_columns(columns);
+            State::PreparedParametersEof {
+                columns,
+                definitions,
+            } => {
+                self.state = self.prepared_columns(columns, definitions);
                 EofPacket::parse(payload).map(Packet::ColumnsEof)
             }
             State::PreparedColumns { left } => {
@@ -246,8 +256,9 @@ impl Response {
     fn header<'a>(&mut self, payload: &'a [u8]) -> Result<Packet<'a>, Error> {
         let mut fields = Fields::new(payload, WHAT);
         let columns = fields.lenenc()?;
-        let definitions =
-            !self.capabilities.contains(Capabilities::CACHE_METADATA) || fields.u8()? != 0;
+        let says_whether = self.capabilities.contains(Capabilities::CACHE_METADATA)
+            || self.capabilities.contains(Capabilities::OPTIONAL_METADATA);
+        let definitions = !says_whether || fields.u8()? != 0;
         if columns == 0 {
             return Err(Error::Malformed {
                 what: WHAT,
@@ -271,18 +282,31 @@ impl Response {
         let statement = fields.u32()?;
         let columns = fields.u16()?;
         let parameters = fields.u16()?;
-        self.state = if parameters > 0 {
+        // MySQL only: MariaDB's answer is the same whether definitions are cached or not.
+        let definitions = if self.capabilities.contains(Capabilities::OPTIONAL_METADATA) {
+            let _filler_and_warnings = fields.array::<3>()?;
+            fields.u8()? != 0
+        } else {
+            true
+        };
+        self.state = if parameters > 0 && definitions {
             State::PreparedParameters {
                 left: parameters,
                 columns,
             }
+        } else if parameters > 0 && !self.deprecates_eof() {
+            State::PreparedParametersEof {
+                columns,
+                definitions,
+            }
         } else {
-            Self::prepared_columns(columns)
+            self.prepared_columns(columns, definitions)
         };
         Ok(Packet::Prepared {
             statement,
             columns,
             parameters,
+            definitions,
         })
     }
 
@@ -336,11 +360,15 @@ impl Response {
         }
     }
 
-    fn prepared_columns(columns: u16) -> State {
-        if columns > 0 {
-            State::PreparedColumns { left: columns }
-        } else {
+    fn prepared_columns(&self, columns: u16, definitions: bool) -> State {
+        if columns == 0 {
             State::Done
+        } else if definitions {
+            State::PreparedColumns { left: columns }
+        } else if self.deprecates_eof() {
+            State::Done
+        } else {
+            State::PreparedColumnsEof
         }
     }
 }

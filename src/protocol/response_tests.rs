@@ -153,6 +153,37 @@ fn metadata_cache() {
     );
 }
 
+/// Measured on MySQL 9.7.
+#[test]
+fn metadata_on_demand() {
+    let new = NEW.with(Capabilities::OPTIONAL_METADATA);
+    let old = OLD.with(Capabilities::OPTIONAL_METADATA);
+    let q = Command::QUERY;
+    assert_eq!(script(q, new, &[b"\x01\x01", COLUMN, ROW, END]), "HCrO.");
+    assert_eq!(script(q, new, &[b"\x02\0", ROW, ROW, END]), "HrrO.");
+    assert_eq!(
+        script(q, new, &[b"\x01\0", ROW, END_MORE, b"\x02\0", END]),
+        "HrOHO."
+    );
+    assert_eq!(script(q, old, &[b"\x01\0", EOF, ROW, EOF]), "HerE.");
+    assert_eq!(
+        script(Command::STMT_EXECUTE, old, &[b"\x01\0", EOF_CURSOR]),
+        "He."
+    );
+    assert_eq!(script(Command::FIELD_LIST, new, &[END]), "O.");
+
+    let p = Command::STMT_PREPARE;
+    let without = b"\0\x01\0\0\0\x02\0\x01\0\0\0\0\0";
+    let with = b"\0\x01\0\0\0\x02\0\x01\0\0\0\0\x01";
+    let parameter_only = b"\0\x01\0\0\0\0\0\x01\0\0\0\0\0";
+    assert_eq!(script(p, new, &[without]), "S.");
+    assert_eq!(script(p, new, &[with, COLUMN, COLUMN, COLUMN]), "SPcP.");
+    assert_eq!(script(p, old, &[without, EOF, EOF]), "See.");
+    assert_eq!(script(p, old, &[parameter_only, EOF]), "Se.");
+    let mut cut = Response::new(p, new);
+    assert!(cut.packet(&without[..12], 12).is_err());
+}
+
 #[test]
 fn the_other_forms() {
     assert_eq!(script(Command::PING, NEW, &[OK]), "O.");
@@ -187,10 +218,14 @@ proptest! {
     #[test]
     fn no_bytes_panic(
         command in any::<u8>(),
-        high in any::<bool>(),
+        capabilities in prop::sample::select(vec![
+            OLD,
+            OLD.with(Capabilities::OPTIONAL_METADATA),
+            NEW.with(Capabilities::OPTIONAL_METADATA),
+            NEW.with(Capabilities::CACHE_METADATA),
+        ]),
         packets in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..24), 0..24),
     ) {
-        let capabilities = if high { NEW.with(Capabilities::CACHE_METADATA) } else { OLD };
         let mut response = Response::new(Command(command), capabilities);
         for payload in &packets {
             if response.is_done() || response.packet(payload, payload.len()).is_err() {

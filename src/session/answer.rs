@@ -73,6 +73,20 @@ pub struct Asked {
     pub payload: Vec<u8>,
 }
 
+/// So many EOFs, before the source's packet of the number `next`.
+#[derive(Clone, Copy, Debug)]
+struct EofsBehind {
+    count: u8,
+    next: u8,
+}
+
+impl EofsBehind {
+    fn packet(header: Header, count: u8) -> Option<Self> {
+        let next = header.sequence.wrapping_add(1);
+        Some(Self { count, next })
+    }
+}
+
 /// The answer to one command, on its way.
 #[derive(Debug)]
 pub struct Answer {
@@ -92,8 +106,8 @@ pub struct Answer {
     continued: bool,
     /// The columns of a result are complete and their EOF has not been put in.
     columns_ended: bool,
-    /// An EOF belongs behind the packet that is being passed on.
-    eof_behind: Option<u8>,
+    /// EOFs belong behind the packet that is being passed on.
+    eofs_behind: Option<EofsBehind>,
     /// Judged and waited for: passed on at the next call.
     released: bool,
     any_packet: bool,
@@ -124,7 +138,7 @@ impl Answer {
             left: 0,
             continued: false,
             columns_ended: false,
-            eof_behind: None,
+            eofs_behind: None,
             released: false,
             any_packet: false,
             status: status & status::LASTING,
@@ -193,8 +207,10 @@ impl Answer {
                 continue;
             }
             if !self.continued {
-                if let Some(sequence) = self.eof_behind.take() {
-                    self.put_eof(input, passage, sequence, self.status);
+                if let Some(EofsBehind { count, next }) = self.eofs_behind.take() {
+                    for _ in 0..count {
+                        self.put_eof(input, passage, next, self.status);
+                    }
                 }
                 if self.response.is_done() {
                     return Ok(Step::Done);
@@ -261,7 +277,7 @@ impl Answer {
             }
             Packet::Column(ColumnPlace::LastOfResult) => self.columns_ended = converts,
             Packet::Column(ColumnPlace::LastOfPrepared) if converts => {
-                self.eof_behind = Some(header.sequence.wrapping_add(1));
+                self.eofs_behind = EofsBehind::packet(header, 1);
             }
             _ => {}
         }
@@ -325,8 +341,18 @@ impl Answer {
                 self.columns_ended = !definitions && self.converts_eof();
                 self.pass(input, passage, header);
             }
-            Packet::Prepared { statement, .. } => {
+            Packet::Prepared {
+                statement,
+                columns,
+                parameters,
+                definitions,
+            } => {
                 self.prepared = Some(statement);
+                if !definitions && self.converts_eof() {
+                    // The old spelling ends lists that it leaves out, too.
+                    let lists = u8::from(parameters > 0) + u8::from(columns > 0);
+                    self.eofs_behind = EofsBehind::packet(header, lists);
+                }
                 self.pass(input, passage, header);
             }
             Packet::Err { .. } => {

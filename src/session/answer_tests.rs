@@ -27,7 +27,9 @@ struct Run {
 
 /// Feeds `bytes` in parts of `size`; every end is waited for once.
 fn run(command: Command, client: Capabilities, bytes: &[u8], size: usize) -> Run {
-    let mut answer = Answer::new(command, BACKEND, client, false, status::AUTOCOMMIT);
+    // Metadata is on demand at the source where the client can demand it.
+    let backend = BACKEND | (client & Capabilities::OPTIONAL_METADATA);
+    let mut answer = Answer::new(command, backend, client, false, status::AUTOCOMMIT);
     let mut passage = Passage::default();
     let mut input: Vec<u8> = Vec::new();
     let mut run = Run {
@@ -168,6 +170,36 @@ fn prepared_for_an_old_client() {
 }
 
 #[test]
+fn an_old_client_gets_its_eof_packets_without_definitions() {
+    let client = OLD.with(Capabilities::OPTIONAL_METADATA);
+    let eof: &[u8] = b"\xfe\0\0\x02\0";
+    check(
+        Command::QUERY,
+        client,
+        &[b"\x02\0", b"\x01a", END],
+        &[b"\x02\0", eof, b"\x01a", eof],
+    );
+    check(
+        Command::QUERY,
+        client,
+        &[b"\x01\0", END],
+        &[b"\x01\0", eof, eof],
+    );
+    check(
+        Command::STMT_EXECUTE,
+        client,
+        &[b"\x01\0", b"\xfe\x00\x00\x42\x00\x00\x00"],
+        &[b"\x01\0", b"\xfe\0\0\x42\0"],
+    );
+    for (columns, parameters) in [(2, 1), (2, 0), (0, 1), (0, 0)] {
+        let head = [0, 1, 0, 0, 0, columns, 0, parameters, 0, 0, 0, 0, 0];
+        let lists = usize::from(columns > 0) + usize::from(parameters > 0);
+        let shown = [&[&head[..]][..], &vec![eof; lists]].concat();
+        check(Command::STMT_PREPARE, client, &[&head], &shown);
+    }
+}
+
+#[test]
 fn a_cursor_has_one_end() {
     check(
         Command::STMT_EXECUTE,
@@ -221,12 +253,15 @@ proptest! {
         command in any::<u8>(),
         payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..20),
         old in any::<bool>(),
+        optional in any::<bool>(),
         size in 1usize..64,
     ) {
         let refs: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
         let bytes = packets(&refs);
         let client = if old { OLD } else { BACKEND };
-        let mut answer = Answer::new(Command(command), BACKEND, client, false, status::AUTOCOMMIT);
+        let metadata = if optional { Capabilities::OPTIONAL_METADATA } else { Capabilities::NONE };
+        let (backend, client) = (BACKEND | metadata, client | metadata);
+        let mut answer = Answer::new(Command(command), backend, client, false, status::AUTOCOMMIT);
         let mut passage = Passage::default();
         let mut input = Vec::new();
         'all: for part in bytes.chunks(size) {

@@ -31,8 +31,7 @@ const RETRY: Duration = Duration::from_millis(100);
 /// Between the client and us only.
 const COMPRESSION: Capabilities = Capabilities(Capabilities::COMPRESS.0 | Capabilities::ZSTD.0);
 /// What we can relay. Not among them: TLS and compression (those are between each of them and us),
-/// MySQL's result metadata on demand (it changes the layout of packets that we look into), COM_MULTI,
-/// bulk unit results.
+/// COM_MULTI, bulk unit results.
 const CARRIED: Capabilities = Capabilities(
     Capabilities::CLIENT_MYSQL.0
         | Capabilities::FOUND_ROWS.0
@@ -58,6 +57,7 @@ const CARRIED: Capabilities = Capabilities(
         | Capabilities::SESSION_TRACK.0
         | Capabilities::DEPRECATE_EOF.0
         | Capabilities::REMEMBER_OPTIONS.0
+        | Capabilities::OPTIONAL_METADATA.0
         | Capabilities::QUERY_ATTRIBUTES.0
         | Capabilities::PROGRESS.0
         | Capabilities::BULK_OPERATIONS.0

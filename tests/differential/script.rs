@@ -146,6 +146,47 @@ fn told_of_gtids(flavor: Flavor) -> Vec<Step> {
     ]
 }
 
+/// MySQL's result metadata on demand; where it was not agreed on, it cannot be switched off.
+fn without_metadata() -> Vec<Step> {
+    vec![
+        query("SET resultset_metadata = NONE"),
+        query("SELECT id, name FROM d LIMIT 2"),
+        query("SELECT id FROM d WHERE FALSE"),
+        query("SELECT @@resultset_metadata"),
+        send("field list without definitions", b"\x04d\0%"),
+        query("CALL two(5, @m)"),
+        query("CALL fails()"),
+        query("SELECT 1 FROM d WHERE id = (SELECT id FROM d)"),
+        execute("rows, prepared with definitions", 1, 0, Some(0)),
+        execute("a cursor, prepared with definitions", 1, 1, Some(0)),
+        on_statement("fetch without definitions", 0x1c, 1, &100u32.to_le_bytes()),
+        prepare("SELECT id, name FROM d WHERE id > ? AND id < ?"),
+        prepare("SELECT name, id FROM d WHERE id > ? ORDER BY id"),
+        execute("rows, prepared without definitions", 7, 0, Some(0)),
+        execute("no rows, prepared without definitions", 7, 0, Some(1000)),
+        execute("a cursor, prepared without definitions", 7, 1, Some(0)),
+        on_statement("fetch 2 without definitions", 0x1c, 7, &2u32.to_le_bytes()),
+        on_statement(
+            "fetch the rest without definitions",
+            0x1c,
+            7,
+            &100u32.to_le_bytes(),
+        ),
+        prepare("SELECT 1, 2"),
+        execute("no parameters, prepared without definitions", 8, 0, None),
+        prepare("INSERT INTO d (price) VALUES (?)"),
+        execute("an insert, prepared without definitions", 9, 0, Some(8)),
+        prepare("DO 1"),
+        prepare("CALL two(?, ?)"),
+        execute("a procedure, prepared with definitions", 5, 0, Some(6)),
+        // After it the proxy asks a question of its own.
+        query("SET SESSION session_track_gtids = OFF"),
+        query("SET resultset_metadata = FULL"),
+        query("SELECT id, name FROM d LIMIT 2"),
+        execute("rows with definitions again", 7, 0, Some(0)),
+    ]
+}
+
 pub fn script(flavor: Flavor) -> Vec<Step> {
     let mut steps = vec![
         send("ping", b"\x0e"),
@@ -293,6 +334,9 @@ pub fn script(flavor: Flavor) -> Vec<Step> {
         execute("a procedure", 5, 0, Some(4)),
         query("CREATE PROCEDURE fails() BEGIN SELECT 1; SELECT * FROM nosuch; END"),
         query("CALL fails()"),
+    ]);
+    steps.extend(without_metadata());
+    steps.extend([
         // Files.
         query("CREATE TABLE f (a INT, b INT)"),
         file(
