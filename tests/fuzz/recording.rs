@@ -44,6 +44,7 @@ pub fn record() -> Vec<Session> {
         let capabilities = [
             new.with(C::SESSION_TRACK).with(C::QUERY_ATTRIBUTES),
             new.with(C::ZSTD),
+            new.with(C::OPTIONAL_METADATA),
         ];
         sessions.extend(of(Flavor::MySql, &server, &capabilities));
     }
