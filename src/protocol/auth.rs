@@ -61,8 +61,7 @@ pub struct Question {
 
 impl Question {
     pub fn read(header: Header, payload: &[u8]) -> Self {
-        let switch = AuthSwitch::parse(payload).ok();
-        let answer_length = match switch.as_ref().map(|switch| switch.plugin.as_str()) {
+        let answer_length = match plugin_asked(payload).as_deref() {
             Some("client_ed25519") => 64,
             Some("caching_sha2_password") => 32,
             _ => SCRAMBLE,
@@ -111,6 +110,22 @@ impl AuthSwitch {
     }
 }
 
+/// Begins what MySQL sends for an account's second and third factor; then it is as an auth switch.
+const NEXT_FACTOR: u8 = 0x02;
+
+/// The plugin that a server's packet in a login dialogue makes the client go on with, if it names one.
+/// A question of MariaDB's `dialog` may begin with the same byte as a next factor; it is taken for one
+/// with a plugin of which nobody has heard.
+fn plugin_asked(payload: &[u8]) -> Option<String> {
+    match payload {
+        [AuthSwitch::FIRST | NEXT_FACTOR, named @ ..] => {
+            let name = Fields::new(named, "a plugin's name").until_nul_or_end();
+            Some(String::from_utf8_lossy(name).into_owned())
+        }
+        _ => None,
+    }
+}
+
 /// A client that uses this plugin over a secure channel sends the password itself.
 pub fn sends_clear_password(plugin: &str) -> bool {
     matches!(
@@ -123,7 +138,7 @@ pub fn sends_clear_password(plugin: &str) -> bool {
 /// password itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordAsked {
-    /// A switch to a plugin that does so.
+    /// A switch to a plugin that does so, or a next factor with one.
     Plugin,
     /// `caching_sha2_password`'s full authentication. Without a secure channel the client asks for an
     /// RSA key instead, and a server that has a secure channel does not understand that.
@@ -133,11 +148,10 @@ pub enum PasswordAsked {
 impl PasswordAsked {
     pub fn by(payload: &[u8]) -> Option<Self> {
         match payload {
-            [AuthSwitch::FIRST, ..] => AuthSwitch::parse(payload)
-                .is_ok_and(|switch| sends_clear_password(&switch.plugin))
-                .then_some(Self::Plugin),
             [caching_sha2::MORE_DATA, caching_sha2::FULL] => Some(Self::Full),
-            _ => None,
+            _ => plugin_asked(payload)
+                .is_some_and(|plugin| sends_clear_password(&plugin))
+                .then_some(Self::Plugin),
         }
     }
 }
@@ -153,11 +167,35 @@ mod tests {
         assert_eq!(plugin, Some(Plugin));
         let dialog = PasswordAsked::by(b"\xfedialog\0\x04Password: ");
         assert_eq!(dialog, Some(Plugin));
+        let factor = PasswordAsked::by(b"\x02mysql_clear_password\0data");
+        assert_eq!(factor, Some(Plugin));
         assert_eq!(PasswordAsked::by(b"\x01\x04"), Some(Full));
         let native = &b"\xfemysql_native_password\0abcdefghijklmnopqrst\0"[..];
-        for other in [native, b"\x01\x03", b"\xfe", b""] {
+        let sha2_factor = &b"\x02caching_sha2_password\0abcdefghijklmnopqrst\0"[..];
+        for other in [
+            native,
+            sha2_factor,
+            b"\x02Code: ",
+            b"\x01\x03",
+            b"\xfe",
+            b"",
+        ] {
             assert_eq!(PasswordAsked::by(other), None);
         }
+    }
+
+    #[test]
+    fn wrong_answers_have_the_length_of_right_ones() {
+        let header = Header {
+            length: 0,
+            sequence: 4,
+        };
+        let length = |payload: &[u8]| Question::read(header, payload).answer_length;
+        assert_eq!(length(b"\xfeclient_ed25519\0scramble"), 64);
+        assert_eq!(length(b"\xfecaching_sha2_password\0scramble\0"), 32);
+        assert_eq!(length(b"\x02caching_sha2_password\0scramble\0"), 32);
+        assert_eq!(length(b"\x02mysql_clear_password\0"), SCRAMBLE);
+        assert_eq!(length(b""), SCRAMBLE);
     }
 
     #[test]
