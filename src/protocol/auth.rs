@@ -75,8 +75,7 @@ pub struct Question {
 
 impl Question {
     pub fn read(header: Header, payload: &[u8]) -> Self {
-        let switch = AuthSwitch::parse(payload).ok();
-        let answer_length = match switch.as_ref().map(|switch| switch.plugin.as_str()) {
+        let answer_length = match plugin_asked(payload).as_deref() {
             Some("client_ed25519") => 64,
             Some("caching_sha2_password") => 32,
             _ => SCRAMBLE,
@@ -125,6 +124,22 @@ impl AuthSwitch {
     }
 }
 
+/// Begins what MySQL sends for an account's second and third factor; then it is as an auth switch.
+const NEXT_FACTOR: u8 = 0x02;
+
+/// The plugin that a server's packet in a login dialogue makes the client go on with, if it names one.
+/// A question of MariaDB's `dialog` may begin with the same byte as a next factor; it is taken for one
+/// with a plugin of which nobody has heard.
+fn plugin_asked(payload: &[u8]) -> Option<String> {
+    match payload {
+        [AuthSwitch::FIRST | NEXT_FACTOR, named @ ..] => {
+            let name = Fields::new(named, "a plugin's name").until_nul_or_end();
+            Some(String::from_utf8_lossy(name).into_owned())
+        }
+        _ => None,
+    }
+}
+
 /// A client that uses this plugin over a secure channel sends the password itself.
 pub fn sends_clear_password(plugin: &str) -> bool {
     matches!(
@@ -133,9 +148,9 @@ pub fn sends_clear_password(plugin: &str) -> bool {
     )
 }
 
-/// A server's packet in a login dialogue asks for such a plugin.
+/// A server's packet in a login dialogue asks for such a plugin, at once or as the next factor.
 pub fn asks_clear_password(payload: &[u8]) -> bool {
-    AuthSwitch::parse(payload).is_ok_and(|switch| sends_clear_password(&switch.plugin))
+    plugin_asked(payload).is_some_and(|plugin| sends_clear_password(&plugin))
 }
 
 #[cfg(test)]
@@ -146,10 +161,35 @@ mod tests {
     fn who_asks_for_the_password_itself() {
         assert!(asks_clear_password(b"\xfemysql_clear_password\0"));
         assert!(asks_clear_password(b"\xfedialog\0\x04Password: "));
+        assert!(asks_clear_password(b"\x02mysql_clear_password\0data"));
         let native = &b"\xfemysql_native_password\0abcdefghijklmnopqrst\0"[..];
-        for other in [native, b"\x01\x03", b"\x01\x04", b"\xfe", b""] {
+        let sha2_factor = &b"\x02caching_sha2_password\0abcdefghijklmnopqrst\0"[..];
+        let code = &b"\x02Code: "[..];
+        for other in [
+            native,
+            sha2_factor,
+            code,
+            b"\x01\x03",
+            b"\x01\x04",
+            b"\xfe",
+            b"",
+        ] {
             assert!(!asks_clear_password(other));
         }
+    }
+
+    #[test]
+    fn wrong_answers_have_the_length_of_right_ones() {
+        let header = Header {
+            length: 0,
+            sequence: 4,
+        };
+        let length = |payload: &[u8]| Question::read(header, payload).answer_length;
+        assert_eq!(length(b"\xfeclient_ed25519\0scramble"), 64);
+        assert_eq!(length(b"\xfecaching_sha2_password\0scramble\0"), 32);
+        assert_eq!(length(b"\x02caching_sha2_password\0scramble\0"), 32);
+        assert_eq!(length(b"\x02mysql_clear_password\0"), SCRAMBLE);
+        assert_eq!(length(b""), SCRAMBLE);
     }
 
     #[test]

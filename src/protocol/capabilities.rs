@@ -36,6 +36,8 @@ impl Capabilities {
     pub const OPTIONAL_METADATA: Self = Self(1 << 25);
     pub const ZSTD: Self = Self(1 << 26);
     pub const QUERY_ATTRIBUTES: Self = Self(1 << 27);
+    /// MySQL: after one factor of an account, the login may go on with the next.
+    pub const MULTI_FACTOR: Self = Self(1 << 28);
     pub const SSL_VERIFY: Self = Self(1 << 30);
     pub const REMEMBER_OPTIONS: Self = Self(1 << 31);
     /// MariaDB: progress reports as ERR packets with code 0xFFFF in the middle of an answer.

@@ -58,6 +58,7 @@ const CARRIED: Capabilities = Capabilities(
         | Capabilities::DEPRECATE_EOF.0
         | Capabilities::REMEMBER_OPTIONS.0
         | Capabilities::OPTIONAL_METADATA.0
+        | Capabilities::MULTI_FACTOR.0
         | Capabilities::QUERY_ATTRIBUTES.0
         | Capabilities::PROGRESS.0
         | Capabilities::BULK_OPERATIONS.0

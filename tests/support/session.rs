@@ -156,6 +156,11 @@ impl Server {
     /// The same with MySQL, from the folder where its programs are.
     #[allow(dead_code, reason = "each test program uses a part of it")]
     pub fn start_mysql(programs: &std::path::Path) -> Self {
+        Self::start_mysql_with(programs, &[])
+    }
+
+    #[allow(dead_code, reason = "each test program uses a part of it")]
+    pub fn start_mysql_with(programs: &std::path::Path, options: &[&str]) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("session-mysql-")
             .tempdir()
@@ -198,6 +203,7 @@ impl Server {
                 "--max-allowed-packet=128M",
                 "--local-infile=1",
             ])
+            .args(options)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
