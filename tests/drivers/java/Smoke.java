@@ -20,6 +20,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.mariadb.jdbc.MariaDbPoolDataSource;
 
 /** MariaDB Connector/J. Facts are as in ../python/facts.py. */
 public final class Smoke {
@@ -57,13 +58,19 @@ public final class Smoke {
     }
 
     private static Connection connectAs(String password, String database, String... options) throws SQLException {
+        return DriverManager.getConnection(url(database, options), at("USER"), password);
+    }
+
+    private static String url(String database, String... options) {
         StringBuilder url = new StringBuilder("jdbc:mariadb://");
         url.append(at("HOST")).append(':').append(at("PORT")).append('/').append(database).append('?');
         if (at("TLS_CA") != null) {
             url.append("useSsl=true&serverSslCert=").append(at("TLS_CA")).append('&');
         }
+        // For caching_sha2_password without TLS; other drivers do not ask.
+        url.append("allowPublicKeyRetrieval=true&");
         url.append(String.join("&", options));
-        return DriverManager.getConnection(url.toString(), at("USER"), password);
+        return url.toString();
     }
 
     private static void fact(String name, Object value) {
@@ -522,8 +529,67 @@ public final class Smoke {
         }
     }
 
-    public static void main(String[] arguments) {
+    /** As in ../python/facts.py. */
+    private static void login(String name) throws SQLException {
+        try (Connection conn = connect()) {
+            fact(name, rows(conn, "SELECT 6 * 7"));
+        } catch (SQLException error) {
+            boolean certificate = String.valueOf(error.getMessage()).contains("certification path");
+            fact(name, error.getErrorCode() + " " + error.getSQLState() + " " + certificate);
+        }
+    }
+
+    /** A pool that was open before, and a connection that connects by itself again. */
+    private static void restart() throws Exception {
+        MariaDbPoolDataSource pool = new MariaDbPoolDataSource(url(at("DATABASE"), "maxPoolSize=3"));
+        pool.setUser(at("USER"));
+        pool.setPassword(at("PASSWORD"));
+        List<Connection> conns = new ArrayList<>();
+        for (int n = 0; n < 3; n++) {
+            conns.add(pool.getConnection());
+        }
+        Connection first = conns.get(0);
+        run(first, "DROP TABLE IF EXISTS drv_restart");
+        run(first, "CREATE TABLE drv_restart (id INT PRIMARY KEY)");
+        run(first, "INSERT INTO drv_restart VALUES (1)");
+        conns.get(1).close();
+        conns.get(2).close();
+        first.setAutoCommit(false);
+        run(first, "INSERT INTO drv_restart VALUES (2)");
+        Connection again = connect("autoReconnect=true");
+        Files.createFile(Path.of(at("READY")));
+        while (!Files.exists(Path.of(at("GO")))) {
+            Thread.sleep(20);
+        }
+        try {
+            first.commit();
+            fact("restart.commit", "not told");
+        } catch (SQLException error) {
+            fact("restart.commit", "told");
+        }
+        first.close();
+        for (int n = 0; n < 3; n++) {
+            try (Connection conn = pool.getConnection()) {
+                fact("restart.goes_on", rows(conn, "SELECT id FROM drv_restart"));
+            }
+        }
+        try {
+            rows(again, "SELECT 5");
+        } catch (SQLException once) {
+            fact("restart.told", once.getSQLState());
+        }
+        fact("restart.reconnect", rows(again, "SELECT id FROM drv_restart"));
+        again.close();
+        pool.close();
+    }
+
+    private static Map<String, Chapter> chapters() {
         Map<String, Chapter> chapters = new LinkedHashMap<>();
+        String only = at("CHAPTER");
+        if (only != null) {
+            chapters.put(only, only.equals("restart") ? Smoke::restart : () -> login(only));
+            return chapters;
+        }
         chapters.put("connect", Smoke::connects);
         chapters.put("types", Smoke::types);
         chapters.put("prepared", Smoke::prepared);
@@ -538,8 +604,12 @@ public final class Smoke {
         chapters.put("times", Smoke::times);
         chapters.put("sessions", Smoke::sessions);
         chapters.put("kill", Smoke::kill);
+        return chapters;
+    }
+
+    public static void main(String[] arguments) {
         int failed = 0;
-        for (Map.Entry<String, Chapter> chapter : chapters.entrySet()) {
+        for (Map.Entry<String, Chapter> chapter : chapters().entrySet()) {
             try {
                 chapter.getValue().run();
             } catch (Exception error) {
