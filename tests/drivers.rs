@@ -32,11 +32,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use driver::{DRIVERS, Driver, Part, Way};
+use driver::{DRIVERS, Driver, Part};
 use parking_lot::Mutex;
 use said::{Kind, Said};
 use support::{Flavor, SOON, mysql, wait_until};
-use ways::{TlsWays, Ways};
+use ways::{TlsWays, Way, Ways};
 
 struct Orders {
     long: bool,

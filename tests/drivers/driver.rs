@@ -5,7 +5,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::said::{Expected, Kind, Said};
-use crate::support::{Account, Flavor, mysql};
+use crate::support::{Flavor, mysql};
+use crate::ways::Way;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/drivers");
 /// A driver that says nothing for so long hangs.
@@ -108,14 +109,6 @@ pub const DRIVERS: [Driver; 10] = [
         revives: true,
     },
 ];
-
-/// Where a driver connects to.
-#[derive(Clone)]
-pub struct Way {
-    pub name: &'static str,
-    pub account: Account,
-    pub tls_ca: Option<String>,
-}
 
 /// How much of its program.
 #[derive(Clone)]

@@ -6,7 +6,6 @@ use std::process::Stdio;
 use tempfile::TempDir;
 
 use crate::certificates::Authority;
-use crate::driver::Way;
 use crate::support::{Account, Flavor, Part, SOON, Sandbox, wait_until};
 
 /// Those of the two ways, each its own, so that they can be gone side by side; and one for each driver
@@ -14,6 +13,14 @@ use crate::support::{Account, Flavor, Part, SOON, Sandbox, wait_until};
 const DIRECT: &str = "drivers_direct";
 const PROXIED: &str = "drivers_proxied";
 const RESTARTS: &str = "drivers_restart";
+
+/// Where a driver connects to.
+#[derive(Clone)]
+pub struct Way {
+    pub name: &'static str,
+    pub account: Account,
+    pub tls_ca: Option<String>,
+}
 
 /// Both ways to one source.
 pub struct Ways {

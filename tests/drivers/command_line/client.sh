@@ -36,7 +36,7 @@ fact() {
 # As in ../python/facts.py.
 if [ -n "${ACKLINE_DB_CHAPTER:-}" ]; then
     sql -e 'SELECT 6 * 7' | fact "$ACKLINE_DB_CHAPTER"
-    exit
+    exit 0
 fi
 
 sql -e 'SELECT 6 * 7' | fact connect

@@ -146,6 +146,13 @@ public final class Smoke {
         fact("connect.no_database", errorOf(() -> connectAs(at("PASSWORD"), "drv_nowhere")));
     }
 
+    /** The driver's binary form of a date has a time, which MySQL refuses. */
+    private static Object day(Connection conn, String isBinary, int year, int month, int day) throws SQLException {
+        boolean isMySql = conn.getMetaData().getDatabaseProductName().equals("MySQL");
+        java.time.LocalDate date = java.time.LocalDate.of(year, month, day);
+        return isMySql && isBinary.equals("true") ? date.toString() : date;
+    }
+
     private static void types() throws SQLException {
         for (String way : new String[] {"false", "true"}) {
             try (Connection conn = connect("useServerPrepStmts=" + way, "yearIsDateType=false", "tinyInt1isBit=false")) {
@@ -160,11 +167,11 @@ public final class Smoke {
                     Object[][] rows = {
                         {1, new java.math.BigInteger("18446744073709551615"), -128,
                             new BigDecimal("1234567890123456789012345678.0123456789"), 0.1, TEXT, BLOB,
-                            java.time.LocalDate.of(2024, 2, 29), "-112:34:56.123456",
+                            day(conn, way, 2024, 2, 29), "-112:34:56.123456",
                             java.time.LocalDateTime.of(2024, 2, 29, 23, 59, 59, 123456000), 2024,
                             new byte[] {2, (byte) 170}, "{\"a\": [1, 2.5, null], \"b\": \"\u00fc\"}", "green", "a,c", null},
                         {2, 0, 127, new BigDecimal("-0.0000000001"), -1.5e300, "", new byte[0],
-                            java.time.LocalDate.of(1000, 1, 1), "838:59:58", java.time.LocalDateTime.of(9999, 12, 31, 0, 0),
+                            day(conn, way, 1000, 1, 1), "838:59:58", java.time.LocalDateTime.of(9999, 12, 31, 0, 0),
                             1901, new byte[] {0, 0}, "[]", "red", "", 5},
                         {3, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null},
                     };
