@@ -107,11 +107,11 @@ struct Round<'a> {
 }
 
 impl Round<'_> {
-    fn judge(&self, driver: &Driver, kind: Kind, said: &[(&Way, &Said)]) {
+    fn judge(&self, driver: &Driver, kind: Kind, said: &[(&Way, Said)]) {
         if self.orders.writes {
-            driver.write_facts(self.flavor, kind, said[0].1);
+            driver.write_facts(self.flavor, kind, &said[0].1);
         }
-        let by_name: Vec<_> = said.iter().map(|(way, said)| (way.name, *said)).collect();
+        let by_name: Vec<_> = said.iter().map(|(way, said)| (way.name, said)).collect();
         let expected = driver.expected(self.flavor, kind).facts();
         let wrong = said::judge(&expected, kind, &by_name);
         let outcome = if wrong.is_empty() { "ok" } else { "FAILED" };
@@ -132,26 +132,65 @@ impl Round<'_> {
         }
     }
 
-    /// Directly and proxied, side by side.
-    async fn both_ways(&self, ways: &Ways) {
+    /// MySQL: each driver's login as the account's first. One after the other, as a server forgets all
+    /// logins at once.
+    async fn first_logins(&self, ways: &Ways, way: &Way) -> Vec<Said> {
+        let mut all = Vec::new();
         for driver in &self.drivers {
-            let (mut direct, mut proxied) = (Said::default(), Said::default());
-            if self.flavor == Flavor::MySql && ways.are_ours() {
-                let login = Part::Login("login.first");
+            all.push(if self.flavor == Flavor::MySql && ways.are_ours() {
                 ways.forget_logins().await;
-                direct = driver.run(&ways.direct, &login).await;
-                ways.forget_logins().await;
-                proxied = driver.run(&ways.proxied, &login).await;
-                ways.remember_logins().await;
-            }
-            let (all_direct, all_proxied) = tokio::join!(
-                driver.run(&ways.direct, &Part::All),
-                driver.run(&ways.proxied, &Part::All)
-            );
-            let (direct, proxied) = (direct.and(all_direct), proxied.and(all_proxied));
-            let said = [(&ways.direct, &direct), (&ways.proxied, &proxied)];
-            self.judge(driver, Kind::Clear, &said);
+                driver.run(way, &Part::Login("login.first")).await
+            } else {
+                Said::default()
+            });
         }
+        all
+    }
+
+    /// Each driver's login as one that trusts another authority.
+    async fn wrong_logins(&self, way: &Way, wrong_ca: &str) -> Vec<Said> {
+        let wrong = Way {
+            tls_ca: Some(wrong_ca.to_owned()),
+            ..way.clone()
+        };
+        let mut all = Vec::new();
+        for driver in &self.drivers {
+            all.push(driver.run(&wrong, &Part::Login("login.wrong_ca")).await);
+        }
+        all
+    }
+
+    /// All else, on these ways side by side, and judges it together with what each way's logins said.
+    async fn all_else(&self, kind: Kind, ways: &[(&Way, Vec<Said>)]) {
+        // The last of them takes longest.
+        let queue = Mutex::new((0..self.drivers.len()).rev());
+        let next = || queue.lock().next();
+        let lane = async |number: usize| {
+            while let Some(at) = next() {
+                let driver = self.drivers[at];
+                let all = ways.iter().map(|(way, _)| {
+                    let way = way.in_lane(number);
+                    tokio::spawn(async move { driver.run(&way, &Part::All).await })
+                });
+                let mut said = Vec::new();
+                for ((way, logins), all) in ways.iter().zip(all.collect::<Vec<_>>()) {
+                    said.push((*way, logins[at].and(all.await.unwrap())));
+                }
+                self.judge(driver, kind, &said);
+            }
+        };
+        // In each there is much waiting.
+        tokio::join!(lane(0), lane(1));
+    }
+
+    async fn clear(&self, ways: &Ways) {
+        let direct = self.first_logins(ways, &ways.direct).await;
+        let proxied = self.first_logins(ways, &ways.proxied).await;
+        if self.flavor == Flavor::MySql && ways.are_ours() {
+            ways.remember_logins().await;
+        }
+        let both = [(&ways.direct, direct), (&ways.proxied, proxied)];
+        self.all_else(Kind::Clear, &both).await;
     }
 
     /// All at once, each with its pool; the proxy dies once.
@@ -180,7 +219,7 @@ impl Round<'_> {
                     };
                     let said = driver.run(&way, &part).await;
                     // One that has failed is not waited for.
-                    std::fs::write(ready, "").unwrap();
+                    let _ = std::fs::write(ready, "");
                     said
                 })
             })
@@ -190,47 +229,26 @@ impl Round<'_> {
         ways.restart_proxy().await;
         std::fs::write(&go, "").unwrap();
         for ((driver, way, _), said) in runs.iter().zip(all) {
-            self.judge(driver, Kind::Restart, &[(way, &said.await.unwrap())]);
+            self.judge(driver, Kind::Restart, &[(way, said.await.unwrap())]);
         }
-    }
-
-    /// What it says over TLS on this way, after a login that trusts another authority.
-    async fn over_tls(&self, driver: &Driver, ways: &Ways, way: &Way, wrong_ca: &str) -> Said {
-        let wrong = Way {
-            tls_ca: Some(wrong_ca.to_owned()),
-            ..way.clone()
-        };
-        let mut said = driver.run(&wrong, &Part::Login("login.wrong_ca")).await;
-        if self.flavor == Flavor::MySql {
-            ways.forget_logins().await;
-            said = said.and(driver.run(way, &Part::Login("login.first")).await);
-        }
-        said.and(driver.run(way, &Part::All).await)
     }
 
     async fn tls(&self, ways: &Ways, tls: &TlsWays) {
-        if self.orders.long || self.orders.writes {
-            for driver in &self.drivers {
-                let (direct, proxied) = tokio::join!(
-                    self.over_tls(driver, ways, &tls.direct, &tls.wrong_ca),
-                    self.over_tls(driver, ways, &tls.proxied, &tls.wrong_ca)
-                );
-                let said = [(&tls.direct, &direct), (&tls.proxied, &proxied)];
-                self.judge(driver, Kind::Tls, &said);
-            }
-            return;
+        let mut all = Vec::new();
+        for way in [&tls.direct, &tls.proxied] {
+            let wrong = self.wrong_logins(way, &tls.wrong_ca).await;
+            let first = self.first_logins(ways, way).await;
+            let logins = wrong
+                .iter()
+                .zip(first)
+                .map(|(wrong, first)| wrong.and(first));
+            all.push((way, logins.collect()));
         }
-        self.tally.lock().left_out += self.drivers.len();
-        // Two at a time, as there are two databases.
-        let queue = Mutex::new(self.drivers.iter());
-        let next = || queue.lock().next();
-        let lane = async |way: &Way| {
-            while let Some(driver) = next() {
-                let said = self.over_tls(driver, ways, way, &tls.wrong_ca).await;
-                self.judge(driver, Kind::Tls, &[(way, &said)]);
-            }
-        };
-        tokio::join!(lane(&tls.proxied), lane(&tls.beside));
+        if !self.orders.long && !self.orders.writes {
+            self.tally.lock().left_out += self.drivers.len();
+            all.remove(0);
+        }
+        self.all_else(Kind::Tls, &all).await;
     }
 }
 
@@ -276,7 +294,7 @@ async fn round(orders: &Orders, flavor: Flavor, tally: &mut Tally) {
         tally: Mutex::new(tally),
     };
     if orders.takes(Kind::Clear) {
-        round.both_ways(&ways).await;
+        round.clear(&ways).await;
     }
     if orders.takes(Kind::Restart) && ways.are_ours() {
         round.restart(&ways).await;

@@ -120,12 +120,14 @@ impl Said {
         }
     }
 
-    pub fn and(mut self, other: Self) -> Self {
-        self.text += &other.text;
-        self.facts = Facts::parse(&self.text);
-        self.failures.extend(other.failures);
-        self.took += other.took;
-        self
+    pub fn and(&self, other: Self) -> Self {
+        let text = format!("{}{}", self.text, other.text);
+        Self {
+            facts: Facts::parse(&text),
+            failures: [self.failures.clone(), other.failures].concat(),
+            took: self.took + other.took,
+            text,
+        }
     }
 }
 

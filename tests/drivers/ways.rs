@@ -6,7 +6,7 @@ use std::process::Stdio;
 use tempfile::TempDir;
 
 use crate::certificates::Authority;
-use crate::support::{Account, Flavor, Part, SOON, Sandbox, wait_until};
+use crate::support::{Account, Database, Flavor, Part, SOON, Sandbox, wait_until};
 
 /// Those of the two ways, each its own, so that they can be gone side by side; and one for each driver
 /// that sees the proxy go.
@@ -20,6 +20,21 @@ pub struct Way {
     pub name: &'static str,
     pub account: Account,
     pub tls_ca: Option<String>,
+}
+
+impl Way {
+    /// The same for one of those that are gone at a time.
+    pub fn in_lane(&self, number: usize) -> Self {
+        let database = self.account.database.as_ref().unwrap();
+        let database = format!("{database}_{number}");
+        Self {
+            account: Account {
+                database: Some(database),
+                ..self.account.clone()
+            },
+            ..self.clone()
+        }
+    }
 }
 
 /// Both ways to one source.
@@ -84,6 +99,15 @@ fn way(name: &'static str, account: &Account, database: &str, tls_ca: Option<Str
     }
 }
 
+async fn create_databases(admin: &mut Database) {
+    for database in [DIRECT, PROXIED] {
+        for lane in ["", "_0", "_1"] {
+            let create = format!("CREATE DATABASE IF NOT EXISTS {database}{lane}");
+            admin.run(&create).await;
+        }
+    }
+}
+
 impl Ways {
     pub async fn open(flavor: Flavor) -> Self {
         if are_given() {
@@ -106,9 +130,7 @@ impl Ways {
             ..sandbox.app().clone()
         };
         let mut admin = source.connect().await;
-        for database in [DIRECT, PROXIED] {
-            admin.run(&format!("CREATE DATABASE {database}")).await;
-        }
+        create_databases(&mut admin).await;
         let grant = format!("GRANT ALL ON `drivers\\_%`.* TO {}@'%'", direct.user);
         admin.run(&grant).await;
         Self {
@@ -126,10 +148,7 @@ impl Ways {
         let account = |name| account(&given(name).unwrap());
         let (direct, proxied) = (account("ACKLINE_DIRECT"), account("ACKLINE_PROXIED"));
         let mut admin = direct.connect().await;
-        for database in [DIRECT, PROXIED] {
-            let create = format!("CREATE DATABASE IF NOT EXISTS {database}");
-            admin.run(&create).await;
-        }
+        create_databases(&mut admin).await;
         let (direct_ca, proxied_ca) = ("ACKLINE_DIRECT_TLS_CA", "ACKLINE_PROXIED_TLS_CA");
         Self {
             flavor,
@@ -203,7 +222,6 @@ impl Ways {
         TlsWays {
             direct: over_tls("directly over TLS", &self.direct, DIRECT),
             proxied: over_tls("proxied over TLS", &self.proxied, PROXIED),
-            beside: over_tls("proxied over TLS", &self.proxied, DIRECT),
             wrong_ca: certificates.other_ca(),
         }
     }
@@ -246,8 +264,6 @@ impl Ways {
 pub struct TlsWays {
     pub direct: Way,
     pub proxied: Way,
-    /// Proxied as well, for another driver meanwhile.
-    pub beside: Way,
     /// An authority's certificate that says nothing about ours.
     pub wrong_ca: String,
 }
