@@ -5,9 +5,10 @@
 //! nobody in without, and nobody who trusts somebody else gets there.
 //!
 //! `cargo test --test drivers -- [--long] [--flavor FLAVOR] [--only clear|restart|tls] [--write-facts]
-//! [NAME…]`; without a name all, without a flavor both. What is not installed (`tests/drivers/install.sh`) is skipped and counted so.
-//! `--long`: over TLS directly as well, to be compared side by side. `--write-facts` takes what is said
-//! directly for the facts, first of MariaDB: review them before they are committed.
+//! [NAME…]`; without a name all, without a flavor both. What is not installed
+//! (`tests/drivers/install.sh`) is skipped and counted so. `--long`: over TLS directly as well, to be
+//! compared side by side. `--write-facts` takes what is said directly for the facts, first those of
+//! MariaDB in clear: review them before they are committed.
 //!
 //! Through somebody else's address instead of a sandbox: ACKLINE_DIRECT and ACKLINE_PROXIED, both
 //! `user:password@host:port`, and ACKLINE_DIRECT_TLS_CA and ACKLINE_PROXIED_TLS_CA where TLS is to be
