@@ -1,17 +1,27 @@
-//! mysql_async and sqlx, as tests/drivers.rs has it for others: the same facts directly and proxied.
+//! mysql_async and sqlx, as tests/drivers.rs has it for others: the same facts directly and proxied, in clear
+//! and over TLS; and pools that outlive a proxy.
 
 // A test that cannot go on shall stop where it is.
 #![allow(clippy::unwrap_used)]
 
 mod support;
 
+#[path = "support/certificates.rs"]
+#[allow(dead_code)]
+mod certificates;
+#[path = "drivers/ways.rs"]
+#[allow(dead_code, reason = "tests/drivers.rs uses the rest of it")]
+mod ways;
+
 use std::fmt::{Debug, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode};
 use sqlx::{ConnectOptions, Connection, Executor, Row};
-use support::{Account, Sandbox};
+use support::Flavor;
+use ways::{Way, Ways};
 
 const TEXT: &str = "Grüße 🐬 日本 '\"\\ ?";
 const TYPES: &str = "CREATE TABLE drv_types (id INT PRIMARY KEY, big BIGINT UNSIGNED, exact DECIMAL(38,10), \
@@ -49,25 +59,41 @@ fn large() -> Vec<u8> {
     (0..LARGE).map(|at| (at % 251) as u8).collect()
 }
 
-/// The same account both ways.
-fn direct(sandbox: &Sandbox) -> Account {
-    Account {
-        port: sandbox.source().port,
-        ..sandbox.app().clone()
+fn mysql_async_options(way: &Way) -> mysql_async::OptsBuilder {
+    let account = &way.account;
+    let tls = way.tls_ca.as_ref().map(|ca| {
+        mysql_async::SslOpts::default()
+            .with_root_certs(vec![PathBuf::from(ca).into()])
+            .with_disable_built_in_roots(true)
+    });
+    mysql_async::OptsBuilder::default()
+        .ip_or_hostname(account.host.clone())
+        .tcp_port(account.port)
+        .user(Some(&account.user))
+        .pass(Some(&account.password))
+        .db_name(account.database.as_ref())
+        .prefer_socket(false)
+        .max_allowed_packet(Some(64 << 20))
+        .ssl_opts(tls)
+}
+
+fn sqlx_options(way: &Way) -> MySqlConnectOptions {
+    let account = &way.account;
+    let options = MySqlConnectOptions::new()
+        .host(&account.host)
+        .port(account.port)
+        .username(&account.user)
+        .password(&account.password)
+        .database(account.database.as_deref().unwrap())
+        .disable_statement_logging();
+    match &way.tls_ca {
+        Some(ca) => options.ssl_mode(MySqlSslMode::VerifyIdentity).ssl_ca(ca),
+        None => options.ssl_mode(MySqlSslMode::Disabled),
     }
 }
 
-async fn mysql_async_says(account: &Account) -> String {
-    let options = || {
-        mysql_async::OptsBuilder::default()
-            .ip_or_hostname(account.host.clone())
-            .tcp_port(account.port)
-            .user(Some(&account.user))
-            .pass(Some(&account.password))
-            .db_name(account.database.as_ref())
-            .prefer_socket(false)
-            .max_allowed_packet(Some(64 << 20))
-    };
+async fn mysql_async_says(way: &Way) -> String {
+    let options = || mysql_async_options(way);
     let number = |error: mysql_async::Error| match error {
         mysql_async::Error::Server(error) => error.code.to_string(),
         mysql_async::Error::Io(_) => "the connection".to_owned(),
@@ -177,15 +203,8 @@ async fn mysql_async_says(account: &Account) -> String {
     facts.0
 }
 
-async fn sqlx_says(account: &Account) -> String {
-    let options = MySqlConnectOptions::new()
-        .host(&account.host)
-        .port(account.port)
-        .username(&account.user)
-        .password(&account.password)
-        .database(account.database.as_deref().unwrap())
-        .ssl_mode(MySqlSslMode::Disabled)
-        .disable_statement_logging();
+async fn sqlx_says(way: &Way) -> String {
+    let options = sqlx_options(way);
     let number = |error: sqlx::Error| match error {
         sqlx::Error::Database(error) => error
             .downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
@@ -288,46 +307,133 @@ async fn sqlx_says(account: &Account) -> String {
     facts.0
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn mysql_async_and_sqlx_say_the_same_both_ways() {
-    let sandbox = Sandbox::up(&["--mode", "semi-sync"]).await;
-    let at_source = mysql_async_says(&direct(&sandbox)).await;
-    assert_eq!(mysql_async_says(sandbox.app()).await, at_source);
-    for fact in [
-        "connect: Some(42)",
-        "connect.refused: \"1045\"",
-        "blob.same: true",
-        EXACT,
-        "-112:34:56.123456",
-        "prepared.error: \"1146\"",
-        "big: (200000, 19999900000)",
-        "big.prepared: 200000",
-        "transaction: (false, Some(0))",
-        "transaction: (true, Some(1))",
-        "multi: [[1], [2], [], [3]]",
-        "QUERY: \"1317\"",
-        "kill.told: true",
-        "kill.reconnect: Some(4)",
-    ] {
-        assert!(at_source.contains(fact), "{fact} is not in {at_source}");
+const MYSQL_ASYNC: [&str; 14] = [
+    "connect: Some(42)",
+    "connect.refused: \"1045\"",
+    "blob.same: true",
+    EXACT,
+    "-112:34:56.123456",
+    "prepared.error: \"1146\"",
+    "big: (200000, 19999900000)",
+    "big.prepared: 200000",
+    "transaction: (false, Some(0))",
+    "transaction: (true, Some(1))",
+    "multi: [[1], [2], [], [3]]",
+    "QUERY: \"1317\"",
+    "kill.told: true",
+    "kill.reconnect: Some(4)",
+];
+const SQLX: [&str; 12] = [
+    "connect: 42",
+    "connect.refused: \"1045\"",
+    "blob.same: true",
+    EXACT,
+    "-112:34:56.123456",
+    "prepared.error: \"1146\"",
+    "big: (200000, 200000)",
+    "transaction: (false, 0)",
+    "transaction: (true, 1)",
+    "pool: 1275",
+    "kill.told: true",
+    "kill.reconnect: 4",
+];
+
+/// One after the other, each its first login.
+async fn first_logins(ways: &Ways, each: &[&Way]) {
+    for way in each {
+        ways.forget_logins().await;
+        let conn = mysql_async::Conn::new(mysql_async_options(way)).await;
+        conn.unwrap().disconnect().await.unwrap();
+        ways.forget_logins().await;
+        let conn = sqlx_options(way).connect().await;
+        conn.unwrap().close().await.unwrap();
     }
-    let at_source = sqlx_says(&direct(&sandbox)).await;
-    assert_eq!(sqlx_says(sandbox.app()).await, at_source);
-    for fact in [
-        "connect: 42",
-        "connect.refused: \"1045\"",
-        "blob.same: true",
-        EXACT,
-        "-112:34:56.123456",
-        "prepared.error: \"1146\"",
-        "big: (200000, 200000)",
-        "transaction: (false, 0)",
-        "transaction: (true, 1)",
-        "pool: 1275",
-        "kill.told: true",
-        "kill.reconnect: 4",
-    ] {
-        assert!(at_source.contains(fact), "{fact} is not in {at_source}");
-    }
-    sandbox.assert_equal().await;
 }
+
+async fn say_the_same(one: &Way, other: &Way) {
+    let (first, second) = tokio::join!(mysql_async_says(one), mysql_async_says(other));
+    assert_eq!(
+        second, first,
+        "mysql_async, {} and {}",
+        other.name, one.name
+    );
+    for fact in MYSQL_ASYNC {
+        assert!(first.contains(fact), "{fact} is not in {first}");
+    }
+    let (first, second) = tokio::join!(sqlx_says(one), sqlx_says(other));
+    assert_eq!(second, first, "sqlx, {} and {}", other.name, one.name);
+    for fact in SQLX {
+        assert!(first.contains(fact), "{fact} is not in {first}");
+    }
+}
+
+/// Pools that are open while the proxy is killed and started again.
+async fn pools_outlive_the_proxy(ways: &Ways) {
+    let constraints = mysql_async::PoolConstraints::new(3, 3).unwrap();
+    let options = mysql_async::PoolOpts::default().with_constraints(constraints);
+    let options = mysql_async_options(&ways.proxied).pool_opts(options);
+    let first = mysql_async::Pool::new(options);
+    let second = MySqlPoolOptions::new()
+        .max_connections(3)
+        .min_connections(3)
+        .connect_with(sqlx_options(&ways.proxied))
+        .await
+        .unwrap();
+    let three = async || {
+        let mut conns = Vec::new();
+        for _ in 0..3 {
+            let mut conn = first.get_conn().await?;
+            conn.ping().await?;
+            conns.push(conn);
+        }
+        Ok::<_, mysql_async::Error>(())
+    };
+    three().await.unwrap();
+    let mut open = second.begin().await.unwrap();
+    open.execute("DO 0").await.unwrap();
+    ways.restart_proxy().await;
+    three().await.unwrap();
+    assert!(open.commit().await.is_err(), "its transaction is lost");
+    for _ in 0..6 {
+        let four: i64 = sqlx::query_scalar("SELECT 4")
+            .fetch_one(&second)
+            .await
+            .unwrap();
+        assert_eq!(four, 4);
+    }
+    second.close().await;
+    first.disconnect().await.unwrap();
+}
+
+/// Neither goes on with a server that it cannot trust, and says so.
+async fn refuse_another_authority(way: &Way, other: &str) {
+    let way = Way {
+        tls_ca: Some(other.to_owned()),
+        ..way.clone()
+    };
+    let error = mysql_async::Conn::new(mysql_async_options(&way)).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("certificate"), "{}: {error}", way.name);
+    let error = sqlx_options(&way).connect().await.unwrap_err().to_string();
+    assert!(error.contains("certificate"), "{}: {error}", way.name);
+}
+
+async fn mysql_async_and_sqlx_say_the_same_both_ways(flavor: Flavor) {
+    let ways = Ways::open(flavor).await;
+    if flavor == Flavor::MySql {
+        first_logins(&ways, &[&ways.direct, &ways.proxied]).await;
+    }
+    say_the_same(&ways.direct, &ways.proxied).await;
+    pools_outlive_the_proxy(&ways).await;
+    let tls = ways.require_tls().await;
+    for way in [&tls.direct, &tls.proxied] {
+        refuse_another_authority(way, &tls.wrong_ca).await;
+    }
+    if flavor == Flavor::MySql {
+        first_logins(&ways, &[&tls.direct, &tls.proxied]).await;
+    }
+    say_the_same(&tls.direct, &tls.proxied).await;
+    ways.assert_equal().await;
+}
+
+support::on_both_flavors!(mysql_async_and_sqlx_say_the_same_both_ways);

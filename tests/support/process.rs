@@ -53,9 +53,15 @@ pub fn signal(pid: i32, signal: Signal) -> bool {
     kill_process(Pid::from_raw(pid).expect("a pid"), signal).is_ok()
 }
 
-/// True for a zombie: all that it had is given back.
+/// True for a zombie whose other threads have ended: all that it had is given back. Its memory, and
+/// with it its command line, goes before its sockets do.
 pub fn is_gone(pid: i32) -> bool {
-    fs::read(format!("/proc/{pid}/cmdline")).map_or(true, |line| line.is_empty())
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return true;
+    };
+    let state = stat.rsplit_once(") ").map_or("", |(_, after)| after);
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    state.starts_with(['Z', 'X']) && threads <= 1
 }
 
 pub fn wait_gone(pid: i32) {

@@ -33,6 +33,12 @@ fact() {
     printf '%s: %s\n' "$1" "$(paste -s -d'|')"
 }
 
+# As in ../python/facts.py.
+if [ -n "${ACKLINE_DB_CHAPTER:-}" ]; then
+    sql -e 'SELECT 6 * 7' | fact "$ACKLINE_DB_CHAPTER"
+    exit 0
+fi
+
 sql -e 'SELECT 6 * 7' | fact connect
 sql -e 'SELECT DATABASE() LIKE "drv%" OR 1, @@character_set_client' | fact connect.charset
 MYSQL_PWD=wrong sql -e 'SELECT 1' | fact connect.refused
@@ -61,7 +67,7 @@ sql -e 'PREPARE twice FROM "SELECT ? * 2, ?"; SET @a = 21, @b = NULL; EXECUTE tw
     echo 'DROP TABLE IF EXISTS drv_blob; CREATE TABLE drv_blob (id INT PRIMARY KEY, data LONGBLOB);'
     printf "INSERT INTO drv_blob VALUES (1, '"
     head -c 17000000 /dev/zero | tr '\0' 'z'
-    echo "'); SELECT id, LENGTH(data), MD5(data) FROM drv_blob;"
+    echo "'); SELECT id, LENGTH(data), SHA2(data, 256) FROM drv_blob;"
 } >"$scratch/blob.sql"
 more=(--max-allowed-packet=64M)
 sql <"$scratch/blob.sql" | fact blob
@@ -84,8 +90,18 @@ big='SELECT a.n + 10 * b.n + 100 * c.n + 1000 * d.n + 10000 * e.n + 100000 * f.n
 sql -e "$big" | md5sum | fact big
 more=(--quick)
 sql -e "$big" | md5sum | fact big.quick
-more=(--compress)
-sql -e "$big" | md5sum | fact big.compressed
+case "$client" in
+*mariadb)
+    more=(--compress)
+    sql -e "$big" | md5sum | fact big.compressed
+    ;;
+*)
+    for algorithm in zlib zstd; do
+        more=(--compression-algorithms=$algorithm)
+        sql -e "$big" | md5sum | fact "big.$algorithm"
+    done
+    ;;
+esac
 
 seq 0 19999 | sed 's/.*/&,name-&/' >"$scratch/rows.csv"
 more=(--local-infile=1)

@@ -6,6 +6,8 @@ const fs = require('fs');
 const path = require('path');
 
 const drivers = process.env.ACKLINE_DRIVERS;
+// As in ../python/facts.py.
+const only = process.env.ACKLINE_DB_CHAPTER || '';
 
 const where = {
   host: process.env.ACKLINE_DB_HOST,
@@ -279,9 +281,47 @@ const CHAPTERS = {
   },
 };
 
+async function login(driver) {
+  let conn;
+  try {
+    conn = await driver.connect();
+  } catch (error) {
+    fact(only, [number(error), error.message.includes('certificate')]);
+    return;
+  }
+  fact(only, await driver.query(conn, 'SELECT 6 * 7'));
+  await conn.end();
+}
+
+// A pool that was open before: it must find out by itself what has become of its connections.
+async function restart(driver) {
+  const pool = driver.pool({ connectionLimit: 4 });
+  const all = (sql) => Promise.all(Array.from({ length: 8 }, () => driver.query(pool, sql)));
+  await all('SELECT SLEEP(0.1)');
+  const conn = await pool.getConnection();
+  await driver.query(conn, 'DROP TABLE IF EXISTS drv_restart');
+  await driver.query(conn, 'CREATE TABLE drv_restart (id INT PRIMARY KEY)');
+  await driver.query(conn, 'INSERT INTO drv_restart VALUES (1)');
+  await conn.beginTransaction();
+  await driver.query(conn, 'INSERT INTO drv_restart VALUES (2)');
+  fs.writeFileSync(process.env.ACKLINE_DB_READY, '');
+  await waitFor('the proxy is there again', async () => fs.existsSync(process.env.ACKLINE_DB_GO));
+  // What it is told differs; that it is told does not.
+  await errorOf(() => conn.commit());
+  fact('restart.commit', 'told');
+  await conn.release();
+  fact('restart.goes_on', await all('SELECT id FROM drv_restart'));
+  await pool.end();
+}
+
+function chaptersOf(driver) {
+  if (only === 'restart') return { restart };
+  return only ? { login } : { ...CHAPTERS, ...driver.extras };
+}
+
 async function run(driver) {
   let failed = 0;
-  for (const [name, chapter] of Object.entries({ ...CHAPTERS, ...driver.extras })) {
+  for (const [name, chapter] of Object.entries(chaptersOf(driver))) {
     try {
       await chapter(driver);
     } catch (error) {

@@ -55,7 +55,7 @@ driver.extras = {
   async pipelining() {
     const conn = await driver.connect();
     const answers = await Promise.all(Array.from({ length: 500 }, (_, n) => driver.query(conn, 'SELECT ?', [n])));
-    facts.fact('pipeline.in_order', answers.every((rows, n) => rows[0][0] === n));
+    facts.fact('pipeline.in_order', answers.every((rows, n) => Number(rows[0][0]) === n));
     const statement = await conn.prepare('SELECT ? * 2');
     const twice = await Promise.all(Array.from({ length: 500 }, (_, n) => statement.execute([n])));
     facts.fact('pipeline.prepared', twice.every(([rows], n) => Number(rows[0][0]) === 2 * n));

@@ -47,6 +47,7 @@ class Asyncmy(facts.Driver):
     local_infile = None
     # It reads no row that is longer than a packet.
     largest = 8_000_000
+
     async def open(self, **options):
         options = {"password": facts.PASSWORD, "database": facts.DATABASE, **options}
         if facts.TLS_CA:
@@ -68,10 +69,34 @@ class Asyncmy(facts.Driver):
         cursor.execute("SELECT @_drv_procedure_0, @_drv_procedure_1, @_drv_procedure_2")
         fact("procedure.out", cursor.fetchall())
 
+    def revive(self, conn):
+        conn.ping(reconnect=True)
+        return conn
+
+    def restarted(self):
+        pool = now(open_pool(minsize=3, maxsize=3))
+        facts.restart_chapter(self)
+
+        async def work():
+            # As a program's loop goes on running: it is told that connections have ended.
+            await asyncio.sleep(0.1)
+            async with pool.acquire() as conn, conn.cursor() as cursor:
+                await cursor.execute("SELECT 4")
+                return await cursor.fetchone()
+        for _ in range(3):
+            fact("restart.pool", now(work()))
+
     def reconnect(self, conn):
         conn = self.connect()
         fact("kill.reconnect", self.value(conn, "SELECT 4"))
         conn.close()
+
+
+async def open_pool(**options):
+    if facts.TLS_CA:
+        options.update(ssl=ssl.create_default_context(cafile=facts.TLS_CA))
+    return await asyncmy.create_pool(
+        host=facts.HOST, port=facts.PORT, user=facts.USER, password=facts.PASSWORD, database=facts.DATABASE, **options)
 
 
 def pool(driver):
@@ -85,10 +110,7 @@ def pool(driver):
                 return row[0]
 
     async def all_of_them():
-        options = {"ssl": ssl.create_default_context(cafile=facts.TLS_CA)} if facts.TLS_CA else {}
-        pool = await asyncmy.create_pool(
-            host=facts.HOST, port=facts.PORT, user=facts.USER, password=facts.PASSWORD, database=facts.DATABASE,
-            minsize=2, maxsize=8, **options)
+        pool = await open_pool(minsize=2, maxsize=8)
         numbers = await asyncio.gather(*(work(pool, number) for number in range(200)))
         pool.close()
         await pool.wait_closed()

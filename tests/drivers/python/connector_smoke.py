@@ -1,6 +1,7 @@
 """mysql-connector-python, in pure Python: its C extension wants a newer C library than Debian 12 has."""
 
 import mysql.connector
+import mysql.connector.pooling
 from mysql.connector.constants import ClientFlag
 
 import facts
@@ -11,15 +12,15 @@ class Connector(facts.Driver):
     Error = mysql.connector.Error
     local_infile = {"allow_local_infile": True}
 
+    def options(self, **options):
+        tls = {"ssl_ca": facts.TLS_CA, "ssl_verify_cert": True} if facts.TLS_CA else {"ssl_disabled": True}
+        return {
+            "host": facts.HOST, "port": facts.PORT, "user": facts.USER, "password": facts.PASSWORD,
+            "database": facts.DATABASE, "charset": "utf8mb4", "collation": "utf8mb4_general_ci",
+            "connection_timeout": 60, "use_pure": True, **tls, **options}
+
     def connect(self, **options):
-        options = {"password": facts.PASSWORD, "database": facts.DATABASE, "use_pure": True, **options}
-        if facts.TLS_CA:
-            options.update(ssl_ca=facts.TLS_CA, ssl_verify_cert=True)
-        else:
-            options.update(ssl_disabled=True)
-        return mysql.connector.connect(
-            host=facts.HOST, port=facts.PORT, user=facts.USER, charset="utf8mb4", collation="utf8mb4_general_ci",
-            connection_timeout=60, **options)
+        return mysql.connector.connect(**self.options(**options))
 
     def number(self, error):
         return error.errno
@@ -29,6 +30,20 @@ class Connector(facts.Driver):
         fact("procedure.out", cursor.callproc("drv_procedure", (21, 0, 8)))
         fact("procedure.results", [result.fetchall() for result in cursor.stored_results()])
         cursor.close()
+
+    def revive(self, conn):
+        conn.ping(reconnect=True, attempts=3)
+        return conn
+
+    def restarted(self):
+        pool = mysql.connector.pooling.MySQLConnectionPool(pool_size=3, **self.options())
+        for conn in [pool.get_connection() for _ in range(3)]:
+            conn.close()
+        facts.restart_chapter(self)
+        # It looks at a connection before it hands it out.
+        for conn in [pool.get_connection() for _ in range(3)]:
+            fact("restart.pool", self.value(conn, "SELECT 4"))
+            conn.close()
 
     def reconnect(self, conn):
         fact("kill.is_connected", conn.is_connected())

@@ -22,6 +22,8 @@ PASSWORD = os.environ["ACKLINE_DB_PASSWORD"]
 DATABASE = os.environ["ACKLINE_DB_DATABASE"]
 # A file with the certificate authority: then TLS is insisted on.
 TLS_CA = os.environ.get("ACKLINE_DB_TLS_CA")
+# "login.…": nothing but a login, as a fact of that name. "restart": a proxy that is started again meanwhile.
+CHAPTER = os.environ.get("ACKLINE_DB_CHAPTER", "")
 
 BLOB = bytes(range(256)) * 300
 # Longer than one packet of the protocol.
@@ -105,6 +107,9 @@ class Driver:
 
     # Chapters that not every driver has.
     extras = ()
+
+    def restarted(self):
+        restart_chapter(self)
 
 
 class Failure(Exception):
@@ -376,9 +381,45 @@ CHAPTERS = (
 )
 
 
+def login_chapter(driver):
+    try:
+        conn = driver.connect()
+    except Exception as error:
+        fact(CHAPTER, (type(error).__name__, driver.number(error), "certificate verify failed" in str(error)))
+    else:
+        fact(CHAPTER, driver.value(conn, "SELECT 6 * 7"))
+        conn.close()
+
+
+def restart():
+    """Has the proxy killed and started again."""
+    with open(os.environ["ACKLINE_DB_READY"], "w"):
+        pass
+    wait_for("the proxy is there again", lambda: os.path.exists(os.environ["ACKLINE_DB_GO"]))
+
+
+def restart_chapter(driver):
+    """Connections that were open before, each made good again the driver's own way."""
+    conns = [driver.connect() for _ in range(3)]
+    driver.run(conns[0], "DROP TABLE IF EXISTS drv_restart")
+    driver.run(conns[0], "CREATE TABLE drv_restart (id INT PRIMARY KEY)")
+    driver.run(conns[0], "INSERT INTO drv_restart VALUES (1)")
+    conns[0].commit()
+    driver.run(conns[0], "INSERT INTO drv_restart VALUES (2)")
+    restart()
+    fact("restart.commit", "told" if error_of(driver, conns[0].commit) else "not told")
+    for conn in conns:
+        conn = driver.revive(conn)
+        fact("restart.goes_on", driver.rows(conn, "SELECT id FROM drv_restart"))
+        conn.close()
+
+
 def run(driver):
     failed = 0
-    for chapter in CHAPTERS + tuple(driver.extras):
+    chapters = CHAPTERS + tuple(driver.extras)
+    if CHAPTER:
+        chapters = (type(driver).restarted,) if CHAPTER == "restart" else (login_chapter,)
+    for chapter in chapters:
         try:
             chapter(driver)
         except Exception as error:  # The others are still worth knowing.

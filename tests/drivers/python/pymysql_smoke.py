@@ -30,6 +30,10 @@ class PyMySQL(facts.Driver):
         cursor.execute("SELECT @_drv_procedure_0, @_drv_procedure_1, @_drv_procedure_2")
         fact("procedure.out", cursor.fetchall())
 
+    def revive(self, conn):
+        conn.ping(reconnect=True)
+        return conn
+
     def reconnect(self, conn):
         conn.ping(reconnect=True)
         fact("kill.reconnect", self.value(conn, "SELECT 4"))
