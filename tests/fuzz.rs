@@ -1,7 +1,7 @@
 //! Broken packets through living sessions: what a client sends, and what a source answers, each byte of
 //! it open to doubt. A session may end, with an error or without; it must not panic, hang, or grow.
 //!
-//! The sessions are recorded from a real server at the start. `ACKLINE_FUZZ_CASES` says how many broken
+//! The sessions are recorded from real servers at the start. `ACKLINE_FUZZ_CASES` says how many broken
 //! ones of each kind there are, `ACKLINE_FUZZ_SEED` which; every case has a random generator of its own,
 //! and `ACKLINE_FUZZ_CASE` runs one alone.
 
@@ -11,6 +11,8 @@ mod client;
 mod frames;
 #[path = "fuzz/mutation.rs"]
 mod mutation;
+#[path = "support/mysql.rs"]
+mod mysql;
 #[path = "fuzz/recording.rs"]
 mod recording;
 #[path = "differential/script.rs"]
@@ -27,6 +29,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
+use ackline::ids::Flavor;
 use mutation::mutate;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -86,8 +89,12 @@ fn run(broken: Broken) {
         before(info);
     }));
 
-    let server = Server::shared();
-    let sessions = Arc::new(record(&server));
+    let mut sessions = record(&Server::shared(), Flavor::MariaDb);
+    if let Some(programs) = mysql::programs("fuzz: sessions with MySQL") {
+        let server = Server::start_mysql(&programs);
+        sessions.extend(record(&server, Flavor::MySql));
+    }
+    let sessions = Arc::new(sessions);
     let source = FakeSource::start(sessions.clone());
     let proxy = Proxy::start_at(source.port);
     proxy.gate.set(|state| state.send_proxy_protocol = true);

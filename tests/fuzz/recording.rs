@@ -23,17 +23,21 @@ pub struct Session {
     pub source: Vec<Vec<u8>>,
 }
 
-pub fn record(server: &Server) -> Vec<Session> {
+/// The script, with what clients of this flavor's servers agree on beside the usual.
+pub fn record(server: &Server, flavor: Flavor) -> Vec<Session> {
     let at_source = Tap::start(server.port);
     let proxy = Proxy::start_at(at_source.port);
     let at_client = Tap::start(proxy.port);
-    let capabilities = [
-        C::CLIENT_MYSQL,
-        C::DEPRECATE_EOF.with(C::SESSION_TRACK),
-        C::BULK_OPERATIONS
-            .with(C::EXTENDED_METADATA)
-            .with(C::CACHE_METADATA),
-    ];
+    let capabilities = match flavor {
+        Flavor::MariaDb => vec![
+            C::CLIENT_MYSQL,
+            C::DEPRECATE_EOF.with(C::SESSION_TRACK),
+            C::BULK_OPERATIONS
+                .with(C::EXTENDED_METADATA)
+                .with(C::CACHE_METADATA),
+        ],
+        Flavor::MySql => vec![C::CLIENT_MYSQL.with(C::OPTIONAL_METADATA)],
+    };
     let mut sessions = Vec::new();
     for more in capabilities {
         let capabilities = [
@@ -48,10 +52,7 @@ pub fn record(server: &Server) -> Vec<Session> {
         ]
         .into_iter()
         .fold(more, C::with);
-        let steps: Vec<Step> = script(Flavor::MariaDb)
-            .into_iter()
-            .filter(is_small)
-            .collect();
+        let steps: Vec<Step> = script(flavor).into_iter().filter(is_small).collect();
         let mut clean = Client::login(proxy.port, capabilities, SILENCE);
         clean.run(&query("USE shop"));
         CLEAN
