@@ -69,16 +69,18 @@ pub struct Question {
     /// The number of the packet; the answer's is the next.
     pub sequence: u8,
     /// A wrong answer of this length is taken for a wrong password. With another length the server
-    /// says "bad handshake", which it counts against the address.
-    pub answer_length: usize,
+    /// says "bad handshake", which it counts against the address. None where nothing is asked: the
+    /// server only told that it goes on.
+    pub answer_length: Option<usize>,
 }
 
 impl Question {
     pub fn read(header: Header, payload: &[u8]) -> Self {
         let answer_length = match plugin_asked(payload).as_deref() {
-            Some("client_ed25519") => 64,
-            Some("caching_sha2_password") => 32,
-            _ => SCRAMBLE,
+            Some("client_ed25519") => Some(64),
+            Some("caching_sha2_password") => Some(32),
+            None if payload == [caching_sha2::MORE_DATA, caching_sha2::FAST_OK] => None,
+            _ => Some(SCRAMBLE),
         };
         Self {
             sequence: header.sequence,
@@ -185,11 +187,14 @@ mod tests {
             sequence: 4,
         };
         let length = |payload: &[u8]| Question::read(header, payload).answer_length;
-        assert_eq!(length(b"\xfeclient_ed25519\0scramble"), 64);
-        assert_eq!(length(b"\xfecaching_sha2_password\0scramble\0"), 32);
-        assert_eq!(length(b"\x02caching_sha2_password\0scramble\0"), 32);
-        assert_eq!(length(b"\x02mysql_clear_password\0"), SCRAMBLE);
-        assert_eq!(length(b""), SCRAMBLE);
+        assert_eq!(length(b"\xfeclient_ed25519\0scramble"), Some(64));
+        assert_eq!(length(b"\xfecaching_sha2_password\0scramble\0"), Some(32));
+        assert_eq!(length(b"\x02caching_sha2_password\0scramble\0"), Some(32));
+        assert_eq!(length(b"\x02mysql_clear_password\0"), Some(SCRAMBLE));
+        assert_eq!(length(b"\x01\x04"), Some(SCRAMBLE));
+        assert_eq!(length(b""), Some(SCRAMBLE));
+        // The OK, or the next factor, comes by itself.
+        assert_eq!(length(b"\x01\x03"), None);
     }
 
     #[test]

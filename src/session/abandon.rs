@@ -70,7 +70,10 @@ async fn finish(source: &mut Peer, reached: Reached) -> io::Result<()> {
 }
 
 async fn refuse(source: &mut Peer, question: Question) -> io::Result<()> {
-    let answer = vec![GARBAGE; question.answer_length];
+    let Some(length) = question.answer_length else {
+        return Ok(());
+    };
+    let answer = vec![GARBAGE; length];
     source
         .send(question.sequence.wrapping_add(1), &answer)
         .await
