@@ -4,6 +4,7 @@
 use sha1::{Digest, Sha1};
 
 use super::Error;
+use super::caching_sha2;
 use super::fields::Fields;
 use super::packet::Header;
 
@@ -79,7 +80,7 @@ impl Question {
         let answer_length = match plugin_asked(payload).as_deref() {
             Some("client_ed25519") => Some(64),
             Some("caching_sha2_password") => Some(32),
-            None if payload == [caching_sha2::MORE_DATA, caching_sha2::FAST_OK] => None,
+            None if caching_sha2::is_fast_ok(payload) => None,
             _ => Some(SCRAMBLE),
         };
         Self {
