@@ -6,7 +6,8 @@ mod support;
 use std::fs;
 use std::process::Command;
 
-use support::{Account, Flavor, Part, Sandbox, Status, mysql, print_all};
+use mysql_async::prelude::Queryable;
+use support::{Account, Flavor, Part, SOON, Sandbox, Status, mysql, print_all, wait_until};
 
 /// Statements of every kind of transaction that MySQL logs differently (FACTS.md, section 5).
 const WORKLOAD: &[&str] = &[
@@ -175,4 +176,35 @@ async fn everything_that_mysql_logs_reaches_the_replicas_and_its_tools() {
     for text in ["XA PREPARE", "invoices", "Previous-GTIDs", "RENAME TABLE"] {
         assert!(printed.contains(text), "no {text} in what it printed");
     }
+}
+
+/// MySQL's `information_schema.PROCESSLIST` fails meanwhile, and it is there that old dumps are looked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attaching_while_a_statement_runs_that_is_not_text() {
+    let Some(sandbox) = sandbox("attaching_while_a_statement_runs_that_is_not_text").await else {
+        return;
+    };
+    let mut blob = sandbox.source().connect().await;
+    let statement = b"SELECT SLEEP(600), _binary'\x80\x81\x82\x83'".to_vec();
+    let sleeping = tokio::spawn(async move { blob.conn.query_drop(statement).await });
+    let mut source = sandbox.source().connect().await;
+    wait_until("MySQL cannot list its sessions", SOON, async || {
+        let listed = "SELECT COUNT(*) FROM information_schema.PROCESSLIST";
+        match source.try_value(listed).await {
+            Ok(_) => Err("it lists them"),
+            Err(_) => Ok(()),
+        }
+    })
+    .await;
+    sandbox.kill(Part::Proxy);
+    sandbox.start(Part::Proxy);
+    sandbox.serves().await;
+    sandbox
+        .app()
+        .connect()
+        .await
+        .run("CREATE TABLE after_it (n INT)")
+        .await;
+    assert!(!sleeping.is_finished());
+    sleeping.abort();
 }

@@ -189,13 +189,10 @@ pub fn contains(executed: &GtidSet, source: &State) -> Result<(), Refusal> {
 pub async fn end_old_dumps(admin: &mut Admin) -> Result<(), Error> {
     let deadline = tokio::time::Instant::now() + OLD_DUMP_LEAVES;
     let mut killed = BTreeSet::new();
+    let user = admin.user().await?;
     loop {
-        let rows = admin
-            .query(
-                "SELECT ID AS id FROM information_schema.PROCESSLIST \
-                 WHERE COMMAND LIKE 'Binlog Dump%' AND USER = SUBSTRING_INDEX(USER(), '@', 1)",
-            )
-            .await?;
+        let mut rows = admin.processes().await?;
+        rows.retain(|row| row.is_dump() && row.text("User") == Some(user.as_str()));
         if rows.is_empty() {
             break;
         }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::gtid::Position;
 use crate::ids::Flavor;
 use crate::net;
-use crate::net::admin::{Account, Admin};
+use crate::net::admin::{Account, Admin, Row};
 use crate::protocol::semi_sync::Names;
 use crate::shutdown::Shutdown;
 
@@ -21,17 +21,14 @@ const QUEUE: usize = 1024;
 /// Measured on MariaDB: the first of a queue waits for the ack, those behind it are in "Commit", and a
 /// KILL that hits one of those takes effect when its turn comes. MySQL goes on waiting after a KILL, but
 /// its client would be told of a lost connection and not of the commit.
-fn waiting_states(flavor: Flavor) -> &'static str {
-    match flavor {
-        Flavor::MariaDb => {
-            "'Waiting for semi-sync ACK from slave','Waiting for prior transaction to commit','Commit','Commit implicit'"
-        }
-        Flavor::MySql => {
-            "'Waiting for semi-sync ACK from replica','Waiting for semi-sync ACK from slave',\
-             'waiting for handler commit','Waiting for dependent transaction to commit'"
-        }
-    }
-}
+const WAITING_IN_MARIADB: &str = "'Waiting for semi-sync ACK from slave','Waiting for prior transaction to commit',\
+     'Commit','Commit implicit'";
+const WAITING_IN_MYSQL: [&str; 4] = [
+    "Waiting for semi-sync ACK from replica",
+    "Waiting for semi-sync ACK from slave",
+    "waiting for handler commit",
+    "Waiting for dependent transaction to commit",
+];
 
 /// Whom a KILL names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +38,18 @@ pub enum Victim {
     User(String),
     /// It cannot be told from the statement: anyone.
     Anyone,
+}
+
+impl Victim {
+    fn is_in_mysql(&self, process: &Row) -> bool {
+        match self {
+            Self::Connection(id) => process.text("Id") == Some(id.to_string().as_str()),
+            Self::Anyone => true,
+            // MySQL has no KILL by query id.
+            Self::Query(_) => false,
+            Self::User(user) => process.text("User") == Some(user.as_str()),
+        }
+    }
 }
 
 /// The semi-sync counters by which commits that slipped past the gate are found.
@@ -217,11 +226,15 @@ pub async fn read_position(admin: &mut Admin) -> Result<Position, net::Error> {
 }
 
 async fn read_waits(admin: &mut Admin, victim: &Victim) -> Result<bool, net::Error> {
+    if admin.flavor() == Flavor::MySql {
+        return Ok(admin.processes().await?.iter().any(|row| {
+            let state = row.text("State").unwrap_or_default();
+            WAITING_IN_MYSQL.contains(&state) && victim.is_in_mysql(row)
+        }));
+    }
     let whom = match victim {
         Victim::Connection(id) => format!("ID = {id}"),
         Victim::Anyone => "TRUE".to_owned(),
-        // MySQL has no KILL by query id.
-        Victim::Query(_) if admin.flavor() == Flavor::MySql => return Ok(false),
         Victim::Query(id) => format!("QUERY_ID = {id}"),
         // Hexadecimal, so that no quoting mode can make more of it.
         Victim::User(user) => {
@@ -229,9 +242,8 @@ async fn read_waits(admin: &mut Admin, victim: &Victim) -> Result<bool, net::Err
             format!("USER = CONVERT(0x{hex} USING utf8mb4)")
         }
     };
-    let states = waiting_states(admin.flavor());
     let rows = admin
-        .query(&format!("SELECT COUNT(*) AS waiting FROM information_schema.PROCESSLIST WHERE {whom} AND STATE IN ({states})"))
+        .query(&format!("SELECT COUNT(*) AS waiting FROM information_schema.PROCESSLIST WHERE {whom} AND STATE IN ({WAITING_IN_MARIADB})"))
         .await?;
     Ok(rows
         .first()

@@ -58,6 +58,12 @@ impl Row {
         self.at(index)
     }
 
+    /// Of `Admin::processes`: whether it is sent a binlog.
+    pub fn is_dump(&self) -> bool {
+        let command = self.text("Command").unwrap_or_default();
+        command.starts_with("Binlog Dump")
+    }
+
     /// The value at a place, counted from 0.
     pub fn at(&self, index: usize) -> Option<&str> {
         self.values.get(index)?.as_deref()
@@ -173,6 +179,19 @@ impl Admin {
     pub async fn value(&mut self, statement: &str) -> Result<Option<String>, Error> {
         let rows = self.query(statement).await?;
         Ok(rows.first().and_then(|row| row.at(0)).map(str::to_owned))
+    }
+
+    /// The server's sessions, with columns `Id`, `User`, `Host`, `Command` and `State`. MySQL's
+    /// `information_schema.PROCESSLIST` fails as a whole (ERR 3854) while any session runs a statement
+    /// whose text is not UTF-8, such as one with a blob in it.
+    pub async fn processes(&mut self) -> Result<Vec<Row>, Error> {
+        self.query("SHOW PROCESSLIST").await
+    }
+
+    /// The user that we are logged in as.
+    pub async fn user(&mut self) -> Result<String, Error> {
+        let user = self.value("SELECT SUBSTRING_INDEX(USER(), '@', 1)").await?;
+        Ok(user.unwrap_or_default())
     }
 
     /// A statement whose rows, if any, do not matter.

@@ -111,15 +111,11 @@ async fn origins(admin: &mut Admin) -> Result<BTreeMap<String, Origin>, net::Err
 }
 
 async fn dumps(admin: &mut Admin) -> Result<Dumps, net::Error> {
-    let rows = admin
-        .query(
-            "SELECT USER AS user, HOST AS host, USER = SUBSTRING_INDEX(USER(), '@', 1) AS ours \
-             FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'",
-        )
-        .await?;
+    let user = admin.user().await?;
+    let rows = admin.processes().await?;
     let mut dumps = Dumps::default();
-    for row in &rows {
-        if row.text("ours") == Some("1") {
+    for row in rows.iter().filter(|row| row.is_dump()) {
+        if row.text("user") == Some(user.as_str()) {
             dumps.ours += 1;
         } else {
             let part = |column: &str| row.text(column).unwrap_or_default().to_owned();
