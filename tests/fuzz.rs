@@ -52,6 +52,16 @@ const WARM: u64 = 500;
 
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
+/// Recorded once for both tests.
+static SESSIONS: LazyLock<Arc<Vec<Session>>> = LazyLock::new(|| {
+    let mut sessions = record(&Server::shared(), Flavor::MariaDb);
+    if let Some(programs) = mysql::programs("fuzz: sessions with MySQL") {
+        let server = Server::start_mysql(&programs);
+        sessions.extend(record(&server, Flavor::MySql));
+    }
+    Arc::new(sessions)
+});
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Broken {
     Client,
@@ -89,12 +99,7 @@ fn run(broken: Broken) {
         before(info);
     }));
 
-    let mut sessions = record(&Server::shared(), Flavor::MariaDb);
-    if let Some(programs) = mysql::programs("fuzz: sessions with MySQL") {
-        let server = Server::start_mysql(&programs);
-        sessions.extend(record(&server, Flavor::MySql));
-    }
-    let sessions = Arc::new(sessions);
+    let sessions = SESSIONS.clone();
     let source = FakeSource::start(sessions.clone());
     let proxy = Proxy::start_at(source.port);
     proxy.gate.set(|state| state.send_proxy_protocol = true);
