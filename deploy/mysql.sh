@@ -114,6 +114,9 @@ libraries=$(find "$work/new" -name 'libc.so.6' -printf '%h\n' | head -n 1)
 loader=$(find "$libraries" -maxdepth 1 -name 'ld-linux*.so.*' -printf '%f\n' | head -n 1)
 [ -n "$loader" ] || impossible "no loader among its libraries"
 libraries=${libraries#"$work/new/"}
+# The router's plugins look for its own libraries at their place in the system.
+own_libraries=""
+[ ! -d "$work/new/usr/lib/mysql-router" ] || own_libraries=':$root/usr/lib/mysql-router'
 # A basedir as MySQL's own packages lay it out.
 mkdir "$work/new/bin"
 ln -s usr/share "$work/new/share"
@@ -126,7 +129,7 @@ for file in "$work"/new/usr/sbin/mysqld "$work"/new/usr/bin/mysql*; do
 #!/bin/sh
 # $name with the loader and the libraries that it was built for; they reach no child of it.
 root=\${0%/*}/..
-exec "\$root/$libraries/$loader" --library-path "\$root/$libraries" "\$root/${file#"$work/new/"}" "\$@"
+exec "\$root/$libraries/$loader" --library-path "\$root/$libraries$own_libraries" "\$root/${file#"$work/new/"}" "\$@"
 WRAPPER
     chmod 755 "$work/new/bin/$name"
 done
