@@ -93,7 +93,7 @@ router=""
 if has_way e; then
     if deploy/install.sh router; then
         # As deploy/mysql.sh decides it.
-        router=${MYSQL_ROUTER_ROOT:-${XDG_CACHE_HOME:-$HOME/.cache}/ackline/mysql-router-9.7}
+        router=$(realpath "${MYSQL_ROUTER_ROOT:-${XDG_CACHE_HOME:-$HOME/.cache}/ackline/mysql-router-9.7}")
     elif [[ " ${only//,/ } " == *" e "* ]]; then
         exit 1
     else
@@ -294,9 +294,11 @@ END
 fi
 if has_way e; then
     # No TLS is offered by the source, and none asked for by sysbench; what is not said here is default.
+    # One that was not unpacked by us knows where its plugins are.
+    plugins=$router/usr/lib/mysqlrouter/plugin
     cat >"$data/router.conf" <<END
 [DEFAULT]
-plugin_folder = $router/usr/lib/mysqlrouter/plugin
+$([ ! -d "$plugins" ] || echo "plugin_folder = $plugins")
 config_folder = $data
 data_folder = $data
 logging_folder = $data
