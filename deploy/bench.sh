@@ -5,9 +5,14 @@
 #   b  the same through HAProxy in TCP mode
 #   c  native semi-sync with two truly durable replicas (sync_relay_log=1)
 #   d  Ackline with two replicas in semi-sync (own binlog fsynced, and one replica)
+#   e  as a, through MySQL Router (static routing, connection sharing off)
 #
-# in interleaved rounds; one table of medians in Markdown. All servers run on loopback with the same
-# options: each set is a sandbox, and for a, b and c its proxy is taken away and the replicas pull from
+# in interleaved rounds; one table of medians in Markdown. TLS is off everywhere. sysbench prepares its
+# statements, so that a proxy which reads statements does so once for each connection; point_select_text
+# is the workload where each query comes as text, to be classified by Ackline one by one. The CPU time of a
+# proxy is that of all its threads over the whole round, its logins included, divided by the queries of that
+# round (sysbench's count: BEGIN and COMMIT are queries too). All servers run on loopback with the same
+# options: each set is a sandbox, and for a, b, c and e its proxy is taken away and the replicas pull from
 # the source instead. Everything is removed at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,15 +22,16 @@ usage() {
     cat <<END
 usage: deploy/bench.sh [options]
   --rounds N       measured rounds (default 3)
-  --seconds N      length of one measurement (default 20)
+  --seconds N      length of one measurement (default 20); all of it takes rounds x seconds x ways x
+                   workloads, and about a minute: 21 minutes by default, 7 with --seconds 6
   --threads N      connections of sysbench (default 8)
   --tables N       (default 4)
   --table-size N   rows in each (default 20000)
-  --only LIST      of ways (a,b,c,d) and workloads (point_select,write_only,read_write)
+  --only LIST      of ways (a,b,c,d,e) and workloads (point_select,point_select_text,write_only,read_write)
   --port P         first of 80 ports (default 13400)
   --seed S         of sysbench and of the order (default: random, printed)
   --dir DIR        where the data lies meanwhile (default: in TMPDIR)
-  --short          one round of 2 s on small tables, to see that it works
+  --short          one round of 1 s on small tables, to see that it works (about 45 s with its servers)
 The binary is built with cargo, unless ACKLINE names one.
 END
 }
@@ -34,7 +40,7 @@ rounds=3 seconds=20 threads=8 tables=4 table_size=20000 port=13400 seed=$RANDOM 
 while [ $# -gt 0 ]; do
     case "$1" in
     --short)
-        rounds=1 seconds=2 threads=4 tables=1 table_size=1000
+        rounds=1 seconds=1 threads=4 tables=1 table_size=1000
         shift
         continue
         ;;
@@ -60,27 +66,42 @@ done
 ways=() workloads=()
 for item in ${only//,/ }; do
     case "$item" in
-    a | b | c | d) ways+=("$item") ;;
-    point_select | write_only | read_write) workloads+=("$item") ;;
+    a | b | c | d | e) ways+=("$item") ;;
+    point_select | point_select_text | write_only | read_write) workloads+=("$item") ;;
     *)
-        echo "bench: --only takes a, b, c, d, point_select, write_only and read_write, not '$item'" >&2
+        echo "bench: --only takes a, b, c, d, e, point_select, point_select_text, write_only and read_write, not '$item'" >&2
         exit 2
         ;;
     esac
 done
-[ ${#ways[@]} -gt 0 ] || ways=(a b c d)
-[ ${#workloads[@]} -gt 0 ] || workloads=(point_select write_only read_write)
+[ ${#ways[@]} -gt 0 ] || ways=(a b c d e)
+[ ${#workloads[@]} -gt 0 ] || workloads=(point_select point_select_text write_only read_write)
 declare -A title=(
     [a]="(a) native semi-sync, direct" [b]="(b) the same through HAProxy"
     [c]="(c) native semi-sync, sync_relay_log=1" [d]="(d) Ackline, semi-sync"
+    [e]="(e) as (a), through MySQL Router"
 )
 # Which servers a way uses.
-declare -A set_of=([a]=native [b]=native [c]=durable [d]=ackline)
+declare -A set_of=([a]=native [b]=native [c]=durable [d]=ackline [e]=native)
 declare -A port_of_set=([native]=$port [durable]=$((port + 20)) [ackline]=$((port + 40)))
 haproxy_port=$((port + 60))
+router_port=$((port + 61))
 has_way() { [[ " ${ways[*]} " == *" $1 "* ]]; }
 
 deploy/install.sh build servers bench
+router=""
+if has_way e; then
+    if deploy/install.sh router; then
+        # As deploy/mysql.sh decides it.
+        router=$(realpath "${MYSQL_ROUTER_ROOT:-${XDG_CACHE_HOME:-$HOME/.cache}/ackline/mysql-router-9.7}")
+    elif [[ " ${only//,/ } " == *" e "* ]]; then
+        exit 1
+    else
+        without_router="NOT MEASURED: (e), since MySQL Router cannot be had here (deploy/install.sh router)"
+        echo "bench: $without_router" >&2
+        ways=(a b c d)
+    fi
+fi
 if [ -n "${ACKLINE:-}" ]; then
     ackline=$(realpath "$ACKLINE")
 else
@@ -90,11 +111,14 @@ fi
 
 data=$(mktemp -d "${dir:-${TMPDIR:-/tmp}}/ackline-bench.XXXXXX")
 results=$data/results.tsv
-haproxy_pid=""
+haproxy_pid="" router_pid=""
 cleanup() {
     status=$?
     trap - EXIT INT TERM
-    [ -z "$haproxy_pid" ] || kill "$haproxy_pid" 2>/dev/null || true
+    for pid in $haproxy_pid $router_pid; do
+        kill "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
     for set in native durable ackline; do
         [ ! -d "$data/$set" ] || "$ackline" sandbox down --dir "$data/$set" 2>>"$data/log" || status=1
     done
@@ -151,7 +175,8 @@ settle() {
     done
 }
 
-cpu() { # seconds of CPU that a process has used
+# Seconds of CPU that a process has used: all its threads, also those that have ended.
+cpu() {
     [ -n "$1" ] || {
         echo 0
         return
@@ -163,6 +188,7 @@ cpu() { # seconds of CPU that a process has used
 port_of() {
     case "$1" in
     b) echo "$haproxy_port" ;;
+    e) echo "$router_port" ;;
     d) of ackline .app.port ;;
     *) of "${set_of[$1]}" .source.port ;;
     esac
@@ -171,18 +197,24 @@ port_of() {
 proxy_pid_of() {
     case "$1" in
     b) echo "$haproxy_pid" ;;
+    e) echo "$router_pid" ;;
     d) of ackline .proxy.pid ;;
     esac
 }
 
 # run_sysbench WAY WORKLOAD COMMAND [OPTION…]
 run_sysbench() {
-    local way=$1 workload=$2 set=${set_of[$1]}
+    local way=$1 workload=$2 set=${set_of[$1]} statements=auto
     shift 2
-    sysbench "oltp_$workload" --db-driver=mysql --mysql-host=127.0.0.1 --mysql-port="$(port_of "$way")" \
+    [ "$workload" != point_select_text ] || statements=disable
+    sysbench "oltp_${workload%_text}" --db-ps-mode="$statements" --db-driver=mysql --mysql-host=127.0.0.1 --mysql-port="$(port_of "$way")" \
         --mysql-user="$(of "$set" .app.user)" --mysql-password="$(of "$set" .app.password)" \
         --mysql-db="$(of "$set" .app.database)" --tables="$tables" --table-size="$table_size" \
         --threads="$threads" --percentile=95 "$@"
+}
+
+per_query() { # SECONDS QUERIES: microseconds
+    awk -v seconds="$1" -v queries="$2" 'BEGIN { printf "%.1f", queries ? seconds / queries * 1e6 : 0 }'
 }
 
 measure() { # WAY WORKLOAD ROUND
@@ -198,28 +230,36 @@ measure() { # WAY WORKLOAD ROUND
     }
     proxy_used=$(awk -v a="$proxy_before" -v b="$(cpu "$proxy")" 'BEGIN { printf "%.2f", b - a }')
     source_used=$(awk -v a="$source_before" -v b="$(cpu "$source")" 'BEGIN { printf "%.2f", b - a }')
-    local tps p95 errors
+    local tps p95 errors queries proxy_each source_each
     tps=$(sed -n 's/.*transactions: .*(\([0-9.]*\) per sec.*/\1/p' "$out")
     p95=$(sed -n 's/.*95th percentile: *//p' "$out")
     errors=$(sed -n 's/.*ignored errors: *\([0-9]*\).*/\1/p' "$out")
-    printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$workload" "$way" "$tps" "$p95" "$proxy_used" "$source_used" >>"$results"
-    printf 'round %s  %-12s %-40s %9s tps  p95 %7s ms  CPU s: proxy %6s source %6s%s\n' "$round" "$workload" \
-        "${title[$way]}" "$tps" "$p95" "$proxy_used" "$source_used" \
+    queries=$(sed -n 's/.*queries: *\([0-9]*\) .*/\1/p' "$out")
+    proxy_each=$(per_query "$proxy_used" "$queries") source_each=$(per_query "$source_used" "$queries")
+    printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$workload" "$way" "$tps" "$p95" "$proxy_each" "$source_each" >>"$results"
+    printf 'round %s  %-17s %-40s %9s tps  p95 %7s ms  CPU us/query: proxy %6s source %6s%s\n' "$round" "$workload" \
+        "${title[$way]}" "$tps" "$p95" "$proxy_each" "$source_each" \
         "$([ "${errors:-0}" = 0 ] || echo "  ($errors deadlocks or other errors, retried)")"
     settle "$set"
 }
 
-median() { # WORKLOAD WAY COLUMN
+column() { # WORKLOAD WAY COLUMN: a line for each round
     awk -F'\t' -v workload="$1" -v way="$2" -v column="$3" \
-        '$1 == workload && $2 == way { print $column }' "$results" | sort -n |
+        '$1 == workload && $2 == way { print $column }' "$results"
+}
+
+median() { # WORKLOAD WAY COLUMN
+    column "$@" | sort -n |
         awk '{ v[NR] = $1 } END { if (NR) print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
 }
 
 echo "machine: $(nproc) cores ($(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)), \
 $(awk '/^MemTotal/ { printf "%.0f", $2 / 1048576 }' /proc/meminfo) GiB memory, Linux $(uname -r)"
 echo "versions: $("$ackline" --version), MariaDB $(mariadbd --version | sed 's/.*Ver \([^ ]*\).*/\1/'), \
-$(haproxy -v | head -n 1 | cut -d' ' -f1-3), $(sysbench --version)"
-echo "seed $seed, $rounds rounds of $seconds s, $threads threads, $tables tables of $table_size rows"
+$(haproxy -v | head -n 1 | cut -d' ' -f1-3)\
+${router:+, $("$router/bin/mysqlrouter" --version | sed 's/ for .*//; s/ *Ver / /')}, $(sysbench --version)"
+echo "seed $seed, $rounds rounds of $seconds s, $threads threads, $tables tables of $table_size rows;" \
+    "$(date -u +%F), load before: $(cut -d' ' -f1-3 /proc/loadavg)"
 
 declare -A prepared=()
 for way in "${ways[@]}"; do
@@ -232,8 +272,8 @@ for way in "${ways[@]}"; do
     "$ackline" sandbox up --dir "$data/$set" --port "${port_of_set[$set]}" --replicas 2 \
         --mode semi-sync "${options[@]}" >/dev/null 2>>"$data/log"
     [ "$set" = ackline ] || make_native "$set"
-    # Straight or through Ackline, as the way goes; HAProxy adds nothing to the tables.
-    run_sysbench "${way/b/a}" read_write prepare >>"$data/log" 2>&1
+    # Straight or through Ackline, as the way goes; the other proxies add nothing to the tables.
+    run_sysbench "${way/[be]/a}" read_write prepare >>"$data/log" 2>&1
     settle "$set"
 done
 if has_way b; then
@@ -252,6 +292,41 @@ END
     haproxy -db -f "$data/haproxy.cfg" >>"$data/log" 2>&1 &
     haproxy_pid=$!
 fi
+if has_way e; then
+    # No TLS is offered by the source, and none asked for by sysbench; what is not said here is default.
+    # One that was not unpacked by us knows where its plugins are.
+    plugins=$router/usr/lib/mysqlrouter/plugin
+    cat >"$data/router.conf" <<END
+[DEFAULT]
+$([ ! -d "$plugins" ] || echo "plugin_folder = $plugins")
+config_folder = $data
+data_folder = $data
+logging_folder = $data
+runtime_folder = $data
+max_total_connections = 4000
+[logger]
+level = warning
+[routing:source]
+bind_address = 127.0.0.1
+bind_port = $router_port
+destinations = 127.0.0.1:$(of native .source.port)
+routing_strategy = first-available
+protocol = classic
+connection_sharing = 0
+client_ssl_mode = PASSTHROUGH
+server_ssl_mode = AS_CLIENT
+END
+    "$router/bin/mysqlrouter" -c "$data/router.conf" >>"$data/log" 2>&1 &
+    router_pid=$!
+fi
+for listener in ${haproxy_pid:+"$haproxy_port"} ${router_pid:+"$router_port"}; do
+    for _ in $(seq 100); do
+        ! (: <>"/dev/tcp/127.0.0.1/$listener") 2>/dev/null || continue 2
+        sleep 0.1
+    done
+    echo "bench: nobody listens on port $listener" >&2
+    exit 1
+done
 
 # Caches and plans are warm before anything counts.
 for way in "${ways[@]}"; do
@@ -272,16 +347,27 @@ for round in $(seq "$rounds"); do
     done
 done
 
+ratio() { # WORKLOAD WAY BASE: of the throughput, if both were measured
+    awk -v of="$(median "$1" "$2" 3)" -v to="$(median "$1" "$3" 3)" \
+        'BEGIN { if (of && to) printf "%.2f", of / to; else print "–" }'
+}
+
 echo
-echo "| workload | way | tps | p95 ms | ratio to (a) | CPU s of the proxy | CPU s of the source |"
-echo "|---|---|---:|---:|---:|---:|---:|"
+echo "| workload | way | tps | p95 ms | ratio to (a) | to (b) | CPU µs/query: proxy | source |"
+echo "|---|---|---:|---:|---:|---:|---:|---:|"
 for workload in "${workloads[@]}"; do
-    base=$(has_way a && median "$workload" a 3 || true)
     for way in "${ways[@]}"; do
-        tps=$(median "$workload" "$way" 3)
-        ratio=$([ -z "$base" ] && echo "–" || awk -v a="$base" -v b="$tps" 'BEGIN { printf "%.2f", b / a }')
         proxy_cpu=$([ -n "$(proxy_pid_of "$way")" ] && median "$workload" "$way" 5 || echo "–")
-        printf '| %s | %s | %.0f | %s | %s | %s | %s |\n' "$workload" "${title[$way]}" "$tps" \
-            "$(median "$workload" "$way" 4)" "$ratio" "$proxy_cpu" "$(median "$workload" "$way" 6)"
+        printf '| %s | %s | %.0f | %s | %s | %s | %s | %s |\n' "$workload" "${title[$way]}" \
+            "$(median "$workload" "$way" 3)" "$(median "$workload" "$way" 4)" "$(ratio "$workload" "$way" a)" \
+            "$(ratio "$workload" "$way" b)" "$proxy_cpu" "$(median "$workload" "$way" 6)"
     done
 done
+# The goal is one of the same run, so it is told with how far the rounds agree.
+echo
+for workload in "${workloads[@]}"; do
+    [[ $workload == point_select* ]] && has_way b && has_way d || continue
+    echo "$workload, (d) to (b) by rounds: $(paste <(column "$workload" d 3) <(column "$workload" b 3) |
+        awk '{ printf "%s%.2f", (NR > 1 ? ", " : ""), ($2 ? $1 / $2 : 0) }'); the goal is 0.9"
+done
+[ -z "${without_router:-}" ] || echo "$without_router"

@@ -5,15 +5,16 @@
 #   servers   MariaDB's server and client programs, jq
 #   bench     sysbench and HAProxy
 #   mysql     MySQL 9.7's server and client programs, in a folder of their own (see mysql.sh)
+#   router    MySQL Router 9.7, for the benchmark, in the same way
 #   python, node, perl, java
 #             what tests/drivers/install.sh builds upon
 #
-# Can be run again at any time, asks nothing, works as root or with sudo (mysql: as anybody), starts no
+# Can be run again at any time, asks nothing, works as root or with sudo (mysql, router: as anybody), starts no
 # service.
 set -euo pipefail
 
 usage() {
-    echo "usage: deploy/install.sh [build] [servers] [bench] [mysql] [python] [node] [perl] [java]" >&2
+    echo "usage: deploy/install.sh [build] [servers] [bench] [mysql] [router] [python] [node] [perl] [java]" >&2
     exit 2
 }
 
@@ -29,7 +30,7 @@ declare -A package_of=(
 # Servers lie in sbin, which is not on every user's path.
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
-missing=() mysql=no
+missing=() unpacked=()
 # What is no program: its packages, and a command that fails without it.
 unless_works() {
     local packages=$1
@@ -43,9 +44,9 @@ for group in "$@"; do
     build) programs=(cc make) ;;
     servers) programs=(mariadbd mariadb-install-db mariadb mariadb-binlog jq openssl) ;;
     bench) programs=(sysbench haproxy) ;;
-    mysql)
+    mysql | router)
         programs=()
-        mysql=yes
+        unpacked+=("$group")
         ;;
     python)
         programs=(python3)
@@ -70,9 +71,9 @@ for group in "$@"; do
     done
 done
 # Nothing of it goes into the system, so it needs no apt of root's.
-if [ "$mysql" = yes ]; then
-    "$(dirname "$0")/mysql.sh"
-fi
+for product in "${unpacked[@]}"; do
+    "$(dirname "$0")/mysql.sh" "$product"
+done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if ! command -v apt-get >/dev/null; then
