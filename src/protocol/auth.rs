@@ -133,7 +133,7 @@ const NEXT_FACTOR: u8 = 0x02;
 /// The plugin that a server's packet in a login dialogue makes the client go on with, if it names one.
 /// A question of MariaDB's `dialog` may begin with the same byte as a next factor; it is taken for one
 /// with a plugin of which nobody has heard.
-fn plugin_asked(payload: &[u8]) -> Option<String> {
+pub fn plugin_asked(payload: &[u8]) -> Option<String> {
     match payload {
         [AuthSwitch::FIRST | NEXT_FACTOR, named @ ..] => {
             let name = Fields::new(named, "a plugin's name").until_nul_or_end();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{KnownPasswords, Learned};
 use crate::protocol::HandshakeResponse;
-use crate::protocol::auth::{AuthSwitch, NATIVE_PASSWORD};
+use crate::protocol::auth::{self, AuthSwitch, NATIVE_PASSWORD};
 use crate::protocol::caching_sha2::{self, CACHING_SHA2};
 use crate::protocol::password::Password;
 
@@ -17,6 +17,8 @@ pub struct Lesson {
     /// Only behind a channel that hides it is an answer a password.
     is_secure: bool,
     password: Option<Arc<Password>>,
+    /// Several factors: what one of them teaches is not enough.
+    has_factors: bool,
 }
 
 impl Lesson {
@@ -33,6 +35,7 @@ impl Lesson {
             answer: Some(Password::new(login.auth_response.clone())),
             is_secure,
             password: None,
+            has_factors: false,
         }
     }
 
@@ -45,11 +48,17 @@ impl Lesson {
             answer: None,
             is_secure,
             password: None,
+            has_factors: false,
         }
     }
 
     pub fn user(&self) -> &[u8] {
         &self.user
+    }
+
+    /// `caching_sha2_password` is spoken, as far as is known.
+    pub fn is_caching_sha2(&self) -> bool {
+        self.plugin.is_empty() || self.plugin == CACHING_SHA2
     }
 
     pub fn scramble(&self) -> &[u8] {
@@ -68,10 +77,9 @@ impl Lesson {
                 self.password = None;
             }
             [caching_sha2::MORE_DATA, ..] => {}
-            // Another factor: what one of them teaches is not enough.
             _ => {
-                self.plugin.clear();
-                self.password = None;
+                self.plugin = auth::plugin_asked(payload).unwrap_or_default();
+                self.has_factors = true;
             }
         }
     }
@@ -109,6 +117,9 @@ impl Lesson {
 
     /// The login has succeeded.
     pub fn learned(self, known: &KnownPasswords) -> Option<Learned> {
+        if self.has_factors {
+            return None;
+        }
         if let Some(password) = self.password {
             return Some(Learned::Password(password));
         }

@@ -13,7 +13,7 @@ use super::{Phase, Relay, Running};
 use crate::protocol::ErrPacket;
 use crate::protocol::auth::{self, Question};
 use crate::protocol::caching_sha2::{self, FULL, KEY_REQUEST, MORE_DATA};
-use crate::protocol::packet::{self, HEADER, Header};
+use crate::protocol::packet::{HEADER, Header};
 use crate::protocol::password::Password;
 use crate::session::End;
 use crate::session::abandon::{Reached, abandon};
@@ -54,7 +54,7 @@ impl Relay {
             let error = refusal::clear_password();
             return self.refuse_login(question, last.client, &error).await;
         }
-        if payload == [MORE_DATA, FULL] {
+        if payload == [MORE_DATA, FULL] && lesson.is_caching_sha2() {
             return self.full_authentication(running, question, last).await;
         }
         if caching_sha2::is_fast_ok(&payload)
@@ -166,6 +166,7 @@ impl Relay {
         last: &mut u8,
         source_waits: bool,
     ) -> Result<Option<Zeroizing<Vec<u8>>>, End> {
+        // Before the source's own patience ends, which would be counted against us there.
         let deadline = Instant::now() + self.shared.config.login_timeout;
         loop {
             let ready = self.peers.client.packet().map_err(End::client_protocol)?;
@@ -259,33 +260,17 @@ impl Relay {
     /// What the client says goes to the source as it is, but for its number, until the source speaks
     /// again.
     async fn converse(&mut self, running: &mut Running, answered: &mut bool) -> Result<(), End> {
-        let shift = running.answer.shift().wrapping_neg();
-        // Before the source's own patience ends, which would be counted against us there.
-        let deadline = Instant::now() + self.shared.config.login_timeout;
-        loop {
-            let ready = self.peers.client.packet().map_err(End::client_protocol)?;
-            if let Some(whole) = ready {
-                let mut packet = self.peers.client.take_secret(whole);
-                if let Some(lesson) = &mut running.lesson {
-                    lesson.answered(&packet[HEADER..]);
-                }
-                packet::shift(&mut packet, shift);
-                let sent = self.peers.source.write(&packet).await;
-                sent.map_err(End::source)?;
-                *answered = true;
-                continue;
+        let mut last = 0;
+        while let Some(said) = self.client_says(&mut last, true).await? {
+            if let Some(lesson) = &mut running.lesson {
+                lesson.answered(&said);
             }
-            match self.peers.readable_or(sleep_until(deadline)).await? {
-                Some(Side::Client) => self.peers.client.try_fill().await.map_err(End::client)?,
-                Some(Side::Source) => {
-                    self.peers.source.try_fill().await.map_err(End::source)?;
-                    if !self.peers.source.inbound.is_empty() {
-                        return Ok(());
-                    }
-                }
-                None => return Err(End::client(std::io::ErrorKind::TimedOut.into())),
-            }
+            let number = last.wrapping_sub(running.answer.shift());
+            let sent = self.peers.source.send(number, &said).await;
+            sent.map_err(End::source)?;
+            *answered = true;
         }
+        Ok(())
     }
 }
 
