@@ -174,7 +174,7 @@ async fn run(stream: Stream, peer: Address, shared: Shared) {
     let mut client = Peer::new(stream);
     let entry = match shared.registry.enter(peer.to_string()) {
         Ok(entry) => entry,
-        Err(full) => return turn_away(client, full, &shared).await,
+        Err(full) => return Box::pin(turn_away(client, full, &shared)).await,
     };
     let id = entry.id();
     let shared_gate = shared.gate.clone();
@@ -182,7 +182,9 @@ async fn run(stream: Stream, peer: Address, shared: Shared) {
         Ok(ends) => {
             let peer = ends.map_or(peer, |ends| Address::Tcp(ends.client));
             entry.set_peer(peer.to_string());
-            let end = match login::begin(client, ends, &shared, &entry).await {
+            // Boxed, as all that is rare: its room would be the session's as long as it lives.
+            let login = Box::pin(login::begin(client, ends, &shared, &entry));
+            let end = match login.await {
                 Ok((peers, agreed, lesson)) => {
                     Relay::new(peers, agreed, shared, entry).run(lesson).await
                 }

@@ -109,7 +109,7 @@ impl Relay {
     }
 
     /// Runs from the login's dialogue to the end.
-    pub async fn run(mut self, lesson: Lesson) -> End {
+    pub async fn run(&mut self, lesson: Lesson) -> End {
         // The rest of a login is a COM_CHANGE_USER that was sent already.
         let mut running = self.running(Case {
             command: Command::CHANGE_USER,
@@ -126,7 +126,7 @@ impl Relay {
                 Phase::Discarding(discarding) => self.discard(discarding).await,
                 Phase::Answering(running) => self.answer(running).await,
                 Phase::SendingFile(running) => self.send_file(running).await,
-                Phase::Dialogue(running) => self.dialogue(running).await,
+                Phase::Dialogue(running) => Box::pin(self.dialogue(running)).await,
             };
             match next {
                 Ok(next) => phase = next,
@@ -421,7 +421,7 @@ impl Relay {
                     return Ok(Phase::SendingFile(running));
                 }
                 Step::Dialogue => {
-                    return self.asked(running).await;
+                    return Box::pin(self.asked(running)).await;
                 }
                 Step::Done => return self.done(running).await,
             }
