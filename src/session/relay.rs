@@ -17,9 +17,10 @@ use super::requirement::{self, Asks, Ended, Mistake, Own};
 use super::tracking::{self, Tracking};
 use super::{End, Shared, refusal};
 use crate::gtid::Gtid;
+use crate::protocol::auth;
 use crate::protocol::ok::status;
 use crate::protocol::packet::HEADER;
-use crate::protocol::{Capabilities, Command, ErrPacket};
+use crate::protocol::{Capabilities, ChangeUser, Command, ErrPacket};
 use crate::sql::lexer::Backslash;
 use crate::sql::{Hazard, Kind};
 
@@ -235,6 +236,7 @@ impl Relay {
         let unread = self.peers.client.inbound.unread();
         let packets = unread.get(silent..silent + here).unwrap_or_default();
         let mut hazard = request.hazard.clone();
+        let mut tells_password = false;
         match case.command {
             Command::QUERY | Command::STMT_PREPARE if missing.is_some() => {
                 let text = LargeText::begin(packets, request.text_at, self.backslash());
@@ -243,10 +245,14 @@ impl Relay {
                 running.text = Some(Box::new(text));
             }
             Command::CHANGE_USER => {
-                let name = packets.get(HEADER + 1..).unwrap_or_default();
-                let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+                let payload = packets.get(HEADER..).unwrap_or_default();
+                // What cannot be read is for the source to judge.
+                let login = ChangeUser::parse(payload).unwrap_or_default();
+                tells_password =
+                    auth::sends_clear_password(&String::from_utf8_lossy(login.auth_plugin))
+                        && !login.auth_response.is_empty();
                 let is_secure = self.peers.client.stream.is_secure();
-                running.lesson = Some(Box::new(Lesson::change_user(name, is_secure)));
+                running.lesson = Some(Box::new(Lesson::change_user(login.user, is_secure)));
             }
             _ => {}
         }
@@ -257,6 +263,9 @@ impl Relay {
             running.text.as_deref(),
         );
         let refusal = match (self.verdict(&request, hazard.as_ref()).await?, asked) {
+            (None, Ok(_)) if tells_password && self.peers.would_leak() => {
+                Some(refusal::clear_password())
+            }
             (None, Ok(asks)) => {
                 running.asks = asks;
                 None
