@@ -12,6 +12,7 @@
 //! credentials  what logins teach
 //! allowed    who may run replication hazards
 //! registry   who is connected
+//! guest      readers of our binlog with an account of the source
 //! requirement  what a session asks beyond the policy              (pure)
 //! ```
 //!
@@ -36,6 +37,7 @@ mod buffer;
 mod config;
 pub mod credentials;
 pub mod gate;
+pub mod guest;
 pub mod large;
 mod login;
 mod metrics;
@@ -106,6 +108,9 @@ pub enum End {
     /// The server it was on is no longer the source.
     #[error("the source has moved")]
     Moved { between_commands: bool },
+    /// A guest of the replication port asked for our binlog.
+    #[error("it reads our binlog from here on")]
+    Dump,
     #[error("shutting down")]
     Drained,
 }

@@ -1,5 +1,6 @@
 //! A session after its login packet: commands to the source, answers to the client, in lockstep.
 
+mod binlog;
 mod dialogue;
 mod sending;
 
@@ -8,6 +9,7 @@ use std::time::Instant;
 use super::abandon::{Reached, abandon};
 use super::answer::{self, Answer, Passage, Step};
 use super::credentials::{Learned, Lesson};
+use super::guest::Reader;
 use super::large::{LargeText, Missing};
 use super::login::Agreed;
 use super::peers::{Peers, Side};
@@ -90,6 +92,8 @@ pub struct Relay {
     logged_in: bool,
     /// What the login taught.
     learned: Option<Learned>,
+    /// It came over the replication port.
+    reader: Option<Box<Reader>>,
 }
 
 impl Relay {
@@ -106,6 +110,7 @@ impl Relay {
             passage: Passage::default(),
             logged_in: false,
             learned: None,
+            reader: None,
         }
     }
 
@@ -224,7 +229,10 @@ impl Relay {
         Ok(())
     }
 
-    async fn begin(&mut self, request: Request) -> Result<Phase, End> {
+    async fn begin(&mut self, mut request: Request) -> Result<Phase, End> {
+        if self.is_readers(&request) {
+            request.verdict = Verdict::Relay;
+        }
         let Request {
             case,
             silent,
@@ -292,6 +300,11 @@ impl Relay {
         }
         self.entry.set_activity(Activity::Running);
         self.shared.metrics.command(case.kind);
+        if self.reader.is_some()
+            && let Some(answered) = Box::pin(self.about_binlog(&request)).await?
+        {
+            return Ok(answered);
+        }
         if case.command != Command::STMT_PREPARE {
             self.own.statement_begins(running.asks.hint.clone());
         }
@@ -618,6 +631,10 @@ impl Relay {
             } => {
                 let error = refusal::moved();
                 let _ = self.peers.client.send_error(1, &error).await;
+            }
+            End::Dump => {
+                // The source has nothing more to say to it.
+                let _ = self.peers.source.send(0, &[Command::QUIT.0]).await;
             }
             _ => {}
         }
