@@ -3,6 +3,9 @@
 //! has. `ACKLINE_SECONDS` says how long sysbench writes meanwhile.
 
 mod support;
+#[path = "support/wire.rs"]
+#[allow(dead_code)]
+mod wire;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,11 +20,90 @@ const READERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/readers");
 const TABLES: u32 = 2;
 
 mod on_mariadb {
+    use ackline::event::query::{Query, Statement};
+    use ackline::event::{Algorithm, EventType, Header, checksum};
+    use ackline::ids::ServerId;
+    use ackline::protocol::binlog_dump::BinlogDump;
+
+    use super::wire::Wire;
     use super::*;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn readers_count_what_the_source_has() {
         super::readers_count_what_the_source_has(Flavor::MariaDb).await;
+    }
+
+    /// One that knows MySQL only gets what the source would send it.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_reader_without_gtids() {
+        let sandbox = Sandbox::of(Flavor::MariaDb).await;
+        let mut source = sandbox.source().connect().await;
+        source.run("CREATE USER cdc@'%' IDENTIFIED BY 'cdc'").await;
+        source
+            .run("GRANT REPLICATION SLAVE, BINLOG MONITOR ON *.* TO cdc@'%'")
+            .await;
+        let (ours, theirs) = (sandbox.manifest.replication.port, sandbox.source().port);
+        let (here, there) = (
+            place(&as_reader(&sandbox, ours)).await,
+            place(&as_reader(&sandbox, theirs)).await,
+        );
+        let mut app = sandbox.app().connect().await;
+        app.run("CREATE TABLE t (n INT PRIMARY KEY) ENGINE=InnoDB")
+            .await;
+        app.run("INSERT INTO t VALUES (1), (2)").await;
+        source.run("SET GLOBAL binlog_format = ROW").await;
+        let mut app = sandbox.app().connect().await;
+        app.run("BEGIN").await;
+        app.run("UPDATE t SET n = n + 10").await;
+        app.run("DELETE FROM t WHERE n = 11").await;
+        app.run("COMMIT").await;
+        app.run("CREATE TABLE m (n INT) ENGINE=MyISAM").await;
+        app.run("INSERT INTO m VALUES (1)").await;
+
+        let proxied = events(ours, &here);
+        assert_eq!(proxied, events(theirs, &there));
+        let begins = proxied.iter().filter(|(_, text)| text == "BEGIN").count();
+        assert_eq!(begins, 3, "{proxied:?}");
+    }
+
+    /// Kind and statement of what a reader without any capability is sent, to the end.
+    fn events(port: u16, from: &Place) -> Vec<(EventType, String)> {
+        let mut wire = Wire::login(("127.0.0.1", port), "cdc", "cdc").unwrap();
+        wire.run("SET @master_binlog_checksum = 'CRC32'").unwrap();
+        let mut dump = Vec::new();
+        BinlogDump {
+            position: from.position.parse().unwrap(),
+            flags: BinlogDump::NON_BLOCK,
+            server_id: ServerId(7200),
+            file: from.file.clone().into_bytes(),
+        }
+        .write(&mut dump);
+        wire.send(0, &dump).unwrap();
+        let mut events = Vec::new();
+        loop {
+            let packet = wire.read().unwrap();
+            let [0, event @ ..] = &packet.payload[..] else {
+                assert_eq!(packet.payload[0], 0xfe, "{:?}", packet.refusal());
+                return events;
+            };
+            let kind = Header::parse(event).unwrap().kind;
+            let mut text = String::new();
+            if kind == EventType::QUERY {
+                let event = checksum::strip(event, Algorithm::Crc32).unwrap();
+                let query = Query::parse(event).unwrap();
+                let Statement::Text(statement) = query.statement else {
+                    panic!("{query:?}");
+                };
+                text = String::from_utf8_lossy(statement).into_owned();
+            }
+            // Of each connection's own; and the source fills the holes, for replicas that count, with as
+            // much of a comment as fits.
+            let own = [EventType::ROTATE, EventType::FORMAT_DESCRIPTION].contains(&kind);
+            let filling = text.starts_with("# Dum") || kind == EventType::USER_VAR;
+            if !own && !filling {
+                events.push((kind, text));
+            }
+        }
     }
 }
 
@@ -54,6 +136,16 @@ async fn place(at: &Account) -> Place {
         file: row.get(0).unwrap(),
         position: row.get::<u64, _>(1).unwrap().to_string(),
         gtids: server.value(gtids).await.replace('\n', ""),
+    }
+}
+
+fn as_reader(sandbox: &Sandbox, port: u16) -> Account {
+    Account {
+        port,
+        user: "cdc".into(),
+        password: "cdc".into(),
+        database: None,
+        ..sandbox.source()
     }
 }
 
@@ -176,15 +268,8 @@ async fn readers_count_what_the_source_has(flavor: Flavor) {
     sysbench(sandbox.app(), seconds, "prepare");
     sandbox.assert_equal().await;
 
-    let as_reader = |port| Account {
-        port,
-        user: "cdc".into(),
-        password: "cdc".into(),
-        database: None,
-        ..sandbox.source()
-    };
-    let ours = as_reader(sandbox.manifest.replication.port);
-    let theirs = as_reader(sandbox.source().port);
+    let ours = as_reader(&sandbox, sandbox.manifest.replication.port);
+    let theirs = as_reader(&sandbox, sandbox.source().port);
     let (here, there) = (place(&ours).await, place(&theirs).await);
     assert_ne!((&here.file, &here.position), (&there.file, &there.position));
 
