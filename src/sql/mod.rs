@@ -13,6 +13,7 @@
 //! - [`tracking`]: whether a text may change what the server tells us about commits
 //! - [`requirement`]: the variable by which a session asks for more than the policy
 //! - [`statement`]: what each statement of a text reads, writes, commits and leaves behind in its session
+//! - [`unsafe_statement`]: whether a statement in a binlog does the same everywhere
 //! - [`server`]: which executable comments a server runs
 
 pub mod hazard;
@@ -24,6 +25,7 @@ pub mod server;
 pub mod statement;
 pub mod stream;
 pub mod tracking;
+pub mod unsafe_statement;
 
 pub use hazard::Hazard;
 pub use kill::KillTarget;
