@@ -286,7 +286,7 @@ impl<'a> Scan<'a> {
                     ignores_one,
                     around,
                 };
-                self.before = Before::Name;
+                self.read_tables();
             }
             b"DELETE" => self.first_from_is_target = true,
             b"LOAD" => {
@@ -435,6 +435,8 @@ impl<'a> Scan<'a> {
             b"PERFORMANCE_SCHEMA" => self.blame(Unsafe::SystemTable, table),
             b"MYSQL" => match names::table(self.reading.server.flavor, Upper::of(table).get()) {
                 Some(Table::System) => self.blame(Unsafe::SystemTable, table),
+                // UPDATE locks the rows of all its tables.
+                Some(Table::Acl) if matches!(self.part, Part::Tables { .. }) => {}
                 Some(Table::Acl) => self.blame(Unsafe::AclTable, table),
                 None => {}
             },
