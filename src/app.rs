@@ -9,6 +9,7 @@ mod certificates;
 mod descriptors;
 mod gate;
 mod keeper;
+mod logging;
 mod reload;
 mod roster;
 
@@ -59,6 +60,8 @@ pub struct App {
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     pub log_level: Box<dyn Fn(&str) + Send + Sync>,
     pub epoch: Epoch,
+    pub audited: capture::audit::Counts,
+    pub logging: parking_lot::Mutex<logging::Logging>,
     pub certificates: Certificates,
     pub descriptors: Descriptors,
     /// Why the file on disk is not what runs.
@@ -144,6 +147,7 @@ async fn start(
         account: roster::account(&source),
         server_id: config.replication.server_id,
         epoch,
+        binlog_format: config.binlog.format.to_string().to_ascii_uppercase(),
         heartbeat: HEARTBEAT,
     };
     let (capture, view) = Capture::new(
@@ -219,11 +223,17 @@ async fn start(
         metrics,
         log_level,
         epoch,
+        audited: capture::audit::Counts::default(),
+        logging: Default::default(),
         certificates,
         descriptors,
         config_problem: parking_lot::Mutex::new(None),
     });
 
+    // It begins where our binlog ends now, so before anything is captured.
+    let audit_worker = Worker::start("audit", shutdown).context("cannot start a thread")?;
+    let audit = capture::audit::follow(app.store.clone(), app.audited.clone(), shutdown.clone());
+    audit_worker.spawn(shutdown, audit);
     // Capture and shipping meet at every commit.
     let binlog_worker = Worker::start("binlog", shutdown).context("cannot start a thread")?;
     binlog_worker.spawn(shutdown, run_capture(capture, shutdown.clone()));
@@ -251,6 +261,7 @@ async fn start(
         }
     });
     keeper::start(&app, shutdown);
+    logging::watch(&app, shutdown);
     Ok(app)
 }
 

@@ -14,6 +14,7 @@
 //! - [`requirement`]: the variable by which a session asks for more than the policy
 //! - [`statement`]: what each statement of a text reads, writes, commits and leaves behind in its session
 //! - [`unsafe_statement`]: whether a statement in a binlog does the same everywhere
+//! - [`shortened`]: a statement for a line of a log
 //! - [`server`]: which executable comments a server runs
 
 pub mod hazard;
@@ -22,6 +23,7 @@ pub mod kind;
 pub mod lexer;
 pub mod requirement;
 pub mod server;
+pub mod shortened;
 pub mod statement;
 pub mod stream;
 pub mod tracking;

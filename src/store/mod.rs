@@ -34,6 +34,7 @@ mod lock;
 mod reader;
 mod recovery;
 mod scan;
+mod skim;
 pub mod state;
 mod sync;
 mod watermark;
@@ -66,6 +67,7 @@ pub use catalogue::LastTransaction;
 pub use locate::Located;
 pub use reader::{Batch, BatchEvent, Place, Reader};
 pub use recovery::{Recovery, TornTail};
+pub use skim::{Skim, Skimmed};
 pub use watermark::{Marks, Observer, Written};
 pub use writer::Writer;
 
@@ -294,6 +296,11 @@ impl Store {
                 bytes: file.readable(written),
             })
             .collect()
+    }
+
+    /// Goes through the events from `at` on, the end of a transaction.
+    pub fn skim(&self, at: StorePosition) -> Skim {
+        Skim::new(&self.shared.dir, at)
     }
 
     /// What is wrong with the disk, in a sentence for `status`; none when all is well.
