@@ -237,7 +237,8 @@ async fn start(
     // Capture and shipping meet at every commit.
     let binlog_worker = Worker::start("binlog", shutdown).context("cannot start a thread")?;
     binlog_worker.spawn(shutdown, run_capture(capture, shutdown.clone()));
-    binlog_worker.spawn(shutdown, ship.listen(replication));
+    let guests = session::guest::guests(ship.clone(), sessions.clone());
+    binlog_worker.spawn(shutdown, ship.listen(replication, guests));
     let ending = &endings.sessions;
     let workers = Workers::start("sessions", ending).context("cannot start threads")?;
     ending.spawn(session::serve(mysql, workers, sessions, ending.clone()));
