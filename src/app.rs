@@ -10,6 +10,7 @@ mod descriptors;
 mod gate;
 mod keeper;
 mod logging;
+mod origins;
 mod reload;
 mod roster;
 
@@ -36,6 +37,7 @@ use crate::protocol::password::Password;
 use crate::session;
 use crate::ship::{self, Ship, SourceFacts};
 use crate::shutdown::Shutdown;
+use crate::store::origins::PendingOrigins;
 use crate::store::{self, Batch, Marks, Observer, Place, Store};
 use crate::workers::{Worker, Workers};
 
@@ -180,6 +182,7 @@ async fn start(
         shutdown.clone(),
     );
 
+    let pending_origins = PendingOrigins::default();
     let gate = Arc::new(gate::AppGate {
         name: source.name.clone(),
         address: source.address.clone(),
@@ -190,6 +193,7 @@ async fn start(
         guard: guard.clone(),
         console: console.clone(),
         capture: view.clone(),
+        origins: pending_origins.clone(),
     });
     let session_config = session::Config {
         tls: certificates.applications.clone(),
@@ -234,6 +238,9 @@ async fn start(
     let audit_worker = Worker::start("audit", shutdown).context("cannot start a thread")?;
     let audit = capture::audit::follow(app.store.clone(), app.audited.clone(), shutdown.clone());
     audit_worker.spawn(shutdown, audit);
+    let dir = app.config.load().binlog.dir.as_path().into();
+    let origins = origins::keep(app.store.clone(), dir, pending_origins, shutdown.clone());
+    audit_worker.spawn(shutdown, origins);
     // Capture and shipping meet at every commit.
     let binlog_worker = Worker::start("binlog", shutdown).context("cannot start a thread")?;
     binlog_worker.spawn(shutdown, run_capture(capture, shutdown.clone()));

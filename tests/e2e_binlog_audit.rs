@@ -3,8 +3,11 @@
 
 mod support;
 
+use std::path::PathBuf;
+use std::process::Command;
+
 use serde_json::Value;
-use support::{Flavor, Part, SOON, Sandbox, on_both_flavors};
+use support::{Account, Flavor, Part, SOON, Sandbox, mysql, on_both_flavors, wait_until};
 
 on_both_flavors!(
     unsafe_statements_are_found,
@@ -55,6 +58,22 @@ fn audit(sandbox: &Sandbox) -> Audit {
         text: String::from_utf8(table.stdout).unwrap(),
         error: String::from_utf8(json.stderr).unwrap(),
     }
+}
+
+fn command(flavor: Flavor) -> PathBuf {
+    match flavor {
+        Flavor::MariaDb => "mariadb".into(),
+        Flavor::MySql => mysql::program("mysql"),
+    }
+}
+
+fn run_command(flavor: Flavor, account: &Account, statement: &str) {
+    let output = Command::new(command(flavor))
+        .args(account.arguments())
+        .args([account.database.as_deref().unwrap(), "-e", statement])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
 }
 
 async fn metric(sandbox: &Sandbox, name: &str) -> Option<f64> {
@@ -153,7 +172,14 @@ async fn unsafe_statements_are_found(flavor: Flavor) {
     other.run("SET SESSION binlog_format = 'ROW'").await;
     other.run("INSERT INTO t VALUES (70, UUID())").await;
 
-    let count = expected.len() as u64;
+    // The commands name themselves in their connection attributes; at the source itself nobody is known.
+    let by_command = "REPLACE INTO t SELECT id + 1000, 'x' FROM t";
+    run_command(flavor, sandbox.app(), by_command);
+    source
+        .run("REPLACE INTO t SELECT id + 2000, 'y' FROM t")
+        .await;
+
+    let count = expected.len() as u64 + 2;
     let status = sandbox
         .status_until("all are judged", SOON, |status| {
             status.number("binlog.unsafe_statements") == count
@@ -192,6 +218,16 @@ async fn unsafe_statements_are_found(flavor: Flavor) {
         .filter(|line| line.contains("an unsafe statement was logged"));
     assert!(lines.count() < expected.len(), "{log}");
 
+    // Origins follow a moment later.
+    wait_until("the origins are written", SOON, async || {
+        let lines = audit(&sandbox).lines;
+        match lines.iter().filter(|line| line["origin"].is_null()).count() {
+            1 => Ok(()),
+            missing => Err(format!("{missing} have none")),
+        }
+    })
+    .await;
+
     // The same from the files; the proxy need not run.
     for running in [true, false] {
         if !running {
@@ -218,8 +254,22 @@ async fn unsafe_statements_are_found(flavor: Flavor) {
                 )
             })
             .collect();
-        assert_eq!(found, expected);
+        assert_eq!(found[..expected.len()], expected);
         assert_eq!(audit.lines[0]["culprit"], "UUID");
+        assert_eq!(
+            audit.lines[0]["origin"]["user"],
+            sandbox.app().user.as_str()
+        );
+        assert_eq!(
+            audit.lines[0]["origin"]["connection"],
+            audit.lines[0]["connection"]
+        );
+        let client = audit.lines[0]["origin"]["client"].as_str().unwrap();
+        assert!(client.starts_with("127.0.0.1:"), "{client}");
+        let (first_ones, last_ones) = audit.lines.split_at(expected.len());
+        assert!(first_ones.iter().all(|line| line["origin"].is_object()));
+        assert_eq!(last_ones[0]["origin"]["program"], "mysql");
+        assert!(last_ones[1]["origin"].is_null(), "{last_ones:?}");
         assert_eq!(
             audit.lines[0]["statement"],
             "INSERT INTO t VALUES (4, CONCAT('…', UUID()))"

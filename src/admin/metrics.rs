@@ -91,6 +91,10 @@ const COUNTERS: &[(&str, &str)] = &[
         "ackline_unsafe_statements_total",
         "Those that are unsafe in it, by reason.",
     ),
+    (
+        "ackline_origins_lost_total",
+        "Transactions whose session could not be written beside our binlog.",
+    ),
     // store/
     ("ackline_fsyncs_total", "Group fsyncs of our binlog."),
     (

@@ -10,7 +10,8 @@
 //! Each file: magic, FORMAT_DESCRIPTION like the source's (but `created` 0, CRC32, never in use),
 //! GTID_LIST or PREVIOUS_GTIDS with the state before it, transactions; a full one ends with ROTATE, a clean shutdown
 //! with STOP. `binlog.index` names the files, `ackline.state` is [`state`], `binlog.synced` is the
-//! floor that recovery knows to have been durable, `ackline.lock` keeps a second process out.
+//! floor that recovery knows to have been durable, `ackline.lock` keeps a second process out,
+//! [`origins`] stand beside each file and count for nothing.
 //!
 //! Invariants:
 //! - `released <= synced <= written` (in mode `async` released may pass `synced`), all of them ends of
@@ -31,6 +32,7 @@ mod disk;
 mod index;
 mod locate;
 mod lock;
+pub mod origins;
 mod reader;
 mod recovery;
 mod scan;

@@ -10,6 +10,7 @@ use crate::capture::audit::{Auditor, Finding, Judged};
 use crate::cli::Failure;
 use crate::config::Config;
 use crate::sql::unsafe_statement::Unsafe;
+use crate::store::origins::{Origin, Origins};
 use crate::store::{self, Skim, file_name};
 use crate::units::show_utc;
 
@@ -20,6 +21,10 @@ pub(super) fn run(config: &Path, json: bool) -> Result<(), Failure> {
     let (mut skim, end) =
         Skim::all(dir).with_context(|| format!("there is no binlog in {}", dir.display()))?;
     let mut auditor = Auditor::default();
+    let mut origins = Beside {
+        dir,
+        of: (0, Origins::default()),
+    };
     let mut out = BufWriter::new(io::stdout().lock());
     let (mut statements, mut found) = (0_u64, 0_u64);
     loop {
@@ -42,7 +47,7 @@ pub(super) fn run(config: &Path, json: bool) -> Result<(), Failure> {
             Some(Judged::Safe) => {}
             Some(Judged::Unsafe(finding)) => {
                 found += 1;
-                if stopped(write(&mut out, &finding, json))? {
+                if stopped(write(&mut out, &finding, origins.of(&finding), json))? {
                     break;
                 }
             }
@@ -71,6 +76,23 @@ fn stopped(written: io::Result<()>) -> io::Result<bool> {
     }
 }
 
+/// The origins beside the file that was asked for last.
+struct Beside<'a> {
+    dir: &'a Path,
+    of: (u32, Origins),
+}
+
+impl Beside<'_> {
+    fn of(&mut self, finding: &Finding) -> Option<&Origin> {
+        let number = finding.position.file;
+        if self.of.0 != number {
+            // They are an extra: without them there is still something to say.
+            self.of = (number, Origins::of(self.dir, number).unwrap_or_default());
+        }
+        self.of.1.get(&finding.gtid)
+    }
+}
+
 #[derive(Serialize)]
 struct Line<'a> {
     gtid: String,
@@ -78,18 +100,26 @@ struct Line<'a> {
     position: String,
     connection: u32,
     database: &'a str,
+    /// Null where the session did not go through us.
+    origin: Option<&'a Origin>,
     reasons: Vec<&'static str>,
     culprit: Option<&'a str>,
     statement: &'a str,
 }
 
-fn write(out: &mut impl Write, finding: &Finding, json: bool) -> io::Result<()> {
+fn write(
+    out: &mut impl Write,
+    finding: &Finding,
+    origin: Option<&Origin>,
+    json: bool,
+) -> io::Result<()> {
     let line = Line {
         gtid: finding.gtid.to_string(),
         time: show_utc(finding.at),
         position: finding.position.to_string(),
         connection: finding.thread_id,
         database: &finding.database,
+        origin,
         reasons: finding.reasons.iter().map(Unsafe::name).collect(),
         culprit: finding.culprit.as_deref(),
         statement: &finding.statement,
@@ -98,16 +128,30 @@ fn write(out: &mut impl Write, finding: &Finding, json: bool) -> io::Result<()> 
         serde_json::to_writer(&mut *out, &line)?;
         return writeln!(out);
     }
+    let from = match origin {
+        Some(Origin {
+            user,
+            client,
+            program,
+            ..
+        }) => format!(
+            "  {user} from {client} {}",
+            program.as_deref().unwrap_or_default()
+        ),
+        None => String::new(),
+    };
     let culprit = match line.culprit {
         Some(culprit) => format!(" ({culprit})"),
         None => String::new(),
     };
     writeln!(
         out,
-        "{}  {}  {}  {}{culprit}\n    {}",
+        "{}  {}  {}  connection {}{}\n    {}{culprit}\n    {}",
         line.gtid,
         line.time,
         line.position,
+        line.connection,
+        from.trim_end(),
         line.reasons.join(", "),
         line.statement
     )
