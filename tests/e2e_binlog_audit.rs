@@ -17,24 +17,21 @@ on_both_flavors!(
 /// A sandbox whose source is asked for this format.
 async fn with_format(flavor: Flavor, format: &str) -> Sandbox {
     let sandbox = Sandbox::of(flavor).await;
-    let binlog = "[binlog]\n";
-    let config = sandbox.config();
-    let old = config
-        .lines()
-        .find(|line| line.starts_with("format = ") && !line.contains("text"));
-    match old {
-        Some(old) => sandbox.edit_config(old, &format!("format = \"{format}\"")),
-        None => sandbox.save_config(&config.replacen(
-            binlog,
-            &format!("{binlog}format = \"{format}\"\n"),
-            1,
-        )),
-    }
-    assert!(sandbox.config().contains(&format!("format = \"{format}\"")));
+    set_format(&sandbox, format);
     sandbox.stop(Part::Proxy);
     sandbox.start(Part::Proxy);
     sandbox.serves().await;
     sandbox
+}
+
+/// For the next start.
+fn set_format(sandbox: &Sandbox, format: &str) {
+    let config = sandbox.config();
+    assert!(!config.contains("\nformat = "), "{config}");
+    let section = "[binlog]\n";
+    let asked = format!("{section}format = \"{format}\"\n");
+    assert!(config.contains(section));
+    sandbox.save_config(&config.replacen(section, &asked, 1));
 }
 
 struct Audit {
@@ -350,4 +347,39 @@ async fn a_source_that_logs_otherwise_is_reported(flavor: Flavor) {
         1,
         "{log}"
     );
+}
+
+/// MariaDB only: on MySQL the same privilege is needed to serve at all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_may_not_is_served_and_told() {
+    let sandbox = Sandbox::of(Flavor::MariaDb).await;
+    let mut source = sandbox.source().connect().await;
+    let account =
+        "SELECT CONCAT('`', User, '`@`', Host, '`') FROM mysql.user WHERE User = 'ackline'";
+    let account = source.value(account).await;
+    source
+        .run(&format!("REVOKE BINLOG ADMIN ON *.* FROM {account}"))
+        .await;
+    sandbox.stop(Part::Proxy);
+    set_format(&sandbox, "statement");
+    sandbox.start(Part::Proxy);
+    sandbox.serves().await;
+    let status = sandbox
+        .status_until("it is reported", SOON, |status| {
+            !status.list("problems").is_empty()
+        })
+        .await;
+    assert_eq!(status.text("binlog.source_format"), "mixed");
+    sandbox
+        .logged("does not let us SET GLOBAL binlog_format=STATEMENT")
+        .await;
+    let doctor = sandbox.ackline(&["doctor"]);
+    let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(
+        said.contains("SET GLOBAL binlog_format=STATEMENT;"),
+        "{said}"
+    );
+    assert!(said.contains("GRANT BINLOG ADMIN"), "{said}");
+    let mut app = sandbox.app().connect().await;
+    app.run("CREATE TABLE t (a INT PRIMARY KEY)").await;
 }

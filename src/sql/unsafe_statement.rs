@@ -9,12 +9,15 @@
 //!
 //! - an AUTO_INCREMENT column that is filled from a SELECT, by a trigger or a function, or is not the first
 //!   of its key; ON DUPLICATE KEY UPDATE with more than one unique key
-//! - what views, triggers, stored functions and loadable functions do inside
+//! - what views, triggers, stored functions, loadable functions and full-text parsers do inside
 //! - engines without transactions after or among those with, temporary tables
 //! - tables of `mysql` and `performance_schema` that are named without their schema
 //!
 //! NOW() and its like are safe: the event carries its time, to the microsecond. So is RAND() in MariaDB,
 //! whose event is preceded by its seeds; MySQL has given that up.
+//!
+//! INSERT DELAYED is on the servers' list and in neither of them: with a binlog MariaDB 10.11 runs it as an
+//! INSERT, MySQL does always.
 //!
 //! In LOAD DATA the servers look for nothing in STATEMENT format. We name what we find: the file's rows are
 //! the same everywhere, a `SET b = UUID()` behind them is not.

@@ -18,6 +18,9 @@ use crate::units::show_utc;
 pub(super) fn run(config: &Path, json: bool) -> Result<(), Failure> {
     let config = Config::load(config)?;
     let dir = &config.binlog.dir;
+    if !dir.is_dir() {
+        return Err(anyhow!("there is no folder {}", dir.display()).into());
+    }
     let (mut skim, end) =
         Skim::all(dir).with_context(|| format!("there is no binlog in {}", dir.display()))?;
     let mut auditor = Auditor::default();
