@@ -43,7 +43,10 @@ struct Open {
     window: Window<File>,
     /// The format description is still to be given, since we begin behind it.
     head: bool,
+    /// The window holds more than it needs.
     large: bool,
+    /// Its length, once the file is complete.
+    complete: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -158,22 +161,24 @@ impl Skim {
             window: Window::new(file),
             head: self.at.offset > FIRST_EVENT,
             large: false,
+            complete: None,
         })
     }
 
+    /// Of a file that another one follows.
     fn length(&mut self) -> Result<u64, Error> {
         let open = match self.open.take() {
             Some(open) => open,
             None => self.open_file()?,
         };
         let open = self.open.insert(open);
-        let length = open.window.length();
-        length.map_err(|error| {
-            Error::io(
-                "look at",
-                &binlog_file::path(&self.dir, self.at.file),
-                error,
-            )
-        })
+        if let Some(length) = open.complete {
+            return Ok(length);
+        }
+        let length = open.window.length().map_err(|error| {
+            let path = binlog_file::path(&self.dir, self.at.file);
+            Error::io("look at", &path, error)
+        })?;
+        Ok(*open.complete.insert(length))
     }
 }

@@ -72,7 +72,8 @@ enum Part {
     },
     /// CREATE TABLE, up to the query.
     Columns {
-        last: Option<Unsafe>,
+        /// IGNORE or REPLACE.
+        duplicates: Option<Unsafe>,
     },
     Rest,
 }
@@ -93,7 +94,6 @@ enum Before {
 
 pub(super) struct Scan<'a> {
     reading: Reading,
-
     lexer: Peekable<Tokens<'a>>,
     before: Before,
     depth: u32,
@@ -308,7 +308,7 @@ impl<'a> Scan<'a> {
                     self.eat("exists");
                 }
                 self.eat_name();
-                self.part = Part::Columns { last: None };
+                self.part = Part::Columns { duplicates: None };
                 self.before = Before::Name;
             }
             _ => return false,
@@ -603,17 +603,17 @@ impl<'a> Scan<'a> {
                 }
                 _ => {}
             },
-            Part::Columns { last } => match upper {
+            Part::Columns { duplicates } => match upper {
                 b"SELECT" => {
-                    let last = *last;
-                    self.query(last);
+                    let duplicates = *duplicates;
+                    self.query(duplicates);
                 }
                 b"TABLE" | b"VALUES" if self.depth == 0 => {
-                    let last = *last;
-                    self.query(last);
+                    let duplicates = *duplicates;
+                    self.query(duplicates);
                 }
-                b"IGNORE" if self.depth == 0 => *last = Some(Unsafe::CreateIgnoreSelect),
-                b"REPLACE" if self.depth == 0 => *last = Some(Unsafe::CreateReplaceSelect),
+                b"IGNORE" if self.depth == 0 => *duplicates = Some(Unsafe::CreateIgnoreSelect),
+                b"REPLACE" if self.depth == 0 => *duplicates = Some(Unsafe::CreateReplaceSelect),
                 b"AUTO_INCREMENT" | b"SERIAL"
                     if self.depth > 0 && !matches!(before, Before::Opening | Before::Comma) =>
                 {
@@ -626,9 +626,9 @@ impl<'a> Scan<'a> {
     }
 
     /// The query of CREATE TABLE … SELECT begins.
-    fn query(&mut self, last: Option<Unsafe>) {
+    fn query(&mut self, duplicates: Option<Unsafe>) {
         self.part = Part::Rest;
-        if let Some(reason) = last {
+        if let Some(reason) = duplicates {
             self.add(reason);
         }
         if self.numbers {
