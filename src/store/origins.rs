@@ -1,4 +1,5 @@
-//! Where transactions came from: a text file beside each binlog file, `binlog.000007.origins`.
+//! Where transactions came from: a text file beside each binlog file, `origins.000007` for `binlog.000007`
+//! (so that what people mean by `binlog.0*` stays what a binlog reader can read).
 //!
 //! ```text
 //! o 3 {"user":"app","client":"10.0.0.9:40712","connection":15,"program":"mysql"}
@@ -20,10 +21,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::binlog_file::{file_name, file_number};
 use crate::gtid::Gtid;
 
-const SUFFIX: &str = ".origins";
+const PREFIX: &str = "origins.";
 /// More are lost, and counted, where the disk does not keep up.
 const MOST_PENDING: usize = 64 * 1024;
 /// More numbers are not held in memory; they are given anew.
@@ -72,7 +72,7 @@ impl PendingOrigins {
 }
 
 fn path(dir: &Path, number: u32) -> PathBuf {
-    dir.join(format!("{}{SUFFIX}", file_name(number)))
+    dir.join(format!("{PREFIX}{number:06}"))
 }
 
 /// Writes them. The only one for its folder.
@@ -143,8 +143,8 @@ impl OriginWriter {
             let name = entry?.file_name();
             let number = name
                 .to_str()
-                .and_then(|name| name.strip_suffix(SUFFIX))
-                .and_then(file_number);
+                .and_then(|name| name.strip_prefix(PREFIX))
+                .and_then(|number| number.parse::<u32>().ok());
             if number.is_some_and(|number| number < oldest) {
                 std::fs::remove_file(self.dir.join(&name))?;
             }
@@ -265,7 +265,7 @@ mod tests {
             found,
             [Some(&*a), Some(&b), Some(&a), Some(&b), Some(&a), None]
         );
-        let text = std::fs::read_to_string(dir.path().join("binlog.000001.origins")).unwrap();
+        let text = std::fs::read_to_string(dir.path().join("origins.000001")).unwrap();
         assert_eq!(text.matches("\no ").count(), 3, "{text}");
 
         writer.write(3, 2, &[]).unwrap();
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn a_line_that_was_cut_off_spoils_no_other() {
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("binlog.000001.origins");
+        let file = dir.path().join("origins.000001");
         let a = origin("app", 1);
         OriginWriter::new(dir.path())
             .write(1, 1, &[(gtid(1), a.clone()), (gtid(20), a.clone())])
@@ -310,7 +310,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let dir = tempfile::tempdir().unwrap();
-            std::fs::write(dir.path().join("binlog.000001.origins"), bytes).unwrap();
+            std::fs::write(dir.path().join("origins.000001"), bytes).unwrap();
             Origins::of(dir.path(), 1).unwrap();
         }
     }
