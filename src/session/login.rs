@@ -120,6 +120,7 @@ pub async fn adopt(
     entry: &Entered,
 ) -> Result<(Peers, Agreed, Lesson), End> {
     entry.set_user(&login.user);
+    entry.set_program(login.program());
     let (source, origin) = match reach(&mut client, None, shared, entry).await? {
         Ok(reached) => reached,
         Err(error) => {
@@ -291,6 +292,7 @@ async fn greet(
         }
     };
     entry.set_user(&login.user);
+    entry.set_program(login.program());
     // It would send frames that nobody takes for such.
     let asked = login.capabilities & COMPRESSION;
     if asked != Capabilities::NONE && asked & compression == Capabilities::NONE {

@@ -4,6 +4,7 @@ mod binlog;
 mod dialogue;
 mod sending;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::abandon::{Reached, abandon};
@@ -25,6 +26,7 @@ use crate::protocol::packet::HEADER;
 use crate::protocol::{Capabilities, ChangeUser, Command, ErrPacket};
 use crate::sql::lexer::Backslash;
 use crate::sql::{Hazard, Kind};
+use crate::store::origins::Origin;
 
 /// `Passage::front` is kept from one answer to the next up to this size.
 const KEEP_FRONT: usize = 4 * 1024;
@@ -92,6 +94,8 @@ pub struct Relay {
     logged_in: bool,
     /// What the login taught.
     learned: Option<Learned>,
+    /// From its first commit on.
+    origin: Option<Arc<Origin>>,
     /// It came over the replication port.
     reader: Option<Box<Reader>>,
 }
@@ -110,6 +114,7 @@ impl Relay {
             passage: Passage::default(),
             logged_in: false,
             learned: None,
+            origin: None,
             reader: None,
         }
     }
@@ -465,6 +470,10 @@ impl Relay {
             answer::End::Ok { gtid: Some(text) } => {
                 *committed = true;
                 let gtid = std::str::from_utf8(text).ok().and_then(|t| t.parse().ok());
+                if let Some(gtid) = &gtid {
+                    let origin = self.origin.get_or_insert_with(|| self.entry.origin());
+                    gate.committed(gtid, origin);
+                }
                 match gtid {
                     Some(gtid) if !asks_more && gate.is_released_now(&gtid) => {
                         unsure.then_some(Wait::Everything)
@@ -589,6 +598,7 @@ impl Relay {
             self.own.reset();
             if let Some(lesson) = lesson {
                 self.entry.set_user(lesson.user());
+                self.origin = None;
                 let configured = self.shared.config.users.get(lesson.user()).cloned();
                 let learned = lesson.learned(&self.shared.passwords);
                 self.learned = learned.or(configured.map(Learned::Password));
