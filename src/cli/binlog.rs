@@ -1,10 +1,11 @@
 //! `ackline binlog …`: what our binlog holds. One file a command.
 
 mod audit;
+mod replay;
 
 use clap::Subcommand;
 
-use super::{ConfigPath, Failure};
+use super::{ConfigPath, Failure, small_runtime};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Action {
@@ -16,12 +17,15 @@ pub(super) enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Point-in-time recovery: replays our binlog onto a server that was restored from a backup.
+    Replay(replay::Replay),
 }
 
 impl Action {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self {
             Self::Audit { config, json } => audit::run(&config.config, json),
+            Self::Replay(replay) => small_runtime()?.block_on(replay.run()),
         }
     }
 }

@@ -3,12 +3,13 @@
 //! `count u32, its upper 4 bits are flags | per GTID: domain u32, server u32, sequence u64`; of each
 //! domain the one listed last was written last.
 
-use super::{Error, EventType, Header};
+use super::{Error, EventType, Flags, HEADER_LENGTH, Header};
 use crate::gtid::mariadb::{BinlogState, Gtid};
 use crate::ids::ServerId;
 
 const COUNT: u32 = 0x0fff_ffff;
 const GTID_LENGTH: usize = 16;
+const FLAGS_AT: usize = 17;
 
 pub fn parse(event: &[u8]) -> Result<Vec<Gtid>, Error> {
     let mut body = super::body(event, EventType::GTID_LIST)?;
@@ -21,6 +22,19 @@ pub fn parse(event: &[u8]) -> Result<Vec<Gtid>, Error> {
         gtids.push(Gtid::new(domain, server, body.u64()?));
     }
     Ok(gtids)
+}
+
+/// Of the count's upper bits: a replica that follows UNTIL stops here.
+const UNTIL_REACHED: u32 = 1 << 28;
+
+/// For a dump only, to be sealed: the last event of one that ends where it was asked to.
+pub fn until_reached(state: &BinlogState, server_id: ServerId) -> Vec<u8> {
+    let mut event = write(state, server_id, 0);
+    let artificial = Flags::ARTIFICIAL.to_le_bytes();
+    event[FLAGS_AT..FLAGS_AT + 2].copy_from_slice(&artificial);
+    // The count's highest byte.
+    event[HEADER_LENGTH + 3] |= (UNTIL_REACHED >> 24) as u8;
+    event
 }
 
 /// To be sealed.

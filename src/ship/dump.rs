@@ -13,7 +13,9 @@ use super::error::Error;
 use super::outbox::Outbox;
 use super::progress::{Entered, Identity, Progress};
 use super::questions::Asked;
+use super::until::Until;
 use crate::event::EventType;
+use crate::gtid::{Gtid, Position};
 use crate::ids::{ServerId, ServerName, StorePosition};
 use crate::store::{Batch, Place, Reader};
 
@@ -94,6 +96,7 @@ pub(super) async fn send(
     } = stream;
     let attendance = Attendance::begin(ship, &row, &identity, from);
     row.update(|reader| reader.progress = Progress::Streaming { sent: from });
+    let until = until(&asked);
     let shared = Mutex::new(Shared {
         identity,
         sent: from,
@@ -109,11 +112,19 @@ pub(super) async fn send(
         row: &row,
         attendance,
         outbox,
+        until,
         passing: false,
     };
     tokio::select! {
         sent = sender.run() => sent,
         received = ack_receiver.run(ship, &shared, &row) => received,
+    }
+}
+
+fn until(asked: &Asked) -> Option<Until> {
+    match (&asked.until, &asked.connect_state) {
+        (Some(until), Some(Position::MariaDb(has))) => Some(Until::new(until, has)),
+        _ => None,
     }
 }
 
@@ -128,6 +139,7 @@ struct Sender<'a> {
     row: &'a Entered,
     attendance: Option<Attendance<'a>>,
     outbox: Outbox,
+    until: Option<Until>,
     /// In a transaction that the reader has already (several domains that are not equally far).
     passing: bool,
 }
@@ -145,6 +157,14 @@ impl Sender<'_> {
         self.outbox.rotate(self.from);
         self.outbox.flush().await?;
         loop {
+            if let Some(until) = &self.until
+                && until.is_reached()
+            {
+                let last = until.last_event(self.ship.config.server_id);
+                self.outbox.artificial(last, 0);
+                self.outbox.end();
+                return self.outbox.flush().await;
+            }
             let now = *written.borrow_and_update();
             marks.borrow_and_update();
             released.borrow_and_update();
@@ -214,6 +234,26 @@ impl Sender<'_> {
         identity.votes
     }
 
+    fn wants(&mut self, gtid: &Gtid) -> bool {
+        if self
+            .asked
+            .connect_state
+            .as_ref()
+            .is_some_and(|state| state.contains(gtid))
+        {
+            return false;
+        }
+        match (&mut self.until, gtid) {
+            (Some(until), Gtid::MariaDb(gtid)) => until.admits(*gtid),
+            _ => true,
+        }
+    }
+
+    /// Whether the reader gets nothing more, by its own wish.
+    fn is_over(&self) -> bool {
+        self.until.as_ref().is_some_and(Until::is_reached)
+    }
+
     /// The event as this reader can read it, if it can.
     fn readable<'a>(&self, kind: EventType, event: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         match self.asked.capability >= compatible::KNOWS_GTID {
@@ -243,11 +283,10 @@ impl Sender<'_> {
                     }
                 }
                 Place::Start(gtid) => {
-                    self.passing = self
-                        .asked
-                        .connect_state
-                        .as_ref()
-                        .is_some_and(|state| state.contains(gtid));
+                    self.passing = !self.wants(gtid);
+                    if self.passing && self.is_over() {
+                        return Ok(());
+                    }
                     if !self.passing {
                         self.put(event.kind, bytes, false);
                     }
@@ -257,6 +296,9 @@ impl Sender<'_> {
                 Place::End(_) if std::mem::take(&mut self.passing) => self.outbox.rotate(event.end),
                 Place::End(_) => {
                     self.put(event.kind, bytes, votes && Some(event.end) == last);
+                    if self.is_over() {
+                        return Ok(());
+                    }
                 }
                 Place::Tail => {
                     self.outbox

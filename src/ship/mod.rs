@@ -30,6 +30,7 @@ mod outbox;
 mod progress;
 pub mod questions;
 mod start;
+mod until;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -105,7 +105,7 @@ impl Outbox {
         self.artificial(event, end_log_pos);
     }
 
-    fn artificial(&mut self, mut event: Vec<u8>, end_log_pos: u32) {
+    pub fn artificial(&mut self, mut event: Vec<u8>, end_log_pos: u32) {
         let sealed = if self.checksums {
             checksum::seal(&mut event, end_log_pos)
         } else {

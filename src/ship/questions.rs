@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::gtid::Position;
+use crate::gtid::{Position, mariadb};
 use crate::ids::{Flavor, ServerId};
 
 /// What one dump connection has said of itself so far.
@@ -19,6 +19,8 @@ pub struct Asked {
     /// `@slave_connect_state`, or the set in COM_BINLOG_DUMP_GTID: present means that the dump starts
     /// by GTID.
     pub connect_state: Option<Position>,
+    /// `@slave_until_gtid`: where the dump ends (START SLAVE UNTIL).
+    pub until: Option<mariadb::Position>,
     /// `@mariadb_slave_capability`; 4 understands GTID events.
     pub capability: u8,
     /// Whether `@master_binlog_checksum` was set at all, and to what.
@@ -186,6 +188,10 @@ fn assign(asked: &mut Asked, assignment: &str) -> Answer {
         }
         "@slave_connect_state" => match Position::parse(Flavor::MariaDb, bare) {
             Ok(position) => asked.connect_state = Some(position),
+            Err(_) => return invalid(name, value),
+        },
+        "@slave_until_gtid" => match bare.parse() {
+            Ok(position) => asked.until = Some(position),
             Err(_) => return invalid(name, value),
         },
         "@rpl_semi_sync_slave" | "@rpl_semi_sync_replica" => asked.semi_sync = bare == "1",
