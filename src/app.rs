@@ -7,6 +7,7 @@
 mod backend;
 mod certificates;
 mod descriptors;
+mod following;
 mod gate;
 mod keeper;
 mod logging;
@@ -16,6 +17,7 @@ mod roster;
 
 use certificates::Certificates;
 use descriptors::Descriptors;
+use following::Following;
 pub use roster::server_config;
 
 use std::path::{Path, PathBuf};
@@ -61,7 +63,7 @@ pub struct App {
     pub sessions: session::Shared,
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     pub log_level: Box<dyn Fn(&str) + Send + Sync>,
-    pub epoch: Epoch,
+    pub following: Arc<Following>,
     pub audited: capture::audit::Counts,
     pub logging: parking_lot::Mutex<logging::Logging>,
     pub certificates: Certificates,
@@ -138,6 +140,8 @@ async fn start(
     tracing::info!(?recovery, end = %store.end(), "binlog opened");
     let durable = store.durable();
     let epoch = durable.epoch.max(Epoch(1));
+    let config = following::as_it_is(config, &durable)?;
+    let following = Arc::new(Following::begin(&config, epoch));
     let acks = begin_acks(&config, &store, &durable, epoch)?;
     observer.tell(acks.clone(), *store.marks().borrow());
 
@@ -145,15 +149,13 @@ async fn start(
     let source = config.source().clone();
     let console = Console::start(roster::account(&source), shutdown);
     let capture_config = capture::Config {
-        name: source.name.clone(),
-        account: roster::account(&source),
         server_id: config.replication.server_id,
-        epoch,
         binlog_format: config.binlog.format.to_string().to_ascii_uppercase(),
         heartbeat: HEARTBEAT,
     };
     let (capture, view) = Capture::new(
         capture_config,
+        following.orders(),
         store.clone(),
         writer,
         acks.clone(),
@@ -184,11 +186,7 @@ async fn start(
 
     let pending_origins = PendingOrigins::default();
     let gate = Arc::new(gate::AppGate {
-        name: source.name.clone(),
-        address: source.address.clone(),
-        tls: source.tls.clone(),
-        send_proxy_protocol: source.send_proxy_protocol,
-        epoch,
+        following: following.clone(),
         acks: acks.clone(),
         guard: guard.clone(),
         console: console.clone(),
@@ -226,7 +224,7 @@ async fn start(
         sessions: sessions.clone(),
         metrics,
         log_level,
-        epoch,
+        following,
         audited: capture::audit::Counts::default(),
         logging: Default::default(),
         certificates,

@@ -256,6 +256,19 @@ impl Config {
         source.unwrap_or(&self.servers[0])
     }
 
+    /// The same with another one as the source. None if there is no such server.
+    #[must_use]
+    pub fn with_source(mut self, name: &ServerName) -> Option<Self> {
+        self.server(name)?;
+        for server in &mut self.servers {
+            server.role = match server.name == *name {
+                true => Role::Source,
+                false => Role::Replica,
+            };
+        }
+        Some(self)
+    }
+
     pub fn server(&self, name: &ServerName) -> Option<&Server> {
         self.servers.iter().find(|server| server.name == *name)
     }

@@ -39,7 +39,7 @@ impl Backend for AppBackend {
             mode: acks.sync.mode.to_string(),
             require: acks.sync.require.to_string(),
             degraded: acks.degraded,
-            epoch: app.epoch.0,
+            epoch: app.following.epoch().0,
             source: SourceStatus {
                 name: source.name.to_string(),
                 flavor: app.flavor().to_string(),

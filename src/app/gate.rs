@@ -2,22 +2,18 @@
 
 use std::sync::Arc;
 
+use super::following::Following;
 use crate::ack::Acks;
 use crate::ack::policy::{Requirement, Unmeetable};
 use crate::capture::{Console, Guard, State, Victim, View};
 use crate::gtid::Gtid;
-use crate::ids::{Epoch, Flavor, ServerName};
-use crate::net::tls::Connector;
+use crate::ids::{Epoch, Flavor};
 use crate::session::gate::{BoxFuture, Gate, Source};
 use crate::sql::KillTarget;
 use crate::store::origins::{Origin, PendingOrigins};
 
 pub struct AppGate {
-    pub name: ServerName,
-    pub address: String,
-    pub tls: Connector,
-    pub send_proxy_protocol: bool,
-    pub epoch: Epoch,
+    pub following: Arc<Following>,
     pub acks: Acks,
     pub guard: Arc<Guard>,
     pub console: Console,
@@ -47,21 +43,23 @@ impl Gate for AppGate {
     fn hold_reason(&self) -> String {
         let state: State = self.capture.state.borrow().clone();
         state
-            .holds(&self.name)
+            .holds(&self.following.present().server.name)
             .unwrap_or_else(|| "a look at the source is under way".into())
     }
 
     fn source(&self) -> Option<Source> {
+        let present = self.following.present();
+        let server = &present.server;
         Some(Source {
-            address: self.address.clone(),
-            tls: self.tls.clone(),
-            send_proxy_protocol: self.send_proxy_protocol && !self.is_mysql(),
-            epoch: self.epoch,
+            address: server.address.clone(),
+            tls: server.tls.clone(),
+            send_proxy_protocol: server.send_proxy_protocol && !self.is_mysql(),
+            epoch: present.epoch,
         })
     }
 
     fn epoch(&self) -> Epoch {
-        self.epoch
+        self.following.epoch()
     }
 
     fn may_show_now(&self) -> bool {

@@ -35,16 +35,20 @@ pub(super) fn keep(app: &App) {
         .borrow()
         .as_ref()
         .map(|source| FollowedSource {
-            name: app.config.load().source().name.clone(),
+            name: app.following.present().server.name.clone(),
             server_id: source.server_id,
         });
     let kept = app.store.change_durable(|state| {
         // Not beyond what is on disk: after a power cut there must be nothing of it that we lack.
         state.released = snapshot.released.min(snapshot.synced).max(state.released);
         state.released_set = snapshot.released_set.clone();
-        state.epoch = app.epoch;
-        if source.is_some() {
-            state.source = source;
+        // A move writes them first, and then follows.
+        let epoch = app.following.epoch();
+        if epoch >= state.epoch {
+            state.epoch = epoch;
+            if source.is_some() {
+                state.source = source;
+            }
         }
         state.degraded = snapshot
             .degraded_commits

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{App, certificates};
+use super::{App, certificates, following};
 use crate::config::Config;
 
 /// How often the files are looked at; a change takes effect within a second.
@@ -70,6 +70,10 @@ fn fingerprint(path: &Path) -> Fingerprint {
 /// `renewed`: the certificates may be others under the same names.
 fn reload(app: &App, renewed: bool) {
     let config = match Config::load(&app.path) {
+        Ok(config) => config,
+        Err(error) => return refuse(app, &error.to_string()),
+    };
+    let config = match following::as_it_is(config, &app.store.durable()) {
         Ok(config) => config,
         Err(error) => return refuse(app, &error.to_string()),
     };

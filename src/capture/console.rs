@@ -65,6 +65,8 @@ enum Question {
     Counters(oneshot::Sender<Counters>),
     Position(oneshot::Sender<Position>),
     WaitsForAck(Victim, oneshot::Sender<bool>),
+    /// Not a question: who is asked from here on.
+    Follow(Account),
 }
 
 #[derive(Clone)]
@@ -81,6 +83,12 @@ impl Console {
         };
         shutdown.spawn(task.run());
         Self(sender)
+    }
+
+    /// What was asked before and is not answered yet is answered by this server.
+    pub async fn follow(&self, account: Account) {
+        // It only fails when the process ends.
+        let _ = self.0.send(Question::Follow(account)).await;
     }
 
     pub async fn counters(&self) -> Counters {
@@ -126,6 +134,7 @@ impl Task {
                 got = self.questions.recv_many(&mut batch, QUEUE) => if got == 0 { return },
                 () = self.shutdown.cancelled() => return,
             }
+            self.obey(&mut batch);
             while !batch.is_empty() {
                 match self.answer(&mut batch).await {
                     Ok(()) => {}
@@ -140,10 +149,25 @@ impl Task {
                         }
                     }
                 }
+                while let Ok(question) = self.questions.try_recv() {
+                    batch.push(question);
+                }
+                self.obey(&mut batch);
                 // Those who asked and left need no answer.
                 batch.retain(|question| !question.is_abandoned());
             }
         }
+    }
+
+    fn obey(&mut self, batch: &mut Vec<Question>) {
+        batch.retain(|question| match question {
+            Question::Follow(account) => {
+                self.account = account.clone();
+                self.admin = None;
+                false
+            }
+            _ => true,
+        });
     }
 
     async fn answer(&mut self, batch: &mut Vec<Question>) -> Result<(), net::Error> {
@@ -187,6 +211,7 @@ impl Question {
             Self::Counters(reply) => reply.is_closed(),
             Self::Position(reply) => reply.is_closed(),
             Self::WaitsForAck(_, reply) => reply.is_closed(),
+            Self::Follow(_) => false,
         }
     }
 }

@@ -52,14 +52,20 @@ use guard::Attempt;
 pub use guard::Guard;
 use ledger::Ledger;
 
+/// Whom capture follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Followed {
+    pub name: ServerName,
+    pub account: Account,
+    /// Grows with every move; acks go out under this one only.
+    pub epoch: Epoch,
+}
+
 /// What capture needs from the configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    pub name: ServerName,
-    pub account: Account,
     /// `[replication] server_id`: what we register as at the source.
     pub server_id: ServerId,
-    pub epoch: Epoch,
     /// `[binlog] format`, as the source calls it: MIXED, ROW or STATEMENT.
     pub binlog_format: String,
     /// The source proves that it lives at least this often.
@@ -119,6 +125,8 @@ const FLUSH_AT: usize = 1 << 20;
 enum End {
     #[error("shutting down")]
     Shutdown,
+    #[error("another server is followed")]
+    Moved,
     #[error("{0}")]
     Lost(String),
     #[error(transparent)]
@@ -144,6 +152,8 @@ impl From<net::Error> for End {
 
 pub struct Capture {
     config: Config,
+    /// None during a move: nobody is followed, and nobody acknowledged to.
+    orders: watch::Receiver<Option<Followed>>,
     store: Store,
     writer: Writer,
     acks: Acks,
@@ -169,6 +179,7 @@ pub struct View {
 impl Capture {
     pub fn new(
         config: Config,
+        orders: watch::Receiver<Option<Followed>>,
         store: Store,
         writer: Writer,
         acks: Acks,
@@ -181,6 +192,7 @@ impl Capture {
         let (source, source_view) = watch::channel(None);
         let capture = Self {
             config,
+            orders,
             store,
             writer,
             acks,
@@ -206,23 +218,38 @@ impl Capture {
     pub async fn run(mut self) {
         let mut retry = FIRST_RETRY;
         loop {
-            let end = match self.attach_and_follow().await {
-                Ok(never) => match never {},
-                Err(end) => end,
+            let Some(followed) = self.order().await else {
+                break;
+            };
+            let mut orders = self.orders.clone();
+            // Cancel-safe: its connections go, and what it left in the store is settled below.
+            let end = tokio::select! {
+                biased;
+                _ = orders.changed() => End::Moved,
+                followed = self.attach_and_follow(&followed) => match followed {
+                    Ok(never) => match never {},
+                    Err(end) => end,
+                },
             };
             self.guard.begin();
             let state = match end {
                 End::Shutdown => break,
+                End::Moved => {
+                    retry = FIRST_RETRY;
+                    State::Connecting {
+                        reason: "another server becomes the source".into(),
+                    }
+                }
                 End::Lost(reason) => {
                     if *self.state.borrow() == State::Attached {
                         retry = FIRST_RETRY;
                     }
-                    tracing::warn!(source = %self.config.name, %reason, "not attached to the source");
+                    tracing::warn!(source = %followed.name, %reason, "not attached to the source");
                     State::Connecting { reason }
                 }
                 End::Refused(refusal) => {
                     if *self.state.borrow() != State::Refused(refusal.clone()) {
-                        tracing::error!(source = %self.config.name, reason = %refusal, "the source is refused: nobody is served from it");
+                        tracing::error!(source = %followed.name, reason = %refusal, "the source is refused: nobody is served from it");
                     }
                     State::Refused(refusal)
                 }
@@ -239,12 +266,22 @@ impl Capture {
             }
             tokio::select! {
                 () = tokio::time::sleep(retry) => {}
+                _ = orders.changed() => {}
                 () = self.shutdown.cancelled() => break,
             }
             retry = (retry * 2).min(LAST_RETRY);
         }
         if let Err(error) = self.writer.close() {
             tracing::error!(%error, "our binlog was not closed cleanly; recovery will see to it");
+        }
+    }
+
+    /// Whom to follow; waits while it is nobody. None at shutdown.
+    async fn order(&mut self) -> Option<Followed> {
+        let ending = self.shutdown.clone();
+        tokio::select! {
+            order = self.orders.wait_for(Option::is_some) => order.ok()?.clone(),
+            () = ending.cancelled() => None,
         }
     }
 
@@ -280,24 +317,27 @@ impl Capture {
         Ok(self.writer.flush()?.written)
     }
 
-    async fn attach_and_follow(&mut self) -> Result<std::convert::Infallible, End> {
+    async fn attach_and_follow(
+        &mut self,
+        followed: &Followed,
+    ) -> Result<std::convert::Infallible, End> {
         let shutdown = self.shutdown.clone();
         let attempt = self.guard.begin();
         let (mut link, mut admin) = tokio::select! {
-            attached = self.attach() => attached?,
+            attached = self.attach(followed) => attached?,
             () = shutdown.cancelled() => return Err(End::Shutdown),
         };
-        self.follow(&mut link, &mut admin, attempt).await
+        self.follow(&mut link, &mut admin, attempt, followed).await
     }
 
     /// Everything up to the dump's first bytes.
-    async fn attach(&mut self) -> Result<(Link, Admin), End> {
+    async fn attach(&mut self, followed: &Followed) -> Result<(Link, Admin), End> {
         if *self.state.borrow() == State::Attached {
             self.state.send_replace(State::Connecting {
                 reason: "attaching again".into(),
             });
         }
-        let mut admin = Admin::connect(&self.config.account, STEP)
+        let mut admin = Admin::connect(&followed.account, STEP)
             .await
             .map_err(|error| End::Lost(error.to_string()))?;
         let source = attach::read(&mut admin).await?;
@@ -323,8 +363,8 @@ impl Capture {
             }),
             None => None,
         };
-        let link = Link::dump(&self.config, &source, &from, expected, self.acks.permits()).await?;
-        tracing::info!(source = %self.config.name, version = %source.version, %from, "attached to the source's dump");
+        let link = Link::dump(&self.config, followed, &source, &from, expected, self.acks.permits()).await?;
+        tracing::info!(source = %followed.name, version = %source.version, %from, "attached to the source's dump");
         counter!("ackline_source_attaches_total").increment(1);
         self.source.send_replace(Some(source));
         Ok((link, admin))
@@ -344,6 +384,7 @@ impl Capture {
         link: &mut Link,
         admin: &mut Admin,
         attempt: Attempt,
+        followed: &Followed,
     ) -> Result<std::convert::Infallible, End> {
         // With an expected transaction the source is proven by its coming again; an empty store has
         // nothing to compare.
@@ -393,7 +434,7 @@ impl Capture {
         silence.reset();
         let mut heard = true;
         loop {
-            link.acknowledge(self.config.epoch).await?;
+            link.acknowledge().await?;
             // Every arm is cancel-safe: `fill` keeps what it read, the others are watches and timers.
             tokio::select! {
                 biased;
@@ -415,7 +456,7 @@ impl Capture {
                 opened = &mut opening, if !open => {
                     opened?;
                     open = true;
-                    tracing::info!(source = %self.config.name, "the source takes writes");
+                    tracing::info!(source = %followed.name, "the source takes writes");
                     self.state.send_replace(State::Attached);
                     self.guard.open(attempt);
                 }
@@ -500,7 +541,7 @@ impl Capture {
                             reason: error.to_string(),
                         });
                     }
-                    link.acknowledge(self.config.epoch).await?;
+                    link.acknowledge().await?;
                     tokio::select! {
                         () = tokio::time::sleep(DISK_RETRY) => {}
                         () = self.shutdown.cancelled() => return Err(End::Shutdown),
@@ -544,6 +585,7 @@ struct Link {
     feed: Feed,
     ledger: Ledger,
     permits: watch::Receiver<Option<crate::ack::AckPermit>>,
+    epoch: Epoch,
     acks_sent: Counter,
 }
 
@@ -551,6 +593,7 @@ impl Link {
     /// Logs in, says what a replica of the flavor says, and asks for everything after `from`.
     async fn dump(
         config: &Config,
+        followed: &Followed,
         source: &Source,
         from: &Position,
         expected: Option<Expected>,
@@ -564,7 +607,7 @@ impl Link {
             from,
         };
         let login = async {
-            let (mut stream, _) = net::login::connect_and_login(&config.account, STEP).await?;
+            let (mut stream, _) = net::login::connect_and_login(&followed.account, STEP).await?;
             for statement in request.statements() {
                 stream.execute(&statement).await?;
             }
@@ -584,16 +627,17 @@ impl Link {
             feed: Feed::new(true, expected),
             ledger: Ledger::default(),
             permits,
+            epoch: followed.epoch,
             acks_sent: counter!("ackline_source_acks_total"),
         })
     }
 
     /// **May this ack go out?** Here, and nowhere else, acks leave for the source.
-    async fn acknowledge(&mut self, epoch: Epoch) -> Result<(), End> {
+    async fn acknowledge(&mut self) -> Result<(), End> {
         let Some(permit) = *self.permits.borrow_and_update() else {
             return Ok(());
         };
-        if permit.epoch() != epoch {
+        if permit.epoch() != self.epoch {
             return Ok(());
         }
         if let Some(position) = self.ledger.due(permit.position()) {

@@ -1,0 +1,93 @@
+//! Whom we follow: the present source and the epoch since which it is that. What is kept beside the store
+//! says so, whatever `role` in the configuration says; that is for a proxy without a history.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use super::roster;
+use crate::capture;
+use crate::config::{Config, Server};
+use crate::ids::Epoch;
+use crate::store::state::DurableState;
+
+#[derive(Clone, Debug)]
+pub struct Present {
+    pub server: Server,
+    pub epoch: Epoch,
+}
+
+pub struct Following {
+    present: ArcSwap<Present>,
+    orders: watch::Sender<Option<capture::Followed>>,
+}
+
+impl Following {
+    pub fn begin(config: &Config, epoch: Epoch) -> Self {
+        let present = Present {
+            server: config.source().clone(),
+            epoch,
+        };
+        Self {
+            orders: watch::Sender::new(Some(order(&present))),
+            present: ArcSwap::from_pointee(present),
+        }
+    }
+
+    pub fn present(&self) -> Arc<Present> {
+        self.present.load_full()
+    }
+
+    /// On the way of each answer.
+    pub fn epoch(&self) -> Epoch {
+        self.present.load().epoch
+    }
+
+    /// For capture.
+    pub fn orders(&self) -> watch::Receiver<Option<capture::Followed>> {
+        self.orders.subscribe()
+    }
+
+    /// Nobody is acknowledged to from here on.
+    pub fn rest(&self) {
+        self.orders.send_replace(None);
+    }
+
+    /// What is kept must say so already.
+    pub fn follow(&self, present: Present) {
+        let order = order(&present);
+        self.present.store(Arc::new(present));
+        self.orders.send_replace(Some(order));
+    }
+}
+
+fn order(present: &Present) -> capture::Followed {
+    capture::Followed {
+        name: present.server.name.clone(),
+        account: roster::account(&present.server),
+        epoch: present.epoch,
+    }
+}
+
+/// The configuration with the roles as they are by now.
+pub fn as_it_is(config: Config, state: &DurableState) -> anyhow::Result<Config> {
+    let Some(kept) = &state.source else {
+        return Ok(config);
+    };
+    let told = config.source().name.clone();
+    if told == kept.name {
+        return Ok(config);
+    }
+    match config.with_source(&kept.name) {
+        Some(config) => {
+            tracing::info!(source = %kept.name, epoch = state.epoch.0, configured = %told, "the source was moved; the configuration's role is for a first start");
+            Ok(config)
+        }
+        None => anyhow::bail!(
+            "our binlog follows {} since epoch {}, and no [[server]] has that name: put it back into the configuration",
+            kept.name,
+            state.epoch.0
+        ),
+    }
+}
