@@ -11,7 +11,7 @@
 //!
 //! MariaDB's [`gtid_event`], [`gtid_list`] and [`transaction`] have their counterparts of MySQL in
 //! [`mysql_gtid`], [`previous_gtids`] and [`mysql_transaction`]; [`group`] serves both. TRANSACTION_PAYLOAD (40), a compressed
-//! transaction, is carried as it is.
+//! transaction, is carried as it is. Changed rows are in [`rows`], read by the [`table_map`] before them.
 //!
 //! Formats: MariaDB's `sql/log_event.h` and <https://mariadb.com/kb/en/replication-protocol/>, MySQL's
 //! "Binlog Event" chapter of the internals manual; what was seen of real servers is in
@@ -35,7 +35,9 @@ pub mod mysql_transaction;
 pub mod previous_gtids;
 pub mod query;
 pub mod rotate;
+pub mod rows;
 pub mod stop;
+pub mod table_map;
 pub mod transaction;
 
 use thiserror::Error;
@@ -68,6 +70,10 @@ pub enum Error {
     },
     #[error("{0}")]
     Malformed(&'static str),
+    #[error("{0} is not decoded here")]
+    ColumnType(table_map::ColumnType),
+    #[error("rows of table {rows}, the table map is of {map}")]
+    Table { rows: u64, map: u64 },
     #[error("{0} outside of any transaction")]
     OutsideTransaction(EventType),
     #[error("a transaction begins inside of {0}")]
