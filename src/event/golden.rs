@@ -34,13 +34,15 @@ pub(crate) fn events_of(version: &str, name: &str) -> Vec<Vec<u8>> {
     events
 }
 
-pub(crate) const FILES: [&str; 6] = [
+pub(crate) const FILES: [&str; 7] = [
     "first-start.000001",
     "mixed.000002",
     "compressed.000003",
     "in-use.000004",
     "no-checksum.000005",
     "stopped.000006",
+    // Recorded by `tests/golden/mariadb-10.11-types.sh`.
+    "types.000001",
 ];
 
 /// Recorded by `tests/golden/mysql-9.7.sh`.

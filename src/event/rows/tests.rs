@@ -121,3 +121,72 @@ fn values_of_the_formats() {
         assert_eq!(out, bytes);
     }
 }
+
+/// Nothing but what is named here may be missing in the golden files.
+#[test]
+fn every_column_type_is_in_a_golden_file() {
+    use super::super::table_map::ColumnType;
+    let maps = pairs();
+    let seen: Vec<ColumnType> = maps
+        .iter()
+        .flat_map(|(map, _)| TableMap::parse(map).unwrap().columns().to_vec())
+        .map(|column| column.kind)
+        .collect();
+    let missing: Vec<ColumnType> = ColumnType::KNOWN
+        .iter()
+        .copied()
+        .filter(|kind| !seen.contains(kind))
+        .collect();
+    assert_eq!(missing, []);
+}
+
+#[test]
+fn values_are_what_was_inserted() {
+    let events = events_of(MARIADB, "types.000001");
+    let (map, event) = pairs_of(events).swap_remove(0);
+    let table = TableMap::parse(&map).unwrap();
+    let rows = RowsEvent::parse(&event).unwrap();
+    let names: Vec<&[u8]> = table
+        .names()
+        .unwrap()
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let image = rows.images(&table).unwrap().next().unwrap().unwrap();
+    let value = |name: &str| {
+        let index = names.iter().position(|n| *n == name.as_bytes()).unwrap();
+        let mut values = image.values().map(Result::unwrap);
+        match values.find(|(column, _)| *column == index).unwrap().1 {
+            Value::Decimal(number) => number.to_string(),
+            Value::Time(time) => time.to_string(),
+            Value::Date(date) => date.to_string(),
+            Value::Datetime(date, time) => format!("{date} {time}"),
+            Value::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            other => format!("{other:?}"),
+        }
+    };
+    for (name, expected) in [
+        ("id", "UInt(4294967295)"),
+        ("t", "Int(-128)"),
+        ("s", "UInt(65535)"),
+        ("m", "Int(-8388608)"),
+        ("l", "UInt(18446744073709551615)"),
+        ("f", "Float(1.5)"),
+        ("d", "Double(-2.25)"),
+        ("n", "-12345678901234.567891"),
+        ("y", "Year(2026)"),
+        ("dt", "2026-11-23"),
+        ("ti", "-838:59:58.999"),
+        ("dtm", "9999-12-31 23:59:59.123456"),
+        ("b", "Bit(5461)"),
+        ("e", "Enum(2)"),
+        ("st", "Set(5)"),
+        ("c", "grün"),
+        ("tx", "text"),
+        ("j", r#"{"a":1}"#),
+        ("h", "Int(7)"),
+        ("gen", "Int(-127)"),
+    ] {
+        assert_eq!(value(name), expected, "{name}");
+    }
+}
