@@ -9,6 +9,8 @@ mod certificates;
 mod descriptors;
 mod gate;
 mod keeper;
+mod logging;
+mod origins;
 mod reload;
 mod roster;
 
@@ -35,6 +37,7 @@ use crate::protocol::password::Password;
 use crate::session;
 use crate::ship::{self, Ship, SourceFacts};
 use crate::shutdown::Shutdown;
+use crate::store::origins::PendingOrigins;
 use crate::store::{self, Batch, Marks, Observer, Place, Store};
 use crate::workers::{Worker, Workers};
 
@@ -59,6 +62,8 @@ pub struct App {
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     pub log_level: Box<dyn Fn(&str) + Send + Sync>,
     pub epoch: Epoch,
+    pub audited: capture::audit::Counts,
+    pub logging: parking_lot::Mutex<logging::Logging>,
     pub certificates: Certificates,
     pub descriptors: Descriptors,
     /// Why the file on disk is not what runs.
@@ -144,6 +149,7 @@ async fn start(
         account: roster::account(&source),
         server_id: config.replication.server_id,
         epoch,
+        binlog_format: config.binlog.format.to_string().to_ascii_uppercase(),
         heartbeat: HEARTBEAT,
     };
     let (capture, view) = Capture::new(
@@ -176,6 +182,7 @@ async fn start(
         shutdown.clone(),
     );
 
+    let pending_origins = PendingOrigins::default();
     let gate = Arc::new(gate::AppGate {
         name: source.name.clone(),
         address: source.address.clone(),
@@ -186,6 +193,7 @@ async fn start(
         guard: guard.clone(),
         console: console.clone(),
         capture: view.clone(),
+        origins: pending_origins.clone(),
     });
     let session_config = session::Config {
         tls: certificates.applications.clone(),
@@ -219,15 +227,25 @@ async fn start(
         metrics,
         log_level,
         epoch,
+        audited: capture::audit::Counts::default(),
+        logging: Default::default(),
         certificates,
         descriptors,
         config_problem: parking_lot::Mutex::new(None),
     });
 
+    // It begins where our binlog ends now, so before anything is captured.
+    let audit_worker = Worker::start("audit", shutdown).context("cannot start a thread")?;
+    let audit = capture::audit::follow(app.store.clone(), app.audited.clone(), shutdown.clone());
+    audit_worker.spawn(shutdown, audit);
+    let dir = app.config.load().binlog.dir.as_path().into();
+    let origins = origins::keep(app.store.clone(), dir, pending_origins, shutdown.clone());
+    audit_worker.spawn(shutdown, origins);
     // Capture and shipping meet at every commit.
     let binlog_worker = Worker::start("binlog", shutdown).context("cannot start a thread")?;
     binlog_worker.spawn(shutdown, run_capture(capture, shutdown.clone()));
-    binlog_worker.spawn(shutdown, ship.listen(replication));
+    let guests = session::guest::guests(ship.clone(), sessions.clone());
+    binlog_worker.spawn(shutdown, ship.listen(replication, guests));
     let ending = &endings.sessions;
     let workers = Workers::start("sessions", ending).context("cannot start threads")?;
     ending.spawn(session::serve(mysql, workers, sessions, ending.clone()));
@@ -251,6 +269,7 @@ async fn start(
         }
     });
     keeper::start(&app, shutdown);
+    logging::watch(&app, shutdown);
     Ok(app)
 }
 

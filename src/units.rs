@@ -67,6 +67,30 @@ pub fn show_size(bytes: u64) -> String {
     show(bytes, &units, "B", "0B")
 }
 
+/// Unix time in seconds, as `2026-11-23T18:10:00Z`.
+pub fn show_utc(seconds: u32) -> String {
+    let (days, of_day) = (i64::from(seconds / 86_400), seconds % 86_400);
+    // Years begin in March here, so that a leap year's day comes last (Howard Hinnant's "chrono-Compatible
+    // Low-Level Date Algorithms"); eras are 400 years, counted from the one of 1970.
+    let day = days + 719_468 - 4 * 146_097;
+    let (era, day) = (day / 146_097, day % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (year, month) = match month {
+        0..10 => (year, month + 3),
+        _ => (year + 1, month - 9),
+    };
+    format!(
+        "{:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
+        year + (era + 4) * 400,
+        of_day / 3600,
+        of_day / 60 % 60,
+        of_day % 60
+    )
+}
+
 fn show(value: u64, units: &[(u64, &str)], smallest: &str, zero: &str) -> String {
     if value == 0 {
         return zero.to_owned();
@@ -98,6 +122,21 @@ mod tests {
             Ok(Duration::from_secs(10)),
             "a blank is fine"
         );
+    }
+
+    #[test]
+    fn times() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+            (1_735_689_599, "2024-12-31T23:59:59Z"),
+            (1_795_457_400, "2026-11-23T18:10:00Z"),
+            (u32::MAX, "2106-02-07T06:28:15Z"),
+        ] {
+            assert_eq!(show_utc(seconds), text);
+        }
     }
 
     #[test]

@@ -43,6 +43,8 @@ impl Worker {
     /// Runs a task that the drain waits for.
     pub fn spawn(&self, shutdown: &Shutdown, task: impl Future<Output = ()> + Send + 'static) {
         let loaded = Loaded::on(&self.load);
+        // An async block keeps what it awaits twice: as captured, and where it is polled.
+        let task = Box::pin(task);
         shutdown.spawn_on(&self.runtime, async move {
             let _loaded = loaded;
             task.await;

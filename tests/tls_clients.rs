@@ -8,11 +8,14 @@ mod certificates;
 #[path = "support/session.rs"]
 #[allow(dead_code)]
 mod support;
+#[path = "support/wire.rs"]
+#[allow(dead_code)]
+mod wire;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use ackline::net::tls::{Acceptor, Mode, Offer, ServerFiles};
@@ -448,7 +451,50 @@ fn no_password_in_clear_behind_the_clients_back() {
     mock.join().unwrap();
 }
 
-fn packet(stream: &mut TcpStream) -> Vec<u8> {
+/// COM_CHANGE_USER may carry the password, as a login packet may.
+#[test]
+fn no_password_in_clear_with_a_change_of_user() {
+    let setup = Setup::new(Mode::Preferred);
+    out(&setup.server.root("CREATE OR REPLACE USER nobody@'%'"));
+    let address = format!("127.0.0.1:{}", setup.proxy.port);
+    let mut client = Command::new("openssl")
+        .args(["s_client", "-quiet", "-starttls", "mysql", "-connect"])
+        .arg(address)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut to = client.stdin.take().unwrap();
+    let mut from = client.stdout.take().unwrap();
+    // Without a password there is nothing to scramble.
+    let login = wire::login_packet("nobody", Vec::new(), "mysql_native_password");
+    to.write_all(&wire::framed(2, &login)).unwrap();
+    let mut answer = packet(&mut from);
+    while answer[4] == 0xfe {
+        to.write_all(&wire::framed(answer[3] + 1, b"")).unwrap();
+        answer = packet(&mut from);
+    }
+    assert_eq!(answer[4], 0, "{answer:?}");
+
+    let change = b"\x11root\0\x07secret\0shop\0\x2d\x00mysql_clear_password\0";
+    to.write_all(&wire::framed(0, change)).unwrap();
+    let refused = packet(&mut from);
+    assert_eq!(refused[4..7], [0xff, 0x57, 0x0c], "ERR 3159: {refused:?}");
+    // It was not relayed: the session is who it was.
+    to.write_all(&wire::framed(0, b"\x03SELECT USER()"))
+        .unwrap();
+    let mut seen = Vec::new();
+    while !seen.windows(6).any(|bytes| bytes == b"nobody") {
+        seen = packet(&mut from);
+        assert_ne!(seen[4], 0xff, "{}", String::from_utf8_lossy(&seen));
+    }
+    drop(to);
+    let _ = client.kill();
+    client.wait().unwrap();
+}
+
+fn packet(stream: &mut impl Read) -> Vec<u8> {
     let mut packet = vec![0; 4];
     stream.read_exact(&mut packet).unwrap();
     let length = usize::from(packet[0]) | usize::from(packet[1]) << 8;

@@ -83,6 +83,18 @@ const COUNTERS: &[(&str, &str)] = &[
         "ackline_source_escapes_total",
         "Times that a commit may have returned at the source without an acknowledgement.",
     ),
+    (
+        "ackline_judged_statements_total",
+        "Statements captured in statement format that were judged.",
+    ),
+    (
+        "ackline_unsafe_statements_total",
+        "Those that are unsafe in it, by reason.",
+    ),
+    (
+        "ackline_origins_lost_total",
+        "Transactions whose session could not be written beside our binlog.",
+    ),
     // store/
     ("ackline_fsyncs_total", "Group fsyncs of our binlog."),
     (
@@ -202,6 +214,13 @@ pub(super) fn gauges(status: &Status) -> String {
         "Commits of a weaker policy that are not confirmed yet.",
         status.degraded_commits.unconfirmed.len() as f64,
     );
+    if let Some(format) = &status.binlog.source_format {
+        page.single(
+            "ackline_source_format_differs",
+            "1 while the source's binlog_format is not [binlog] format.",
+            flag(!format.eq_ignore_ascii_case(&status.binlog.format)),
+        );
+    }
     page.single(
         "ackline_binlog_bytes",
         "Size of our binlog.",

@@ -61,7 +61,12 @@ pub struct ReplicaRow {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct BinlogStatus {
     pub dir: String,
+    /// What the source is asked to log.
     pub format: String,
+    /// What it logs for new sessions; null while it cannot be asked.
+    pub source_format: Option<String>,
+    /// Unsafe statements captured in statement format since the start.
+    pub unsafe_statements: u64,
     /// GTID position of the last transaction captured.
     pub gtid: String,
     /// GTID set of everything released.
@@ -128,6 +133,8 @@ mod tests {
   "binlog": {
     "dir": "/var/lib/ackline",
     "format": "mixed",
+    "source_format": "row",
+    "unsafe_statements": 3,
     "gtid": "0-1-7",
     "released": "0-1-1..7",
     "files": 1,

@@ -33,6 +33,8 @@ impl Backend for AppBackend {
         let files = app.store.files();
         let mut problems: Vec<String> = app.store.problem().into_iter().collect();
         problems.extend(app.config_problem.lock().clone());
+        let logging = app.logging.lock().clone();
+        problems.extend(logging.deviations);
         Status {
             mode: acks.sync.mode.to_string(),
             require: acks.sync.require.to_string(),
@@ -48,6 +50,8 @@ impl Backend for AppBackend {
             binlog: BinlogStatus {
                 dir: config.binlog.dir.display().to_string(),
                 format: config.binlog.format.to_string(),
+                source_format: logging.format,
+                unsafe_statements: app.audited.unsafe_statements(),
                 gtid: app.store.end().to_string(),
                 released: acks.released_set.to_string(),
                 files: files.len(),

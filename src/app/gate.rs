@@ -10,6 +10,7 @@ use crate::ids::{Epoch, Flavor, ServerName};
 use crate::net::tls::Connector;
 use crate::session::gate::{BoxFuture, Gate, Source};
 use crate::sql::KillTarget;
+use crate::store::origins::{Origin, PendingOrigins};
 
 pub struct AppGate {
     pub name: ServerName,
@@ -21,6 +22,7 @@ pub struct AppGate {
     pub guard: Arc<Guard>,
     pub console: Console,
     pub capture: View,
+    pub origins: PendingOrigins,
 }
 
 impl AppGate {
@@ -68,6 +70,10 @@ impl Gate for AppGate {
 
     fn may_show(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.guard.verified(&self.console))
+    }
+
+    fn committed(&self, gtid: &Gtid, origin: &Arc<Origin>) {
+        self.origins.note(gtid, origin);
     }
 
     fn is_released_now(&self, gtid: &Gtid) -> bool {

@@ -249,6 +249,45 @@ pub async fn raise_gate(admin: &mut Admin) -> Result<(), Error> {
     Ok(())
 }
 
+/// How the source logs: every session that begins later begins with these values, and at this moment
+/// those of applications are held. Where the account may not, somebody else has to; the source is as it
+/// is and served as it is.
+pub async fn set_logging(admin: &mut Admin, format: &str) -> Result<(), Error> {
+    let statements = match admin.flavor() {
+        Flavor::MariaDb => "binlog_annotate_row_events",
+        Flavor::MySql => "binlog_rows_query_log_events",
+    };
+    // Two questions and not one: MySQL calls binlog_format deprecated.
+    for (variable, wanted, stored) in [("binlog_format", format, format), (statements, "ON", "1")] {
+        let question = format!("SELECT @@global.{variable}");
+        let found = match admin.value(&question).await {
+            Ok(found) => found.unwrap_or_default(),
+            Err(error) => {
+                refused(variable, wanted, error)?;
+                continue;
+            }
+        };
+        if found.eq_ignore_ascii_case(stored) {
+            continue;
+        }
+        let set = format!("SET GLOBAL {variable}={wanted}");
+        match admin.execute(&set).await {
+            Ok(()) => tracing::info!(%found, "ran {set} at the source"),
+            Err(error) => refused(variable, wanted, error)?,
+        }
+    }
+    Ok(())
+}
+
+/// What the source says no to is no reason not to serve it.
+fn refused(variable: &str, wanted: &str, error: net::Error) -> Result<(), Error> {
+    if error.server_code().is_none() {
+        return Err(error.into());
+    }
+    tracing::warn!(%error, "the source does not let us SET GLOBAL {variable}={wanted}; see ackline doctor");
+    Ok(())
+}
+
 /// The last step: the source takes writes. On MySQL it takes super_read_only along.
 pub async fn open_for_writing(admin: &mut Admin) -> Result<(), Error> {
     set_global(admin, "read_only=OFF").await

@@ -20,6 +20,7 @@
 //! - A transaction that was cut off in the middle never reaches a reader: `written` moves at ends only.
 
 mod attach;
+pub mod audit;
 mod console;
 mod dump_request;
 mod feed;
@@ -59,6 +60,8 @@ pub struct Config {
     /// `[replication] server_id`: what we register as at the source.
     pub server_id: ServerId,
     pub epoch: Epoch,
+    /// `[binlog] format`, as the source calls it: MIXED, ROW or STATEMENT.
+    pub binlog_format: String,
     /// The source proves that it lives at least this often.
     pub heartbeat: Duration,
 }
@@ -305,6 +308,7 @@ impl Capture {
         attach::contains(&self.store.executed(), &source.state)?;
         attach::end_old_dumps(&mut admin).await?;
         attach::raise_gate(&mut admin).await?;
+        attach::set_logging(&mut admin, &self.config.binlog_format).await?;
 
         let last = self.store.before_last();
         let from = match &last {

@@ -3,6 +3,7 @@
 //! Exit status, a contract with scripts: 0 done, 1 refused or failed (the reason on stderr), 2 wrong
 //! usage, 3 no running proxy reached.
 
+mod binlog;
 mod client;
 mod doctor;
 mod mode;
@@ -58,6 +59,11 @@ enum Command {
         name: Option<String>,
         #[command(flatten)]
         config: ConfigPath,
+    },
+    /// What our binlog holds.
+    Binlog {
+        #[command(subcommand)]
+        action: binlog::Action,
     },
     /// A source, replicas and the proxy on this machine, to try things with.
     Sandbox {
@@ -125,6 +131,7 @@ impl Cli {
             Command::Mode { name, config } => {
                 small_runtime()?.block_on(mode::run(&config.config, name.as_deref()))
             }
+            Command::Binlog { action } => action.run(),
             Command::Sandbox { action } => small_runtime()?.block_on(action.run()),
         }
     }

@@ -95,6 +95,12 @@ fn table(status: &Status) -> String {
                 .map_or("", String::as_str)
         ));
     }
+    if status.binlog.unsafe_statements > 0 {
+        notes.push(format!(
+            "{} unsafe statements were logged as statements since the start: see ackline binlog audit",
+            status.binlog.unsafe_statements
+        ));
+    }
     notes.extend(status.problems.iter().cloned());
     for note in notes {
         text.push_str(&format!("\n{note}\n"));

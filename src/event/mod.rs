@@ -23,6 +23,7 @@
 pub mod checksum;
 pub mod digest;
 mod event_type;
+pub mod execute_load_query;
 pub mod format_description;
 pub mod group;
 pub mod gtid_event;

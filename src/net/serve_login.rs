@@ -57,14 +57,22 @@ pub struct LoggedIn {
     pub attributes: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
+/// What became of a login. The stream comes back, perhaps encrypted.
+pub enum Served {
+    /// The password was right, and the peer has its OK.
+    Here(PacketStream, LoggedIn),
+    /// A user whom `lookup` does not know; nothing was answered.
+    Unknown(PacketStream, HandshakeResponse),
+}
+
 /// Greets, checks the password and answers OK, or ERR 1045 (then the error says so, too). `lookup`
-/// gives a user's password, None for an unknown user. The stream comes back, perhaps encrypted.
+/// gives a user's password, None for an unknown user.
 pub async fn serve_login(
     stream: PacketStream,
     peer: Option<SocketAddr>,
     greeting: &Greeting,
     lookup: impl Fn(&str) -> Option<String>,
-) -> Result<(PacketStream, LoggedIn), Error> {
+) -> Result<Served, Error> {
     match tokio::time::timeout(greeting.timeout, serve(stream, peer, greeting, lookup)).await {
         Ok(result) => result,
         Err(_) => Err(Error::Timeout {
@@ -79,7 +87,7 @@ async fn serve(
     peer: Option<SocketAddr>,
     greeting: &Greeting,
     lookup: impl Fn(&str) -> Option<String>,
-) -> Result<(PacketStream, LoggedIn), Error> {
+) -> Result<Served, Error> {
     let scramble = scramble()?;
     let (offered, default_plugin) = match Flavor::of_version(&greeting.server_version) {
         Flavor::MariaDb => (OFFERED, NATIVE_PASSWORD),
@@ -118,7 +126,12 @@ async fn serve(
         let text = "ackline: TLS is not offered here, or asked for twice";
         return refuse(stream, ErrPacket::new(ER_HANDSHAKE, b"08S01", text)).await;
     }
-    let login = HandshakeResponse::parse(payload)?;
+    let mut login = HandshakeResponse::parse(payload)?;
+    let user = String::from_utf8_lossy(&login.user).into_owned();
+    let Some(password) = lookup(&user) else {
+        login.capabilities = login.capabilities & offered;
+        return Ok(Served::Unknown(stream, login));
+    };
     let asked = login.capabilities;
     let mut answer = login.auth_response;
     let mut salt = scramble;
@@ -140,15 +153,11 @@ async fn serve(
             default_plugin
         }
     };
-    let user = String::from_utf8_lossy(&login.user).into_owned();
-    let known = lookup(&user);
-    // An unknown user costs as much time as a wrong password.
-    let password = known.as_deref().unwrap_or("no such user");
     let proven = match plugin {
-        CACHING_SHA2 => auth::is_same(&answer, &caching_sha2::answer(password, &salt)),
-        _ => auth::native_verify(password, &salt, &answer),
+        CACHING_SHA2 => auth::is_same(&answer, &caching_sha2::answer(&password, &salt)),
+        _ => auth::native_verify(&password, &salt, &answer),
     };
-    if known.is_none() || !proven {
+    if !proven {
         let host = peer.map_or_else(|| "localhost".to_owned(), |peer| peer.ip().to_string());
         let used = if answer.is_empty() { "NO" } else { "YES" };
         let text = format!("Access denied for user '{user}'@'{host}' (using password: {used})");
@@ -167,7 +176,7 @@ async fn serve(
         capabilities: asked & offered,
         attributes: login.attributes,
     };
-    Ok((stream, logged_in))
+    Ok(Served::Here(stream, logged_in))
 }
 
 async fn encrypt(stream: PacketStream, tls: &Offer) -> Result<PacketStream, Error> {
@@ -218,7 +227,10 @@ mod tests {
             let served = serve_login(stream, None, &greeting, |user| {
                 (user == "repl").then(|| "secret".to_owned())
             });
-            served.await.map(|(_, logged_in)| logged_in)
+            match served.await? {
+                Served::Here(_, logged_in) => Ok(logged_in),
+                Served::Unknown(_, login) => panic!("{login:?}"),
+            }
         });
         let account = Account {
             address,

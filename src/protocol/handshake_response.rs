@@ -136,6 +136,23 @@ impl HandshakeResponse {
         })
     }
 
+    /// What the client says that it is: its `program_name`, or else its driver's name; not more than a
+    /// line of it.
+    pub fn program(&self) -> Option<Box<str>> {
+        const LONGEST: usize = 128;
+        let named = |wanted: &[u8]| {
+            let found = self.attributes.iter().find(|(name, _)| name == wanted);
+            found.map(|(_, value)| value.as_slice())
+        };
+        let name = named(b"program_name").or_else(|| named(b"_client_name"))?;
+        let text = String::from_utf8_lossy(&name[..name.len().min(LONGEST)]);
+        let printable = text.chars().map(|character| match character {
+            control if control.is_control() => char::REPLACEMENT_CHARACTER,
+            other => other,
+        });
+        Some(printable.collect::<String>().into())
+    }
+
     /// Appends the payload; the fields present follow from `capabilities`.
     pub fn write(&self, out: &mut Vec<u8>) {
         let capabilities = self.capabilities;
@@ -220,6 +237,19 @@ mod tests {
         let patched = HandshakeResponse::parse(&bytes).unwrap();
         assert_eq!(patched.capabilities, more);
         assert_eq!(patched.attributes, sample().attributes);
+    }
+
+    #[test]
+    fn who_the_client_says_it_is() {
+        let mut login = sample();
+        assert_eq!(login.program(), None);
+        let driver = (b"_client_name".to_vec(), b"libmysql".to_vec());
+        login.attributes.push(driver);
+        assert_eq!(login.program().as_deref(), Some("libmysql"));
+        let name = [b"my\nsql", "ä".repeat(200).as_bytes()].concat();
+        login.attributes.push((b"program_name".to_vec(), name));
+        let program = login.program().unwrap();
+        assert!(program.starts_with("my\u{fffd}sqlä") && program.len() < 140);
     }
 
     #[test]

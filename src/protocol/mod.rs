@@ -6,7 +6,7 @@
 //! - [`packet`], the 4-byte header and what happens at 2^24-1 bytes; [`compressed_packet`], the frame
 //!   around compressed ones
 //! - [`capabilities`], what both ends agreed on, MariaDB's upper half included
-//! - [`handshake`], [`handshake_response`], [`auth`]: the login
+//! - [`handshake`], [`handshake_response`], [`auth`]: the login; [`change_user`], another one
 //! - [`command`], what a client may send; [`query_attributes`], what may stand before its text
 //! - [`response`], the state machine that says what each packet of an answer is
 //! - [`ok`], [`err`], [`session_state`]: the ends of answers
@@ -21,6 +21,7 @@ pub mod binlog_dump;
 pub mod binlog_dump_gtid;
 pub mod caching_sha2;
 pub mod capabilities;
+pub mod change_user;
 pub mod command;
 pub mod compressed_packet;
 pub mod err;
@@ -40,6 +41,7 @@ pub mod semi_sync;
 pub mod session_state;
 
 pub use capabilities::Capabilities;
+pub use change_user::ChangeUser;
 pub use command::Command;
 pub use err::ErrPacket;
 pub use handshake::Handshake;

@@ -12,6 +12,7 @@ use crate::gtid::Gtid;
 use crate::ids::Epoch;
 use crate::net::tls::Connector;
 use crate::sql::KillTarget;
+use crate::store::origins::Origin;
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -44,6 +45,9 @@ pub trait Gate: Send + Sync + 'static {
     fn may_show_now(&self) -> bool;
     /// Waits until what was read from the source before this call may be shown.
     fn may_show(&self) -> BoxFuture<'_, ()>;
+
+    /// A session has seen which transaction it committed. On the way of the commit: it must be quick.
+    fn committed(&self, _gtid: &Gtid, _origin: &Arc<Origin>) {}
 
     fn is_released_now(&self, gtid: &Gtid) -> bool;
     /// Waits until the policy in force has released this transaction.

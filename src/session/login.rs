@@ -19,6 +19,7 @@ use crate::ids::Epoch;
 use crate::net::compression::Algorithm;
 use crate::net::connect;
 use crate::net::tls::{Mode, Offer};
+use crate::protocol::auth::AuthSwitch;
 use crate::protocol::packet::{self, HEADER, Header};
 use crate::protocol::proxy_header::{self, Ends};
 use crate::protocol::{
@@ -99,14 +100,56 @@ pub async fn begin(
     shared: &Shared,
     entry: &Entered,
 ) -> Result<(Peers, Agreed, Lesson), End> {
-    let (source, origin) = reach(&mut client, ends, shared, entry).await?;
+    let (source, origin) = match reach(&mut client, ends, shared, entry).await? {
+        Ok(reached) => reached,
+        Err(error) => return refuse_unmet(&mut client, &error, shared).await,
+    };
     let mut peers = Peers { client, source };
     let mut reached = Reached::Connected;
-    match greet(&mut peers, shared, entry, &origin, &mut reached).await {
+    let greeted = greet(&mut peers, shared, entry, &origin, &mut reached).await;
+    concluded(peers, greeted, reached, 0).await
+}
+
+/// The same for a client that was greeted by us and has answered a scramble of ours: it is asked once
+/// more, for an answer to the source's. `sequence` is its login packet's.
+pub async fn adopt(
+    mut client: Peer,
+    login: HandshakeResponse,
+    sequence: u8,
+    shared: &Shared,
+    entry: &Entered,
+) -> Result<(Peers, Agreed, Lesson), End> {
+    entry.set_user(&login.user);
+    entry.set_program(login.program());
+    let (source, origin) = match reach(&mut client, None, shared, entry).await? {
+        Ok(reached) => reached,
+        Err(error) => {
+            shared.metrics.refused(error.code);
+            let sent = client.send_error(sequence.wrapping_add(1), &error).await;
+            sent.map_err(End::client)?;
+            return Err(End::Refused(error.code));
+        }
+    };
+    let mut peers = Peers { client, source };
+    let mut reached = Reached::Connected;
+    let asked = Asked { login, sequence };
+    let introduced = introduce(&mut peers, asked, shared, entry, &origin, &mut reached).await;
+    concluded(peers, introduced, reached, sequence).await
+}
+
+/// A login that has come to nothing is brought to its end on the other side. `sequence` is the last
+/// that the client and we exchanged.
+async fn concluded(
+    mut peers: Peers,
+    login: Result<(Agreed, Lesson), End>,
+    reached: Reached,
+    sequence: u8,
+) -> Result<(Peers, Agreed, Lesson), End> {
+    match login {
         Ok((agreed, lesson)) => Ok((peers, agreed, lesson)),
         Err(end) => {
             match end {
-                End::SourceLeft(_) => peers.farewell(0).await,
+                End::SourceLeft(_) => peers.farewell(sequence).await,
                 _ if end.is_clients() => abandon(&mut peers.source, reached).await,
                 _ => {}
             }
@@ -115,13 +158,13 @@ pub async fn begin(
     }
 }
 
-/// Connects to the source, held while there is none.
+/// Connects to the source, held while there is none; or what to tell the client.
 async fn reach(
     client: &mut Peer,
     ends: Option<Ends>,
     shared: &Shared,
     entry: &Entered,
-) -> Result<(Peer, Source), End> {
+) -> Result<Result<(Peer, Source), ErrPacket>, End> {
     let began = Instant::now();
     let deadline = began + shared.config.login_hold;
     let attempt = client
@@ -138,12 +181,9 @@ async fn reach(
                 proxy_header::write(&mut header, ends);
                 peer.write(&header).await.map_err(End::source)?;
             }
-            Ok((peer, source))
+            Ok(Ok((peer, source)))
         }
-        Err(reason) => {
-            let error = refusal::held(&reason);
-            refuse_unmet(client, &error, shared).await
-        }
+        Err(reason) => Ok(Err(refusal::held(&reason))),
     }
 }
 
@@ -252,6 +292,7 @@ async fn greet(
         }
     };
     entry.set_user(&login.user);
+    entry.set_program(login.program());
     // It would send frames that nobody takes for such.
     let asked = login.capabilities & COMPRESSION;
     if asked != Capabilities::NONE && asked & compression == Capabilities::NONE {
@@ -261,29 +302,13 @@ async fn greet(
     let client = login.capabilities & offered;
     let mut to_source =
         (login.capabilities & (offered | LAYOUT)) | (greeting.capabilities & ALWAYS);
-    match origin.tls.mode() {
-        Mode::Off => {}
-        Mode::Preferred | Mode::Required if greeting.capabilities.contains(Capabilities::SSL) => {
-            to_source = to_source.with(Capabilities::SSL);
-            handshake_response::patch_capabilities(payload, to_source)
-                .map_err(End::client_protocol)?;
-            let encrypted = peers.source.connect_tls(origin, payload);
-            let problem = match timeout_at(deadline, encrypted).await {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(error.to_string()),
-                Err(_) => Some("no answer in time".to_owned()),
-            };
-            if let Some(problem) = problem {
-                tracing::warn!(source = %origin.address, problem, "no TLS with the source");
-                let error = refusal::held(&format!("no TLS: {problem}"));
-                return refuse_met(peers, sequence, &error, shared, *reached).await;
-            }
-        }
-        Mode::Required => {
-            let error = refusal::held("TLS is required, and it offers none");
-            return refuse_met(peers, sequence, &error, shared, *reached).await;
-        }
-        Mode::Preferred => {}
+    if origin.tls.asks(greeting.capabilities) {
+        to_source = to_source.with(Capabilities::SSL);
+        handshake_response::patch_capabilities(payload, to_source).map_err(End::client_protocol)?;
+    }
+    let encrypted = encrypt(&mut peers.source, origin, &greeting, payload, deadline).await;
+    if let Err(error) = encrypted {
+        return refuse_met(peers, sequence, &error, shared, *reached).await;
     }
     if auth::sends_clear_password(&login.auth_plugin)
         && !login.auth_response.is_empty()
@@ -310,6 +335,118 @@ async fn greet(
         epoch: origin.epoch,
         login_shift,
         compression: algorithm(asked & compression, login.zstd_level),
+    };
+    Ok((agreed, lesson))
+}
+
+/// The source's channel, as its `tls` says; or what to tell the client.
+async fn encrypt(
+    source: &mut Peer,
+    origin: &Source,
+    greeting: &Handshake,
+    login: &[u8],
+    deadline: Instant,
+) -> Result<(), ErrPacket> {
+    if !origin.tls.asks(greeting.capabilities) {
+        return match origin.tls.mode() {
+            Mode::Required => Err(refusal::held("TLS is required, and it offers none")),
+            Mode::Off | Mode::Preferred => Ok(()),
+        };
+    }
+    let problem = match timeout_at(deadline, source.connect_tls(origin, login)).await {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "no answer in time".to_owned(),
+    };
+    tracing::warn!(source = %origin.address, problem, "no TLS with the source");
+    Err(refusal::held(&format!("no TLS: {problem}")))
+}
+
+/// A login packet that answered a scramble of ours.
+struct Asked {
+    login: HandshakeResponse,
+    sequence: u8,
+}
+
+/// The source's scramble to the client and the client's login to the source.
+async fn introduce(
+    peers: &mut Peers,
+    asked: Asked,
+    shared: &Shared,
+    entry: &Entered,
+    origin: &Source,
+    reached: &mut Reached,
+) -> Result<(Agreed, Lesson), End> {
+    let Asked {
+        mut login,
+        sequence,
+    } = asked;
+    let greeted = timeout_at(Instant::now() + shared.config.login_hold, greeting(peers)).await;
+    let Ok(packet) = greeted else {
+        let error = refusal::held("it does not greet");
+        return refuse_met(peers, sequence, &error, shared, *reached).await;
+    };
+    let packet = packet?;
+    if packet.get(HEADER) == Some(&ErrPacket::FIRST) {
+        let error = ErrPacket::parse(&packet[HEADER..]).map_err(End::source_protocol)?;
+        let sent = peers.client.send_error(sequence.wrapping_add(1), &error);
+        sent.await.map_err(End::client)?;
+        return Err(End::RefusedBySource);
+    }
+    let greeting = Handshake::parse(&packet[HEADER..]).map_err(End::source_protocol)?;
+    *reached = Reached::Greeted(greeting.capabilities);
+    entry.set_connection(greeting.connection_id);
+    if !login.capabilities.contains(Capabilities::PLUGIN_AUTH) {
+        let error = refusal::bad_handshake("a client without authentication plugins");
+        return refuse_met(peers, sequence, &error, shared, *reached).await;
+    }
+    let mut question = Vec::new();
+    AuthSwitch {
+        plugin: greeting.auth_plugin.clone(),
+        data: greeting.scramble.clone(),
+    }
+    .write(&mut question);
+    let sent = peers.client.send(sequence.wrapping_add(1), &question).await;
+    sent.map_err(End::client)?;
+    let deadline = Instant::now() + shared.config.login_timeout;
+    let Ok(answer) = timeout_at(deadline, client_packet(peers)).await else {
+        let error = refusal::bad_handshake("no answer in time");
+        return refuse_met(peers, sequence.wrapping_add(2), &error, shared, *reached).await;
+    };
+    let answer = answer?;
+    let sequence =
+        Header::parse(&answer).map_or(sequence.wrapping_add(2), |header| header.sequence);
+    login.auth_plugin.clone_from(&greeting.auth_plugin);
+    login.auth_response = answer[HEADER..].to_vec();
+
+    let offered = greeting.capabilities & CARRIED;
+    let client = login.capabilities & offered;
+    login.capabilities =
+        (login.capabilities & (offered | LAYOUT)) | (greeting.capabilities & ALWAYS);
+    if origin.tls.asks(greeting.capabilities) {
+        login.capabilities = login.capabilities.with(Capabilities::SSL);
+    }
+    let mut payload = Vec::new();
+    login.write(&mut payload);
+    let encrypted = encrypt(&mut peers.source, origin, &greeting, &payload, deadline).await;
+    if let Err(error) = encrypted {
+        return refuse_met(peers, sequence, &error, shared, *reached).await;
+    }
+    let number = 1 + u8::from(peers.source.stream.is_tls());
+    peers
+        .source
+        .send(number, &payload)
+        .await
+        .map_err(End::source)?;
+    *reached = Reached::Answered;
+    let lesson = Lesson::login(&login, &greeting.scramble, peers.client.stream.is_secure());
+    let agreed = Agreed {
+        client,
+        source: login.capabilities & greeting.capabilities,
+        mariadb: greeting.is_mariadb(),
+        epoch: origin.epoch,
+        login_shift: sequence.wrapping_sub(number),
+        compression: None,
     };
     Ok((agreed, lesson))
 }

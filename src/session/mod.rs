@@ -12,6 +12,7 @@
 //! credentials  what logins teach
 //! allowed    who may run replication hazards
 //! registry   who is connected
+//! guest      readers of our binlog with an account of the source
 //! requirement  what a session asks beyond the policy              (pure)
 //! ```
 //!
@@ -36,6 +37,7 @@ mod buffer;
 mod config;
 pub mod credentials;
 pub mod gate;
+pub mod guest;
 pub mod large;
 mod login;
 mod metrics;
@@ -106,6 +108,9 @@ pub enum End {
     /// The server it was on is no longer the source.
     #[error("the source has moved")]
     Moved { between_commands: bool },
+    /// A guest of the replication port asked for our binlog.
+    #[error("it reads our binlog from here on")]
+    Dump,
     #[error("shutting down")]
     Drained,
 }
@@ -174,7 +179,7 @@ async fn run(stream: Stream, peer: Address, shared: Shared) {
     let mut client = Peer::new(stream);
     let entry = match shared.registry.enter(peer.to_string()) {
         Ok(entry) => entry,
-        Err(full) => return turn_away(client, full, &shared).await,
+        Err(full) => return Box::pin(turn_away(client, full, &shared)).await,
     };
     let id = entry.id();
     let shared_gate = shared.gate.clone();
@@ -182,7 +187,9 @@ async fn run(stream: Stream, peer: Address, shared: Shared) {
         Ok(ends) => {
             let peer = ends.map_or(peer, |ends| Address::Tcp(ends.client));
             entry.set_peer(peer.to_string());
-            let end = match login::begin(client, ends, &shared, &entry).await {
+            // Boxed, as all that is rare: its room would be the session's as long as it lives.
+            let login = Box::pin(login::begin(client, ends, &shared, &entry));
+            let end = match login.await {
                 Ok((peers, agreed, lesson)) => {
                     Relay::new(peers, agreed, shared, entry).run(lesson).await
                 }

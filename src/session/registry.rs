@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::sql::KillTarget;
+use crate::store::origins::Origin;
 
 /// What a session is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,6 +65,8 @@ pub struct Entry {
     /// The source's number of its connection; 0 before the greeting.
     connection: AtomicU32,
     user: Mutex<String>,
+    /// Of its connection attributes.
+    program: Mutex<Option<Box<str>>>,
     /// Its login could be repeated elsewhere.
     learned: AtomicBool,
     activity: AtomicU8,
@@ -114,6 +117,20 @@ impl Entry {
 
     pub fn user(&self) -> String {
         self.user.lock().clone()
+    }
+
+    pub fn set_program(&self, program: Option<Box<str>>) {
+        *self.program.lock() = program;
+    }
+
+    /// For the transactions that it commits.
+    pub fn origin(&self) -> Arc<Origin> {
+        Arc::new(Origin {
+            user: self.user(),
+            client: self.peer.lock().clone(),
+            connection: self.connection(),
+            program: self.program.lock().as_deref().map(str::to_owned),
+        })
     }
 
     pub fn set_learned(&self, learned: bool) {
@@ -221,6 +238,7 @@ impl Registry {
             started: Instant::now(),
             connection: AtomicU32::new(0),
             user: Mutex::new(String::new()),
+            program: Mutex::default(),
             learned: AtomicBool::new(false),
             activity: AtomicU8::new(Activity::Login as u8),
             since: AtomicU64::new(0),

@@ -1,13 +1,16 @@
 //! A session after its login packet: commands to the source, answers to the client, in lockstep.
 
+mod binlog;
 mod dialogue;
 mod sending;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::abandon::{Reached, abandon};
 use super::answer::{self, Answer, Passage, Step};
 use super::credentials::{Learned, Lesson};
+use super::guest::Reader;
 use super::large::{LargeText, Missing};
 use super::login::Agreed;
 use super::peers::{Peers, Side};
@@ -17,11 +20,13 @@ use super::requirement::{self, Asks, Ended, Mistake, Own};
 use super::tracking::{self, Tracking};
 use super::{End, Shared, refusal};
 use crate::gtid::Gtid;
+use crate::protocol::auth;
 use crate::protocol::ok::status;
 use crate::protocol::packet::HEADER;
-use crate::protocol::{Capabilities, Command, ErrPacket};
+use crate::protocol::{Capabilities, ChangeUser, Command, ErrPacket};
 use crate::sql::lexer::Backslash;
 use crate::sql::{Hazard, Kind};
+use crate::store::origins::Origin;
 
 /// `Passage::front` is kept from one answer to the next up to this size.
 const KEEP_FRONT: usize = 4 * 1024;
@@ -89,6 +94,10 @@ pub struct Relay {
     logged_in: bool,
     /// What the login taught.
     learned: Option<Learned>,
+    /// From its first commit on.
+    origin: Option<Arc<Origin>>,
+    /// It came over the replication port.
+    reader: Option<Box<Reader>>,
 }
 
 impl Relay {
@@ -105,11 +114,13 @@ impl Relay {
             passage: Passage::default(),
             logged_in: false,
             learned: None,
+            origin: None,
+            reader: None,
         }
     }
 
     /// Runs from the login's dialogue to the end.
-    pub async fn run(mut self, lesson: Lesson) -> End {
+    pub async fn run(&mut self, lesson: Lesson) -> End {
         // The rest of a login is a COM_CHANGE_USER that was sent already.
         let mut running = self.running(Case {
             command: Command::CHANGE_USER,
@@ -126,7 +137,7 @@ impl Relay {
                 Phase::Discarding(discarding) => self.discard(discarding).await,
                 Phase::Answering(running) => self.answer(running).await,
                 Phase::SendingFile(running) => self.send_file(running).await,
-                Phase::Dialogue(running) => self.dialogue(running).await,
+                Phase::Dialogue(running) => Box::pin(self.dialogue(running)).await,
             };
             match next {
                 Ok(next) => phase = next,
@@ -223,7 +234,10 @@ impl Relay {
         Ok(())
     }
 
-    async fn begin(&mut self, request: Request) -> Result<Phase, End> {
+    async fn begin(&mut self, mut request: Request) -> Result<Phase, End> {
+        if self.is_readers(&request) {
+            request.verdict = Verdict::Relay;
+        }
         let Request {
             case,
             silent,
@@ -235,6 +249,7 @@ impl Relay {
         let unread = self.peers.client.inbound.unread();
         let packets = unread.get(silent..silent + here).unwrap_or_default();
         let mut hazard = request.hazard.clone();
+        let mut tells_password = false;
         match case.command {
             Command::QUERY | Command::STMT_PREPARE if missing.is_some() => {
                 let text = LargeText::begin(packets, request.text_at, self.backslash());
@@ -243,10 +258,14 @@ impl Relay {
                 running.text = Some(Box::new(text));
             }
             Command::CHANGE_USER => {
-                let name = packets.get(HEADER + 1..).unwrap_or_default();
-                let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+                let payload = packets.get(HEADER..).unwrap_or_default();
+                // What cannot be read is for the source to judge.
+                let login = ChangeUser::parse(payload).unwrap_or_default();
+                tells_password =
+                    auth::sends_clear_password(&String::from_utf8_lossy(login.auth_plugin))
+                        && !login.auth_response.is_empty();
                 let is_secure = self.peers.client.stream.is_secure();
-                running.lesson = Some(Box::new(Lesson::change_user(name, is_secure)));
+                running.lesson = Some(Box::new(Lesson::change_user(login.user, is_secure)));
             }
             _ => {}
         }
@@ -257,6 +276,9 @@ impl Relay {
             running.text.as_deref(),
         );
         let refusal = match (self.verdict(&request, hazard.as_ref()).await?, asked) {
+            (None, Ok(_)) if tells_password && self.peers.would_leak() => {
+                Some(refusal::clear_password())
+            }
             (None, Ok(asks)) => {
                 running.asks = asks;
                 None
@@ -283,6 +305,11 @@ impl Relay {
         }
         self.entry.set_activity(Activity::Running);
         self.shared.metrics.command(case.kind);
+        if self.reader.is_some()
+            && let Some(answered) = Box::pin(self.about_binlog(&request)).await?
+        {
+            return Ok(answered);
+        }
         if case.command != Command::STMT_PREPARE {
             self.own.statement_begins(running.asks.hint.clone());
         }
@@ -421,7 +448,7 @@ impl Relay {
                     return Ok(Phase::SendingFile(running));
                 }
                 Step::Dialogue => {
-                    return self.asked(running).await;
+                    return Box::pin(self.asked(running)).await;
                 }
                 Step::Done => return self.done(running).await,
             }
@@ -443,6 +470,10 @@ impl Relay {
             answer::End::Ok { gtid: Some(text) } => {
                 *committed = true;
                 let gtid = std::str::from_utf8(text).ok().and_then(|t| t.parse().ok());
+                if let Some(gtid) = &gtid {
+                    let origin = self.origin.get_or_insert_with(|| self.entry.origin());
+                    gate.committed(gtid, origin);
+                }
                 match gtid {
                     Some(gtid) if !asks_more && gate.is_released_now(&gtid) => {
                         unsure.then_some(Wait::Everything)
@@ -567,6 +598,7 @@ impl Relay {
             self.own.reset();
             if let Some(lesson) = lesson {
                 self.entry.set_user(lesson.user());
+                self.origin = None;
                 let configured = self.shared.config.users.get(lesson.user()).cloned();
                 let learned = lesson.learned(&self.shared.passwords);
                 self.learned = learned.or(configured.map(Learned::Password));
@@ -609,6 +641,10 @@ impl Relay {
             } => {
                 let error = refusal::moved();
                 let _ = self.peers.client.send_error(1, &error).await;
+            }
+            End::Dump => {
+                // The source has nothing more to say to it.
+                let _ = self.peers.source.send(0, &[Command::QUIT.0]).await;
             }
             _ => {}
         }

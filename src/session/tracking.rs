@@ -16,9 +16,9 @@ use super::End;
 use super::login::Agreed;
 use super::peers::Peer;
 use crate::protocol::fields::Fields;
-use crate::protocol::packet::{self, HEADER};
+use crate::protocol::packet::HEADER;
 use crate::protocol::response::{Packet, Response};
-use crate::protocol::{Capabilities, Command, query_attributes};
+use crate::protocol::{Capabilities, Command, ErrPacket, query_attributes};
 
 const MARIADB_READ: &str = "SELECT @@session_track_system_variables";
 const MARIADB_REPLACE: &str = "SET session_track_system_variables='last_gtid'";
@@ -102,24 +102,31 @@ fn appended(list: &[u8]) -> Box<[u8]> {
     [list, comma, b"last_gtid"].concat().into()
 }
 
-/// Sends a statement of our own; its first value, or the code of its error.
-async fn ask(
+/// Sends a statement of our own; its first value, or its error.
+pub async fn ask(
     source: &mut Peer,
     capabilities: Capabilities,
     statement: &str,
-) -> Result<Result<Option<Vec<u8>>, u16>, End> {
+) -> Result<Result<Option<Vec<u8>>, ErrPacket>, End> {
     let attributes: &[u8] = if capabilities.contains(Capabilities::QUERY_ATTRIBUTES) {
         query_attributes::NONE
     } else {
         b""
     };
-    let mut bytes = Vec::with_capacity(HEADER + 3 + statement.len());
     let payload = [&[Command::QUERY.0], attributes, statement.as_bytes()].concat();
-    packet::write(&mut bytes, &mut 0, &payload);
-    source.write(&bytes).await.map_err(End::source)?;
+    command(source, capabilities, &payload).await
+}
+
+/// The same for any command that is answered by OK, ERR or rows of text.
+pub async fn command(
+    source: &mut Peer,
+    capabilities: Capabilities,
+    payload: &[u8],
+) -> Result<Result<Option<Vec<u8>>, ErrPacket>, End> {
+    source.send(0, payload).await.map_err(End::source)?;
     let mut response = Response::new(Command::QUERY, capabilities);
     let mut value = None;
-    let mut code = None;
+    let mut refused = None;
     while !response.is_done() {
         let whole = loop {
             match source.packet().map_err(End::source_protocol)? {
@@ -139,9 +146,11 @@ async fn ask(
                     .ok()
                     .map(<[u8]>::to_vec);
             }
-            Packet::Err { code: error } => code = Some(error),
+            Packet::Err { .. } => {
+                refused = Some(ErrPacket::parse(payload).map_err(End::source_protocol)?);
+            }
             _ => {}
         }
     }
-    Ok(code.map_or(Ok(value), Err))
+    Ok(refused.map_or(Ok(value), Err))
 }

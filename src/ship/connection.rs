@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::ack_receiver::AckReceiver;
+use super::compatible;
 use super::error::Error;
 use super::outbox::{HeartbeatFormat, Outbox};
 use super::questions::{self, Answer, Asked, Checksum, Facts};
-use super::{Identity, Ship, dump, start};
+use super::{Guest, Guests, Identity, Ship, dump, start};
 use crate::gtid::Position;
 use crate::ids::{Flavor, ServerId};
-use crate::net::serve_login::{Greeting, serve_login};
+use crate::net::serve_login::{Greeting, Served, serve_login};
 use crate::net::stream::Stream;
 use crate::net::{self, PacketStream};
 use crate::protocol::binlog_dump::BinlogDump;
@@ -20,7 +21,7 @@ use crate::protocol::register_slave::RegisterSlave;
 use crate::protocol::{Capabilities, Command, ErrPacket};
 
 /// What replicas and tools send is short.
-const MAX_COMMAND: usize = 1 << 20;
+pub(super) const MAX_COMMAND: usize = 1 << 20;
 const LOGIN: Duration = Duration::from_secs(10);
 /// A replica that logged in and then says nothing; it keeps no resources of ours for ever.
 const SILENT: Duration = Duration::from_secs(60);
@@ -30,6 +31,7 @@ pub(super) async fn serve(
     id: u32,
     stream: Stream,
     peer: SocketAddr,
+    guests: &Guests,
 ) -> Result<(), Error> {
     let version = ship.source.borrow().version.clone();
     let greeting = Greeting {
@@ -43,10 +45,26 @@ pub(super) async fn serve(
     let served = serve_login(stream, Some(peer), &greeting, |user| {
         (user == config.user).then(|| config.password.clone())
     });
-    let (mut stream, _) = served.await?;
+    let mut stream = match served.await? {
+        Served::Here(stream, _) => stream,
+        Served::Unknown(stream, login) => {
+            let sequence = stream.writer.sequence().wrapping_sub(1);
+            let (stream, ahead) = stream.into_stream()?;
+            guests(Guest {
+                id,
+                stream,
+                ahead,
+                peer,
+                login,
+                sequence,
+            })
+            .await;
+            return Ok(());
+        }
+    };
 
     let mut asked = Asked::default();
-    let mut registered = None;
+    let mut registered = Registered::No;
     loop {
         let Ok(packet) = tokio::time::timeout(SILENT, stream.read()).await else {
             return Err(Error::Peer("silent for 60 s after its login".into()));
@@ -68,7 +86,7 @@ pub(super) async fn serve(
                 reply(ship, &mut stream, answer).await?;
             }
             Command::REGISTER_SLAVE => {
-                registered = Some(
+                registered = Registered::As(
                     RegisterSlave::parse(&packet)
                         .map_err(net::Error::from)?
                         .server_id,
@@ -96,13 +114,13 @@ pub(super) async fn serve(
     }
 }
 
-async fn run_dump(
+pub(super) async fn run_dump(
     ship: &Ship,
     id: u32,
     peer: SocketAddr,
     mut stream: PacketStream,
     asked: Asked,
-    registered: Option<ServerId>,
+    registered: Registered,
     request: Request,
 ) -> Result<(), Error> {
     let flavor = Flavor::of_version(&ship.source.borrow().version);
@@ -117,15 +135,15 @@ async fn run_dump(
     if asked.checksum == Checksum::Unaware {
         return refuse(&mut stream, 1236, "ackline: our binlog has checksums (CRC32) and this reader did not say that it knows them (SET @master_binlog_checksum)").await;
     }
-    if flavor == Flavor::MariaDb && asked.capability < 4 {
-        return refuse(&mut stream, 1236, "ackline: our binlog has GTID events and this reader did not say that it knows them (SET @mariadb_slave_capability=4)").await;
-    }
-    // Who never registered is a tool; its server id is only a label.
-    let server_id = registered.unwrap_or(request.server_id);
-    let identity = match registered {
-        Some(server_id) => ship.identify(server_id, asked.uuid.as_deref()),
-        None => Identity::unlisted(server_id),
+    // Of who never registered (a tool) and of a guest the server id is only a label.
+    let (server_id, identity) = match registered {
+        Registered::As(id) => (id, ship.identify(id, asked.uuid.as_deref())),
+        Registered::Guest(id) => (id, Identity::unlisted(id)),
+        Registered::No => (request.server_id, Identity::unlisted(request.server_id)),
     };
+    if identity.listed && flavor == Flavor::MariaDb && asked.capability < compatible::KNOWS_GTID {
+        return refuse(&mut stream, 1236, "ackline: our binlog has GTID events and this replica did not say that it knows them (SET @mariadb_slave_capability=4)").await;
+    }
     if identity.listed && asked.connect_state.is_none() {
         let how = match flavor {
             Flavor::MariaDb => "CHANGE MASTER TO MASTER_USE_GTID=slave_pos",
@@ -151,7 +169,7 @@ async fn run_dump(
         peer,
         server_id,
         identity,
-        registered: registered.is_some(),
+        registered,
         asked,
         request,
         outbox,
@@ -218,6 +236,17 @@ async fn refuse(stream: &mut PacketStream, code: u16, message: &str) -> Result<(
     Err(Error::Peer(message.to_owned()))
 }
 
+/// How a reader came to its dump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Registered {
+    /// Not at all: a tool that copies files.
+    No,
+    /// With our account.
+    As(ServerId),
+    /// With an account of the source; it is nobody of ours, whatever it says.
+    Guest(ServerId),
+}
+
 /// The dump that was asked for, by either command.
 pub(super) struct Request {
     pub server_id: ServerId,
@@ -257,7 +286,7 @@ impl From<BinlogDumpGtid> for Request {
     }
 }
 
-fn facts(ship: &Ship) -> Facts {
+pub(super) fn facts(ship: &Ship) -> Facts {
     let source = ship.source.borrow().clone();
     let visible = dump::visible_to_readers(ship);
     Facts {

@@ -1,16 +1,19 @@
 //! The stream of events to one reader.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use parking_lot::Mutex;
 
 use super::Ship;
 use super::ack_receiver::{AckReceiver, Shared};
-use super::connection::Request;
+use super::compatible;
+use super::connection::{Registered, Request};
 use super::error::Error;
 use super::outbox::Outbox;
 use super::progress::{Entered, Identity, Progress};
 use super::questions::Asked;
+use crate::event::EventType;
 use crate::ids::{ServerId, ServerName, StorePosition};
 use crate::store::{Batch, Place, Reader};
 
@@ -26,7 +29,7 @@ pub(super) struct Stream<'a> {
     pub peer: SocketAddr,
     pub server_id: ServerId,
     pub identity: Identity,
-    pub registered: bool,
+    pub registered: Registered,
     pub asked: Asked,
     pub request: Request,
     pub outbox: Outbox,
@@ -117,7 +120,7 @@ pub(super) async fn send(
 struct Sender<'a> {
     ship: &'a Ship,
     server_id: ServerId,
-    registered: bool,
+    registered: Registered,
     from: StorePosition,
     asked: Asked,
     request: Request,
@@ -190,7 +193,7 @@ impl Sender<'_> {
     /// its id, `doctor --fix` made a voter of it, or a restart of its server took the vote away.
     fn identify(&mut self) -> bool {
         let mut shared = self.shared.lock();
-        if !self.registered {
+        if !matches!(self.registered, Registered::As(_)) {
             return false;
         }
         let identity = self
@@ -211,6 +214,20 @@ impl Sender<'_> {
         identity.votes
     }
 
+    /// The event as this reader can read it, if it can.
+    fn readable<'a>(&self, kind: EventType, event: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+        match self.asked.capability >= compatible::KNOWS_GTID {
+            true => Some(Cow::Borrowed(event)),
+            false => compatible::of(kind, event),
+        }
+    }
+
+    fn put(&mut self, kind: EventType, event: &[u8], ack: bool) {
+        if let Some(event) = self.readable(kind, event) {
+            self.outbox.event(&event, ack);
+        }
+    }
+
     fn frame(&mut self, batch: &Batch, votes: bool) -> Result<(), Error> {
         // One ack for the whole batch: a replica that syncs its relay log does so once.
         let last = batch
@@ -220,7 +237,11 @@ impl Sender<'_> {
             .last();
         for (event, bytes) in batch.iter() {
             match &event.place {
-                Place::Head => self.outbox.head(event.kind, event.end, self.from, bytes)?,
+                Place::Head => {
+                    if let Some(bytes) = self.readable(event.kind, bytes) {
+                        self.outbox.head(event.kind, event.end, self.from, &bytes)?;
+                    }
+                }
                 Place::Start(gtid) => {
                     self.passing = self
                         .asked
@@ -228,14 +249,19 @@ impl Sender<'_> {
                         .as_ref()
                         .is_some_and(|state| state.contains(gtid));
                     if !self.passing {
-                        self.outbox.event(bytes, false);
+                        self.put(event.kind, bytes, false);
                     }
                 }
                 Place::Inside if self.passing => {}
-                Place::Inside => self.outbox.event(bytes, false),
+                Place::Inside => self.put(event.kind, bytes, false),
                 Place::End(_) if std::mem::take(&mut self.passing) => self.outbox.rotate(event.end),
-                Place::End(_) => self.outbox.event(bytes, votes && Some(event.end) == last),
-                Place::Tail => self.outbox.tail(event.kind, bytes, !self.registered),
+                Place::End(_) => {
+                    self.put(event.kind, bytes, votes && Some(event.end) == last);
+                }
+                Place::Tail => {
+                    self.outbox
+                        .tail(event.kind, bytes, self.registered == Registered::No)
+                }
             }
         }
         Ok(())

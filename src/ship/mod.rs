@@ -14,17 +14,21 @@
 //! - Who votes is said by the roster that is handed in, by the registered server id; it may change
 //!   while a dump runs.
 //! - An acknowledgement counts only up to what was sent on the same connection.
+//! - Who logs in with an account of the source ([`Guest`]: CDC readers) never counts as one of our
+//!   servers, whatever it registers as.
 //! - A replica that has what our store lacks is held with heartbeats, never sent error 1236: on it a
 //!   MariaDB replica would stop for good.
 
 mod ack_receiver;
+mod compatible;
 mod connection;
 mod dump;
 mod error;
 mod framer;
+mod guest;
 mod outbox;
 mod progress;
-mod questions;
+pub mod questions;
 mod start;
 
 use std::net::SocketAddr;
@@ -45,6 +49,7 @@ use crate::net::tls::Acceptor;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 
+pub use guest::{Guest, Guests};
 pub use progress::{Identity, Progress, Reader, Readers};
 
 /// Who is who among those who pull: server id → identity.
@@ -116,8 +121,8 @@ impl Ship {
         })
     }
 
-    /// Accepts until shutdown.
-    pub async fn listen(self: Arc<Self>, listeners: Listeners) {
+    /// Accepts until shutdown. Who has no account of ours is one of `guests`.
+    pub async fn listen(self: Arc<Self>, listeners: Listeners, guests: Guests) {
         loop {
             let (stream, peer) = tokio::select! {
                 // Cancel-safe.
@@ -125,19 +130,19 @@ impl Ship {
                 () = self.shutdown.cancelled() => return,
             };
             if let Peer::Tcp(peer) = peer {
-                self.clone().serve(stream, peer);
+                self.clone().serve(stream, peer, guests.clone());
             }
         }
     }
 
-    fn serve(self: Arc<Self>, stream: Stream, peer: SocketAddr) {
+    fn serve(self: Arc<Self>, stream: Stream, peer: SocketAddr, guests: Guests) {
         let id = self.next_connection.fetch_add(1, Ordering::Relaxed);
         let killed = CancellationToken::new();
         self.connections.lock().insert(id, killed.clone());
         let shutdown = self.shutdown.clone();
         shutdown.clone().spawn(async move {
             let served = tokio::select! {
-                served = connection::serve(&self, id, stream, peer) => served,
+                served = connection::serve(&self, id, stream, peer, &guests) => served,
                 () = killed.cancelled() => Ok(()),
                 () = shutdown.cancelled() => Ok(()),
             };

@@ -108,6 +108,26 @@ pub fn answer(asked: &mut Asked, statement: &str, facts: &Facts) -> Answer {
     }
 }
 
+/// Notes what a guest's statement sets; the source runs it, too.
+pub(super) fn note(asked: &mut Asked, statement: &str) {
+    if let Some(assignments) = normalized(statement).strip_prefix("set ") {
+        // What cannot be read is for the source to refuse.
+        set(asked, assignments);
+    }
+}
+
+/// A source would answer with files that are not ours.
+pub(super) fn is_about_binlog(statement: &str) -> bool {
+    matches!(
+        normalized(statement).as_str(),
+        "show binary logs"
+            | "show master logs"
+            | "show master status"
+            | "show binlog status"
+            | "show binary log status"
+    )
+}
+
 fn set(asked: &mut Asked, assignments: &str) -> Answer {
     if assignments.starts_with("names ") || assignments.starts_with("character set ") {
         return Answer::Ok;

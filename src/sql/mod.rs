@@ -13,6 +13,8 @@
 //! - [`tracking`]: whether a text may change what the server tells us about commits
 //! - [`requirement`]: the variable by which a session asks for more than the policy
 //! - [`statement`]: what each statement of a text reads, writes, commits and leaves behind in its session
+//! - [`unsafe_statement`]: whether a statement in a binlog does the same everywhere
+//! - [`shortened`]: a statement for a line of a log
 //! - [`server`]: which executable comments a server runs
 
 pub mod hazard;
@@ -21,9 +23,11 @@ pub mod kind;
 pub mod lexer;
 pub mod requirement;
 pub mod server;
+pub mod shortened;
 pub mod statement;
 pub mod stream;
 pub mod tracking;
+pub mod unsafe_statement;
 
 pub use hazard::Hazard;
 pub use kill::KillTarget;

@@ -10,7 +10,8 @@
 //! Each file: magic, FORMAT_DESCRIPTION like the source's (but `created` 0, CRC32, never in use),
 //! GTID_LIST or PREVIOUS_GTIDS with the state before it, transactions; a full one ends with ROTATE, a clean shutdown
 //! with STOP. `binlog.index` names the files, `ackline.state` is [`state`], `binlog.synced` is the
-//! floor that recovery knows to have been durable, `ackline.lock` keeps a second process out.
+//! floor that recovery knows to have been durable, `ackline.lock` keeps a second process out,
+//! [`origins`] stand beside each file and count for nothing.
 //!
 //! Invariants:
 //! - `released <= synced <= written` (in mode `async` released may pass `synced`), all of them ends of
@@ -31,9 +32,11 @@ mod disk;
 mod index;
 mod locate;
 mod lock;
+pub mod origins;
 mod reader;
 mod recovery;
 mod scan;
+mod skim;
 pub mod state;
 mod sync;
 mod watermark;
@@ -66,6 +69,7 @@ pub use catalogue::LastTransaction;
 pub use locate::Located;
 pub use reader::{Batch, BatchEvent, Place, Reader};
 pub use recovery::{Recovery, TornTail};
+pub use skim::{Skim, Skimmed};
 pub use watermark::{Marks, Observer, Written};
 pub use writer::Writer;
 
@@ -294,6 +298,11 @@ impl Store {
                 bytes: file.readable(written),
             })
             .collect()
+    }
+
+    /// Goes through the events from `at` on, the end of a transaction.
+    pub fn skim(&self, at: StorePosition) -> Skim {
+        Skim::new(&self.shared.dir, at)
     }
 
     /// What is wrong with the disk, in a sentence for `status`; none when all is well.

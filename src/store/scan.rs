@@ -97,14 +97,14 @@ pub(super) fn read_head(file: &File) -> io::Result<Result<Head, String>> {
 
 /// A piece of a file in memory.
 #[derive(Debug)]
-struct Window<F> {
+pub(super) struct Window<F> {
     file: F,
     bytes: Vec<u8>,
     start: u64,
 }
 
 impl<F: std::borrow::Borrow<File>> Window<F> {
-    fn new(file: F) -> Self {
+    pub(super) fn new(file: F) -> Self {
         Self {
             file,
             bytes: Vec::new(),
@@ -112,8 +112,19 @@ impl<F: std::borrow::Borrow<File>> Window<F> {
         }
     }
 
+    /// The file's length now.
+    pub(super) fn length(&self) -> io::Result<u64> {
+        Ok(self.file.borrow().metadata()?.len())
+    }
+
+    /// Gives the memory back.
+    pub(super) fn forget(&mut self) {
+        self.bytes = Vec::new();
+        self.start = 0;
+    }
+
     /// `length` bytes at `offset`, which must end before `end`, the file's.
-    fn at(&mut self, offset: u64, length: usize, end: u64) -> io::Result<&[u8]> {
+    pub(super) fn at(&mut self, offset: u64, length: usize, end: u64) -> io::Result<&[u8]> {
         let held = self.start..self.start + self.bytes.len() as u64;
         if !(held.contains(&offset) && offset + length as u64 <= held.end) {
             let want = (end - offset).min(CHUNK.max(length) as u64) as usize;
@@ -128,7 +139,11 @@ impl<F: std::borrow::Borrow<File>> Window<F> {
     }
 
     /// The event at `offset`: its header and as much of it as [`LOOK`] allows.
-    fn event(&mut self, offset: u64, end: u64) -> io::Result<Result<(Header, &[u8]), String>> {
+    pub(super) fn event(
+        &mut self,
+        offset: u64,
+        end: u64,
+    ) -> io::Result<Result<(Header, &[u8]), String>> {
         let left = end - offset;
         if left < HEADER_LENGTH as u64 {
             return Ok(Err(format!("{left} bytes are no whole header")));

@@ -4,5 +4,6 @@ mod crash;
 mod fixture;
 mod following;
 mod places;
+mod skimming;
 mod sync_failure;
 mod writing;

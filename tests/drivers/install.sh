@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs the drivers that tests/drivers.rs runs: tests/drivers/install.sh [python] [node] [perl] [java]
+# Installs what tests/drivers.rs and tests/readers.rs run: tests/drivers/install.sh [python] [node] [perl] [java]
 #
-#   python    PyMySQL, mysql-connector-python and asyncmy, in an environment of their own
-#   node      mysql2 and mariadb, of the committed lock file
+#   python    PyMySQL, mysql-connector-python, asyncmy and mysql-replication, in an environment of their own
+#   node      mysql2, mariadb and zongji, of the committed lock file
 #   perl      Debian's DBD::MariaDB and DBD::mysql
 #   java      Debian's MariaDB Connector/J, a JDK, and the test's program compiled
 #

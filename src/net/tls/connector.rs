@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 use super::{Beneath, Error, Mode, pem, provider};
 use crate::net::connect;
 use crate::net::stream::Stream;
+use crate::protocol::Capabilities;
 
 /// How a server is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,6 +70,11 @@ impl Connector {
 
     pub fn mode(&self) -> Mode {
         self.0.files.mode
+    }
+
+    /// Whether TLS is asked of a server that offers this.
+    pub fn asks(&self, offered: Capabilities) -> bool {
+        self.mode() != Mode::Off && offered.contains(Capabilities::SSL)
     }
 
     /// What the files hold now; they are read only where one of them has changed.

@@ -6,7 +6,7 @@
 //! is taken from the client in its way and handed to the source in the source's. On the way we learn it; and
 //! where the client's channel is secure, it is asked for even though the source does not need it.
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use zeroize::Zeroizing;
 
 use super::{Phase, Relay, Running};
@@ -160,7 +160,9 @@ impl Relay {
         Ok(decrypted.map(Told::Password))
     }
 
-    /// The client's next packet. None if the source speaks although it waits for that.
+    /// The client's next packet. None if the source speaks although it waits for that; where it does not
+    /// wait, its verdict (perhaps followed by its end) is left unread, to be numbered behind the client's
+    /// answer.
     async fn client_says(
         &mut self,
         last: &mut u8,
@@ -175,15 +177,21 @@ impl Relay {
                 *last = Header::parse(&packet).map_or(*last, |header| header.sequence);
                 return Ok(Some(packet[HEADER..].to_vec().into()));
             }
+            let late = || End::client(std::io::ErrorKind::TimedOut.into());
+            if !source_waits {
+                let filled = timeout_at(deadline, self.peers.client.fill()).await;
+                filled.map_err(|_| late())?.map_err(End::client)?;
+                continue;
+            }
             match self.peers.readable_or(sleep_until(deadline)).await? {
                 Some(Side::Client) => self.peers.client.try_fill().await.map_err(End::client)?,
                 Some(Side::Source) => {
                     self.peers.source_early().await?;
-                    if source_waits && !self.peers.source.inbound.is_empty() {
+                    if !self.peers.source.inbound.is_empty() {
                         return Ok(None);
                     }
                 }
-                None => return Err(End::client(std::io::ErrorKind::TimedOut.into())),
+                None => return Err(late()),
             }
         }
     }
