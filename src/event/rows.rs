@@ -227,6 +227,9 @@ impl<'r> Image<'r> {
     }
 }
 
+/// Index of the column in its table, and its bytes or NULL.
+type Raw<'r> = (usize, Option<&'r [u8]>);
+
 /// Yields (index of the column in its table, value).
 #[derive(Clone, Debug)]
 pub struct Columns<'r> {
@@ -240,7 +243,7 @@ pub struct Columns<'r> {
 
 impl<'r> Columns<'r> {
     /// The next column's index and bytes; None for NULL. Decodes nothing.
-    fn next_raw(&mut self) -> Result<Option<(usize, Option<&'r [u8]>)>, Error> {
+    fn next_raw(&mut self) -> Result<Option<Raw<'r>>, Error> {
         while let Some(column) = self.table.columns().get(self.column) {
             let index = self.column;
             self.column += 1;
@@ -306,7 +309,7 @@ pub fn write_image(
         }
     }
     if padding == Padding::Ones
-        && values.len() % 8 != 0
+        && !values.len().is_multiple_of(8)
         && let Some(last) = out.get_mut(nulls + values.len() / 8)
     {
         *last |= 0xff << (values.len() % 8);

@@ -76,6 +76,8 @@ impl ColumnType {
                 | Self::NEWDECIMAL
                 | Self::FLOAT
                 | Self::DOUBLE
+                // The only one of them that is always unsigned.
+                | Self::YEAR
         )
     }
 }
