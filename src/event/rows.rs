@@ -1,28 +1,51 @@
-//! WRITE, UPDATE and DELETE_ROWS (23–25, 30–32) and MariaDB's compressed ones (166–171).
+//! WRITE, UPDATE and DELETE_ROWS (23–25, 30–32), MariaDB's compressed ones (166–171), and MySQL's
+//! PARTIAL_UPDATE_ROWS (39).
 //!
 //! `table id u48 | flags u16 | [from 30 on, and 169–171: length u16, its own two bytes included, extra
 //! data] | column count | bitmap of columns | [UPDATE: bitmap of the columns after] | images`, where an
 //! image is `bitmap of NULLs among its columns | values`. MariaDB compresses the images only: `0x80 | bytes
-//! of the length | length, big-endian | zlib`.
+//! of the length | length, big-endian | zlib`. An image after a partial update begins with `options |
+//! [bit 1 of them: bitmap of the table's JSON columns]`, and a JSON column whose bit is set has, in place of
+//! its value, what changed in it.
 //!
-//! PARTIAL_UPDATE_ROWS (39) is not decoded here. Values are borrowed from the event; an image knows its
-//! bytes and decodes a column when it is asked for it.
+//! Values are borrowed from the event; an image knows its bytes and decodes a column when it is asked for
+//! it, so that nothing is allocated for a row:
+//!
+//! ```
+//! # use ackline::event::{Error, rows::RowsEvent, table_map::TableMap};
+//! # fn shown(map: &[u8], event: &[u8]) -> Result<(), Error> {
+//! let table = TableMap::parse(map)?;
+//! let rows = RowsEvent::parse(event)?;
+//! for row in rows.iter(&table)? {
+//!     if let Some(after) = row?.after() {
+//!         for value in after.values() {
+//!             let (column, value) = value?;
+//!             println!("{column}: {}", value.literal(&table.columns()[column])?);
+//!         }
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
+pub mod compressed;
 pub mod decimal;
+mod image;
+pub mod json;
+mod literal;
 pub mod temporal;
 mod value;
 
 use std::borrow::Cow;
-use std::io::Read as _;
 
-use super::table_map::{Layout, TableMap, is_set};
-use super::{Error, EventType, HEADER_LENGTH, Header};
+use super::table_map::{Layout, TableMap};
+use super::unpack::{self, LARGEST};
+use super::{Error, EventType, HEADER_LENGTH, Header, put_lenenc};
 use crate::cursor::Cursor;
 
+pub use image::{Columns, Form, Image, Images, Padding, write_image};
+pub use literal::Literal;
 pub use value::Value;
-
-/// What a server takes as its largest packet, and so as its largest event (1 GiB).
-const LARGEST: u64 = 1 << 30;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -33,6 +56,7 @@ pub enum Operation {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowsEvent<'a> {
+    pub kind: EventType,
     pub operation: Operation,
     pub table_id: u64,
     pub flags: u16,
@@ -44,34 +68,60 @@ pub struct RowsEvent<'a> {
     images: Cow<'a, [u8]>,
 }
 
+/// What sets one type of event apart from the other.
+struct Kind {
+    operation: Operation,
+    extended: bool,
+    compressed: bool,
+}
+
+fn kind_of(kind: EventType) -> Option<Kind> {
+    use Operation::{Delete, Update, Write};
+    let (operation, extended, compressed) = match kind {
+        EventType::WRITE_ROWS_V1 => (Write, false, false),
+        EventType::UPDATE_ROWS_V1 => (Update, false, false),
+        EventType::DELETE_ROWS_V1 => (Delete, false, false),
+        EventType::WRITE_ROWS => (Write, true, false),
+        EventType::UPDATE_ROWS | EventType::PARTIAL_UPDATE_ROWS => (Update, true, false),
+        EventType::DELETE_ROWS => (Delete, true, false),
+        EventType::WRITE_ROWS_COMPRESSED_V1 => (Write, false, true),
+        EventType::UPDATE_ROWS_COMPRESSED_V1 => (Update, false, true),
+        EventType::DELETE_ROWS_COMPRESSED_V1 => (Delete, false, true),
+        EventType::WRITE_ROWS_COMPRESSED => (Write, true, true),
+        EventType::UPDATE_ROWS_COMPRESSED => (Update, true, true),
+        EventType::DELETE_ROWS_COMPRESSED => (Delete, true, true),
+        _ => return None,
+    };
+    Some(Kind {
+        operation,
+        extended,
+        compressed,
+    })
+}
+
 impl<'a> RowsEvent<'a> {
-    /// Decompresses the images where they are compressed, at most to the size of the largest packet.
+    /// Whether [`RowsEvent::parse`] is for such events.
+    pub fn is(kind: EventType) -> bool {
+        kind_of(kind).is_some()
+    }
+
+    /// Decompresses the images where they are compressed, at most to the size of the largest packet (1 GiB).
     pub fn parse(event: &'a [u8]) -> Result<Self, Error> {
-        let kind = Header::parse(event)?.kind;
-        let (operation, extended, compressed) = match kind {
-            EventType::WRITE_ROWS_V1 => (Operation::Write, false, false),
-            EventType::UPDATE_ROWS_V1 => (Operation::Update, false, false),
-            EventType::DELETE_ROWS_V1 => (Operation::Delete, false, false),
-            EventType::WRITE_ROWS => (Operation::Write, true, false),
-            EventType::UPDATE_ROWS => (Operation::Update, true, false),
-            EventType::DELETE_ROWS => (Operation::Delete, true, false),
-            EventType::WRITE_ROWS_COMPRESSED_V1 => (Operation::Write, false, true),
-            EventType::UPDATE_ROWS_COMPRESSED_V1 => (Operation::Update, false, true),
-            EventType::DELETE_ROWS_COMPRESSED_V1 => (Operation::Delete, false, true),
-            EventType::WRITE_ROWS_COMPRESSED => (Operation::Write, true, true),
-            EventType::UPDATE_ROWS_COMPRESSED => (Operation::Update, true, true),
-            EventType::DELETE_ROWS_COMPRESSED => (Operation::Delete, true, true),
-            found => {
-                return Err(Error::Kind {
-                    expected: EventType::WRITE_ROWS,
-                    found,
-                });
-            }
-        };
+        Self::parse_within(event, LARGEST)
+    }
+
+    /// Compressed images that make more than `longest` bytes are an error. What they take grows with what
+    /// they hold, whatever they promise.
+    pub fn parse_within(event: &'a [u8], longest: usize) -> Result<Self, Error> {
+        let found = Header::parse(event)?.kind;
+        let kind = kind_of(found).ok_or(Error::Kind {
+            expected: EventType::WRITE_ROWS,
+            found,
+        })?;
         let mut body = Cursor::new(&event[HEADER_LENGTH..]);
         let table_id = body.u48()?;
         let flags = body.u16()?;
-        let extra = match extended {
+        let extra = match kind.extended {
             true => {
                 let length = usize::from(body.u16()?).checked_sub(2);
                 body.take(length.ok_or(Error::Malformed("extra data shorter than their length"))?)?
@@ -80,22 +130,30 @@ impl<'a> RowsEvent<'a> {
         };
         let columns = usize::try_from(body.lenenc_int()?).unwrap_or(usize::MAX);
         let before = body.take(columns.div_ceil(8))?;
-        let after = match operation {
+        let after = match kind.operation {
             Operation::Update => body.take(columns.div_ceil(8))?,
             Operation::Write | Operation::Delete => before,
         };
-        let images = match compressed {
-            true => Cow::Owned(decompress(body.rest())?),
+        let images = match kind.compressed {
+            true => Cow::Owned(unpack::mariadb(body.rest(), longest)?),
             false => Cow::Borrowed(body.rest()),
         };
         Ok(Self {
-            operation,
+            kind: found,
+            operation: kind.operation,
             table_id,
             flags,
             extra,
             columns,
             present: [before, after],
             images,
+        })
+    }
+
+    pub fn iter<'r>(&'r self, table: &'r TableMap<'_>) -> Result<Rows<'r>, Error> {
+        Ok(Rows {
+            operation: self.operation,
+            images: self.images(table)?,
         })
     }
 
@@ -110,212 +168,110 @@ impl<'a> RowsEvent<'a> {
         if table.columns().len() != self.columns {
             return Err(Error::Malformed("the table map has other columns"));
         }
-        Ok(Images {
+        let [before, after] = self.present;
+        let last = match self.kind {
+            EventType::PARTIAL_UPDATE_ROWS => Form::Partial,
+            _ => Form::Whole,
+        };
+        let after = match self.operation {
+            Operation::Update => (after, last),
+            Operation::Write | Operation::Delete => (before, Form::Whole),
+        };
+        Ok(Images::new(
             table,
-            present: self.present,
-            rest: &self.images,
-            index: 0,
-        })
+            [(before, Form::Whole), after],
+            &self.images,
+        ))
     }
 
     /// All images as they lie in the event, not compressed.
     pub fn image_bytes(&self) -> &[u8] {
         &self.images
     }
+
+    /// Appends what comes behind the header of an event with this head and the given images, which
+    /// [`write_image`] makes. They are not compressed: those of [`EventType`]s that are have no way back.
+    pub fn write(&self, images: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        let kind = kind_of(self.kind).filter(|kind| !kind.compressed);
+        let kind = kind.ok_or(Error::Malformed("rows are not compressed here"))?;
+        out.extend_from_slice(&self.table_id.to_le_bytes()[..6]);
+        out.extend_from_slice(&self.flags.to_le_bytes());
+        if kind.extended {
+            let length = u16::try_from(self.extra.len() + 2);
+            let length = length.map_err(|_| Error::Malformed("extra data of more than 64 KiB"))?;
+            out.extend_from_slice(&length.to_le_bytes());
+            out.extend_from_slice(self.extra);
+        }
+        put_lenenc(out, self.columns as u64);
+        let [before, after] = self.present;
+        out.extend_from_slice(before);
+        if self.operation == Operation::Update {
+            out.extend_from_slice(after);
+        }
+        out.extend_from_slice(images);
+        Ok(())
+    }
 }
 
-fn decompress(packed: &[u8]) -> Result<Vec<u8>, Error> {
-    let mut cursor = Cursor::new(packed);
-    let head = cursor.u8()?;
-    // zlib is the only algorithm, 0.
-    let (0x80, length @ 1..=4) = (head & 0xf8, usize::from(head & 7)) else {
-        return Err(Error::Malformed("rows compressed in an unknown way"));
-    };
-    let length = cursor.take(length)?;
-    let length = length.iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
-    if length > LARGEST {
-        return Err(Error::Malformed("compressed rows of more than 1 GiB"));
+/// One changed row.
+#[derive(Clone, Copy, Debug)]
+pub enum Row<'r> {
+    Inserted(Image<'r>),
+    Updated { before: Image<'r>, after: Image<'r> },
+    Deleted(Image<'r>),
+}
+
+impl<'r> Row<'r> {
+    pub fn before(&self) -> Option<&Image<'r>> {
+        match self {
+            Self::Inserted(_) => None,
+            Self::Updated { before, .. } | Self::Deleted(before) => Some(before),
+        }
     }
-    let mut rows = Vec::new();
-    // One more than promised, so that too many are seen; grows with what is there, not with the promise.
-    let read = flate2::read::ZlibDecoder::new(cursor.rest())
-        .take(length + 1)
-        .read_to_end(&mut rows);
-    match read {
-        Ok(read) if read as u64 == length => Ok(rows),
-        Ok(_) => Err(Error::Malformed("compressed rows of another length")),
-        Err(_) => Err(Error::Malformed("compressed rows are damaged")),
+
+    pub fn after(&self) -> Option<&Image<'r>> {
+        match self {
+            Self::Inserted(after) | Self::Updated { after, .. } => Some(after),
+            Self::Deleted(_) => None,
+        }
     }
 }
 
 #[derive(Clone, Debug)]
-pub struct Images<'r> {
-    table: &'r TableMap<'r>,
-    present: [&'r [u8]; 2],
-    rest: &'r [u8],
-    index: usize,
+pub struct Rows<'r> {
+    operation: Operation,
+    images: Images<'r>,
 }
 
-impl<'r> Iterator for Images<'r> {
-    type Item = Result<Image<'r>, Error>;
+impl<'r> Iterator for Rows<'r> {
+    type Item = Result<Row<'r>, Error>;
 
     /// After an error there is nothing more.
     fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let image = self.read();
-        if image.is_err() {
-            self.rest = &[];
-        }
-        Some(image)
-    }
-}
-
-impl<'r> Images<'r> {
-    fn read(&mut self) -> Result<Image<'r>, Error> {
-        let present = self.present[self.index % 2];
-        let columns = self.table.columns();
-        let shown = (0..columns.len()).filter(|i| is_set(present, *i)).count();
-        // No bytes and no columns would go on for ever.
-        if shown == 0 {
-            return Err(Error::Malformed("a row without columns"));
-        }
-        let (nulls, values) = split(self.rest, shown.div_ceil(8))?;
-        let mut image = Image {
-            table: self.table,
-            present,
-            nulls,
-            values,
+        let first = match self.images.next()? {
+            Ok(first) => first,
+            Err(error) => return Some(Err(error)),
         };
-        let mut walk = image.values();
-        while walk.next_raw()?.is_some() {}
-        let left = walk.bytes;
-        image.values = &values[..values.len() - left.len()];
-        self.rest = left;
-        self.index += 1;
-        Ok(image)
+        Some(Ok(match self.operation {
+            Operation::Write => Row::Inserted(first),
+            Operation::Delete => Row::Deleted(first),
+            Operation::Update => match self.images.next() {
+                Some(Ok(after)) => Row::Updated {
+                    before: first,
+                    after,
+                },
+                Some(Err(error)) => return Some(Err(error)),
+                None => {
+                    return Some(Err(Error::Malformed(
+                        "an updated row without its second image",
+                    )));
+                }
+            },
+        }))
     }
 }
 
-fn split(bytes: &[u8], at: usize) -> Result<(&[u8], &[u8]), Error> {
-    bytes
-        .split_at_checked(at)
-        .ok_or(Error::Malformed("a row ends within a value"))
-}
-
-/// One row, before or after.
-#[derive(Clone, Copy, Debug)]
-pub struct Image<'r> {
-    table: &'r TableMap<'r>,
-    present: &'r [u8],
-    nulls: &'r [u8],
-    values: &'r [u8],
-}
-
-impl<'r> Image<'r> {
-    /// The columns that the image has, in their order.
-    pub fn values(&self) -> Columns<'r> {
-        Columns {
-            table: self.table,
-            present: self.present,
-            nulls: self.nulls,
-            bytes: self.values,
-            column: 0,
-            shown: 0,
-        }
-    }
-}
-
-/// Index of the column in its table, and its bytes or NULL.
-type Raw<'r> = (usize, Option<&'r [u8]>);
-
-/// Yields (index of the column in its table, value).
-#[derive(Clone, Debug)]
-pub struct Columns<'r> {
-    table: &'r TableMap<'r>,
-    present: &'r [u8],
-    nulls: &'r [u8],
-    bytes: &'r [u8],
-    column: usize,
-    shown: usize,
-}
-
-impl<'r> Columns<'r> {
-    /// The next column's index and bytes; None for NULL. Decodes nothing.
-    fn next_raw(&mut self) -> Result<Option<Raw<'r>>, Error> {
-        while let Some(column) = self.table.columns().get(self.column) {
-            let index = self.column;
-            self.column += 1;
-            if !is_set(self.present, index) {
-                continue;
-            }
-            let shown = self.shown;
-            self.shown += 1;
-            if is_set(self.nulls, shown) {
-                return Ok(Some((index, None)));
-            }
-            let (value, rest) = split(self.bytes, column.layout.length(self.bytes)?)?;
-            self.bytes = rest;
-            return Ok(Some((index, Some(value))));
-        }
-        Ok(None)
-    }
-}
-
-impl<'r> Iterator for Columns<'r> {
-    type Item = Result<(usize, Value<'r>), Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self.next_raw() {
-            Ok(None) => None,
-            Ok(Some((index, None))) => Some(Ok((index, Value::Null))),
-            Ok(Some((index, Some(bytes)))) => {
-                let column = &self.table.columns()[index];
-                Some(Value::decode(column, bytes).map(|value| (index, value)))
-            }
-            Err(error) => {
-                self.column = usize::MAX;
-                Some(Err(error))
-            }
-        }
-    }
-}
-
-/// What fills a bitmap of NULLs behind its last column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Padding {
-    /// As MySQL does.
-    Zeros,
-    /// As MariaDB does.
-    Ones,
-}
-
-/// Appends an image of the given values to `out`: the way back of [`Image::values`].
-pub fn write_image(
-    table: &TableMap<'_>,
-    values: &[(usize, Value<'_>)],
-    padding: Padding,
-    out: &mut Vec<u8>,
-) -> Result<(), Error> {
-    let nulls = out.len();
-    out.resize(nulls + values.len().div_ceil(8), 0);
-    for (shown, (index, value)) in values.iter().enumerate() {
-        let column = table.columns().get(*index);
-        let column = column.ok_or(Error::Malformed("a value of no column"))?;
-        match value {
-            Value::Null => out[nulls + shown / 8] |= 1 << (shown % 8),
-            value => value.encode(column.layout, out)?,
-        }
-    }
-    if padding == Padding::Ones
-        && !values.len().is_multiple_of(8)
-        && let Some(last) = out.get_mut(nulls + values.len() / 8)
-    {
-        *last |= 0xff << (values.len() % 8);
-    }
-    Ok(())
-}
-
+#[cfg(test)]
+mod corpus;
 #[cfg(test)]
 mod tests;

@@ -9,10 +9,10 @@
 mod column;
 mod metadata;
 
-use super::{Error, EventType};
+use super::{Error, EventType, put_lenenc};
 use crate::cursor::Cursor;
 
-pub use column::{Column, ColumnType, Layout, Signedness};
+pub use column::{Charset, Column, ColumnType, Layout, Signedness};
 pub use metadata::{Charsets, Field, Fields, Names, PrimaryKey, Values, Visibility};
 
 /// No server has more in a table (`MAX_FIELDS`).
@@ -63,7 +63,40 @@ impl<'a> TableMap<'a> {
             optional: body.rest(),
         };
         map.read_signedness()?;
+        // Nothing depends on them but how text is shown: a server that counts columns otherwise is none to
+        // refuse.
+        if map.read_charsets().is_err() {
+            for column in &mut map.columns {
+                column.charset = Charset::Unknown;
+            }
+        }
         Ok(map)
+    }
+
+    /// Appends what comes behind the header of such an event.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.table_id.to_le_bytes()[..6]);
+        out.extend_from_slice(&self.flags.to_le_bytes());
+        for name in [self.database, self.table] {
+            // Parsed from behind one byte of length.
+            out.push(name.len() as u8);
+            out.extend_from_slice(name);
+            out.push(0);
+        }
+        put_lenenc(out, self.columns.len() as u64);
+        out.extend(self.columns.iter().map(|column| column.logged().0));
+        let mut metadata = Vec::with_capacity(2 * self.columns.len());
+        let mut nullable = vec![0; self.columns.len().div_ceil(8)];
+        for (index, column) in self.columns.iter().enumerate() {
+            column.write_metadata(&mut metadata);
+            if column.nullable {
+                nullable[index / 8] |= 1 << (index % 8);
+            }
+        }
+        put_lenenc(out, metadata.len() as u64);
+        out.extend_from_slice(&metadata);
+        out.extend_from_slice(&nullable);
+        out.extend_from_slice(self.optional);
     }
 
     pub fn columns(&self) -> &[Column] {
@@ -111,6 +144,47 @@ impl<'a> TableMap<'a> {
         Ok(())
     }
 }
+
+impl TableMap<'_> {
+    fn read_charsets(&mut self) -> Result<(), Error> {
+        for field in Fields::new(self.optional) {
+            let Field::Charsets(charsets) = field? else {
+                continue;
+            };
+            let mut columns: Vec<&mut Column> = self
+                .columns
+                .iter_mut()
+                .filter(|column| column.kind.is_character())
+                .collect();
+            match charsets {
+                Charsets::Default { charset, others } => {
+                    for column in &mut columns {
+                        column.charset = Charset::of_collation(charset);
+                    }
+                    let mut others = Cursor::new(others);
+                    while !others.is_empty() {
+                        let index = others.lenenc_int()?;
+                        let charset = Charset::of_collation(others.lenenc_int()?);
+                        let column = columns.get_mut(usize::try_from(index).unwrap_or(usize::MAX));
+                        column.ok_or(OF_NO_COLUMN)?.charset = charset;
+                    }
+                }
+                Charsets::Each(charsets) => {
+                    let mut charsets = Cursor::new(charsets);
+                    for column in &mut columns {
+                        column.charset = Charset::of_collation(charsets.lenenc_int()?);
+                    }
+                    if !charsets.is_empty() {
+                        return Err(OF_NO_COLUMN);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+const OF_NO_COLUMN: Error = Error::Malformed("a charset of no column");
 
 fn name<'a>(body: &mut Cursor<'a>) -> Result<&'a [u8], Error> {
     let length = usize::from(body.u8()?);

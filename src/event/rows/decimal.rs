@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use super::super::table_map::Layout;
+
 /// Borrowed as it lies in the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decimal<'a> {
@@ -13,7 +15,18 @@ pub struct Decimal<'a> {
 
 const DIGITS: [usize; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
 
-impl Decimal<'_> {
+impl<'a> Decimal<'a> {
+    /// None if the bytes are not those of such a number.
+    pub fn new(bytes: &'a [u8], precision: u8, scale: u8) -> Option<Self> {
+        let layout = Layout::Decimal { precision, scale };
+        let fits = (1..=65).contains(&precision) && scale <= precision;
+        (fits && layout.length(&[]) == Ok(bytes.len())).then_some(Self {
+            bytes,
+            precision,
+            scale,
+        })
+    }
+
     pub fn is_negative(&self) -> bool {
         self.bytes.first().is_some_and(|byte| byte & 0x80 == 0)
     }

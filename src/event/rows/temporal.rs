@@ -20,6 +20,27 @@ pub struct Time {
     pub digits: u8,
 }
 
+impl Date {
+    /// `days` after 1970-01-01.
+    pub fn of_epoch(days: u32) -> Self {
+        // Years begin in March here, so that a leap day is their last; in eras of 400 years from the year 0 on
+        // (<https://howardhinnant.github.io/date_algorithms.html>, civil_from_days).
+        let days = u64::from(days) + 719_468;
+        let of_era = days % 146_097;
+        let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * of_year + 2) / 153;
+        let day = of_year - (153 * month_from_march + 2) / 5 + 1;
+        let month = (month_from_march + 2) % 12 + 1;
+        let year = days / 146_097 * 400 + year_of_era + u64::from(month <= 2);
+        Self {
+            year: year as u16,
+            month: month as u8,
+            day: day as u8,
+        }
+    }
+}
+
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)

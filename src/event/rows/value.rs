@@ -3,7 +3,9 @@
 use super::super::Error;
 use super::super::table_map::{Column, Signedness};
 use super::Layout;
+use super::compressed::Compressed;
 use super::decimal::Decimal;
+use super::json::{Diffs, Document};
 use super::temporal::{Date, Time, micros, stored};
 
 /// Borrowed from the event.
@@ -30,10 +32,20 @@ pub enum Value<'a> {
     Set(u64),
     /// In the column's charset, or binary.
     Bytes(&'a [u8]),
-    /// In MySQL's binary format.
-    Json(&'a [u8]),
-    /// As MariaDB keeps a compressed column.
-    Compressed(&'a [u8]),
+    Json(Json<'a>),
+    /// What a partial update changed in the value before.
+    JsonChanges(Diffs<'a>),
+    Compressed(Compressed<'a>),
+}
+
+/// A document of MySQL in its binary format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Json<'a>(pub &'a [u8]);
+
+impl<'a> Json<'a> {
+    pub fn document(&self) -> Result<Document<'a>, Error> {
+        Document::parse(self.0)
+    }
 }
 
 fn little(bytes: &[u8]) -> u64 {
@@ -150,11 +162,21 @@ impl<'a> Value<'a> {
             Layout::Enum { .. } => Self::Enum(little(bytes) as u16),
             Layout::Set { .. } => Self::Set(little(bytes)),
             Layout::Bytes { prefix } => Self::Bytes(bytes.get(usize::from(prefix)..).ok_or(short)?),
-            Layout::Json { prefix } => Self::Json(bytes.get(usize::from(prefix)..).ok_or(short)?),
+            Layout::Json { prefix } => {
+                Self::Json(Json(bytes.get(usize::from(prefix)..).ok_or(short)?))
+            }
             Layout::Compressed { prefix } => {
-                Self::Compressed(bytes.get(usize::from(prefix)..).ok_or(short)?)
+                Self::Compressed(Compressed(bytes.get(usize::from(prefix)..).ok_or(short)?))
             }
         })
+    }
+
+    /// Of a JSON column in an image after a partial update.
+    pub(super) fn changes(column: &Column, bytes: &'a [u8]) -> Result<Self, Error> {
+        match Self::decode(column, bytes)? {
+            Self::Json(Json(bytes)) => Ok(Self::JsonChanges(Diffs(bytes))),
+            _ => Err(OF_ANOTHER_TYPE),
+        }
     }
 
     pub(super) fn encode(&self, layout: Layout, out: &mut Vec<u8>) -> Result<(), Error> {
@@ -222,8 +244,11 @@ impl<'a> Value<'a> {
             (Layout::Enum { length }, Self::Enum(number)) => little(u64::from(number), length),
             (Layout::Set { length }, Self::Set(number)) => little(number, length),
             (Layout::Bytes { prefix }, Self::Bytes(bytes))
-            | (Layout::Json { prefix }, Self::Json(bytes))
-            | (Layout::Compressed { prefix }, Self::Compressed(bytes)) => {
+            | (
+                Layout::Json { prefix },
+                Self::Json(Json(bytes)) | Self::JsonChanges(Diffs(bytes)),
+            )
+            | (Layout::Compressed { prefix }, Self::Compressed(Compressed(bytes))) => {
                 if bytes.len() as u64 >> (8 * u32::from(prefix)) != 0 {
                     return Err(Error::Malformed("a value longer than its column"));
                 }

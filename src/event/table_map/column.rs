@@ -82,6 +82,24 @@ impl ColumnType {
     }
 }
 
+impl ColumnType {
+    /// The types that have a charset in a table map; ENUM and SET have theirs apart.
+    pub fn is_character(self) -> bool {
+        matches!(
+            self,
+            Self::STRING
+                | Self::VAR_STRING
+                | Self::VARCHAR
+                | Self::VARCHAR_COMPRESSED
+                | Self::TINY_BLOB
+                | Self::MEDIUM_BLOB
+                | Self::LONG_BLOB
+                | Self::BLOB
+                | Self::BLOB_COMPRESSED
+        )
+    }
+}
+
 impl fmt::Display for ColumnType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name() {
@@ -103,6 +121,32 @@ pub enum Signedness {
     Unknown,
     Signed,
     Unsigned,
+}
+
+/// What is known of the bytes of a character column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Charset {
+    /// The source does not say, or the column has none.
+    Unknown,
+    Binary,
+    /// utf8mb4, utf8mb3 or ASCII.
+    Utf8,
+    /// The number of another collation.
+    Other(u16),
+}
+
+impl Charset {
+    /// By a number of `information_schema.collations`.
+    pub(super) fn of_collation(number: u64) -> Self {
+        match number {
+            63 => Self::Binary,
+            // ASCII; utf8mb3; utf8mb4. What only MariaDB numbers is left out.
+            11 | 65 | 33 | 76 | 83 | 192..=215 | 223 | 45 | 46 | 224..=247 | 255..=323 => {
+                Self::Utf8
+            }
+            number => u16::try_from(number).map_or(Self::Unknown, Self::Other),
+        }
+    }
 }
 
 /// How a value lies in a row. Lengths are in bytes.
@@ -163,6 +207,7 @@ pub struct Column {
     pub layout: Layout,
     pub nullable: bool,
     pub signedness: Signedness,
+    pub charset: Charset,
 }
 
 impl Column {
@@ -190,8 +235,37 @@ impl Column {
             layout: layout(kind, bytes)?,
             nullable,
             signedness: Signedness::Unknown,
+            charset: Charset::Unknown,
         })
     }
+
+    /// Appends the type's metadata: the way back of [`Column::parse`].
+    pub(super) fn write_metadata(&self, out: &mut Vec<u8>) {
+        let length = metadata_length(self.logged()).unwrap_or(0);
+        out.extend_from_slice(&self.metadata.to_le_bytes()[..length]);
+    }
+
+    /// The type byte of the table map.
+    pub(super) fn logged(&self) -> ColumnType {
+        match self.kind {
+            ColumnType::ENUM | ColumnType::SET => ColumnType::STRING,
+            kind => kind,
+        }
+    }
+
+    /// Of CHAR and BINARY, the most bytes that a value has.
+    pub fn width(&self) -> u16 {
+        let [first, second] = self.metadata.to_le_bytes();
+        match self.kind {
+            ColumnType::STRING => string_width(first, second),
+            _ => 0,
+        }
+    }
+}
+
+/// Two high bits of the length lie, inverted, in the type byte.
+fn string_width(first: u8, second: u8) -> u16 {
+    (u16::from(first & 0x30) ^ 0x30) << 4 | u16::from(second)
 }
 
 fn metadata_length(kind: ColumnType) -> Result<usize, Error> {
@@ -297,13 +371,9 @@ fn layout(kind: ColumnType, metadata: [u8; 2]) -> Result<Layout, Error> {
         ColumnType::VARCHAR_COMPRESSED => Layout::Compressed {
             prefix: prefix_of(u16::from_le_bytes(metadata)),
         },
-        ColumnType::STRING => {
-            // Two high bits of the length lie, inverted, in the type byte.
-            let high = (u16::from(first & 0x30) ^ 0x30) << 4;
-            Layout::Bytes {
-                prefix: prefix_of(high | u16::from(second)),
-            }
-        }
+        ColumnType::STRING => Layout::Bytes {
+            prefix: prefix_of(string_width(first, second)),
+        },
         ColumnType::JSON => Layout::Json {
             prefix: prefix_of_blob()?,
         },
@@ -323,6 +393,16 @@ fn layout(kind: ColumnType, metadata: [u8; 2]) -> Result<Layout, Error> {
 }
 
 impl Layout {
+    /// Of the fraction of a time.
+    pub fn digits(self) -> u8 {
+        match self {
+            Self::Time { digits } | Self::Datetime { digits } | Self::Timestamp { digits } => {
+                digits
+            }
+            _ => 0,
+        }
+    }
+
     /// Bytes of the value that `bytes` begins with.
     #[inline]
     pub(in super::super) fn length(self, bytes: &[u8]) -> Result<usize, Error> {
