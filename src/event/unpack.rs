@@ -30,7 +30,7 @@ pub(super) fn mariadb(packed: &[u8], longest: usize) -> Result<Vec<u8>, Error> {
     let inflate = flate2::Decompress::new(head & WITHOUT_HEADER == 0);
     let mut bytes = Vec::new();
     // One more than promised, so that too many are seen.
-    let read = flate2::read::ZlibDecoder::new_with_decompress(cursor.rest(), inflate)
+    let read = flate2::bufread::ZlibDecoder::new_with_decompress(cursor.rest(), inflate)
         .take(length as u64 + 1)
         .read_to_end(&mut bytes);
     match read {
