@@ -22,6 +22,9 @@ pub struct Images<'r> {
     turns: [Turn<'r>; 2],
     rest: &'r [u8],
     index: usize,
+    /// MySQL logs `INSERT INTO t () VALUES ()` with a minimal image as a row of no columns, which has no
+    /// bytes. More than one in an event it cannot log (error 1534).
+    without_bytes: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +52,7 @@ impl<'r> Images<'r> {
             turns,
             rest,
             index: 0,
+            without_bytes: turns[0].shown == 0 && rest.is_empty(),
         }
     }
 
@@ -87,7 +91,15 @@ impl<'r> Iterator for Images<'r> {
     /// After an error there is nothing more.
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
-            return None;
+            let image = Image {
+                table: self.table,
+                present: self.turns[0].present,
+                whole: false,
+                partial: None,
+                nulls: &[],
+                values: &[],
+            };
+            return std::mem::take(&mut self.without_bytes).then_some(Ok(image));
         }
         let image = self.read();
         if image.is_err() {

@@ -213,3 +213,27 @@ fn literals() {
         assert_eq!(value.literal(&column).unwrap().to_string(), literal);
     }
 }
+
+/// As MySQL 9.7.4 logs `INSERT INTO a () VALUES ()` with binlog_row_image = MINIMAL.
+#[test]
+fn a_row_without_columns_is_one_row() {
+    let event = |kind: EventType, body: &[u8]| {
+        let mut event = vec![0; HEADER_LENGTH];
+        event[4] = kind.0;
+        event[9] = (HEADER_LENGTH + body.len()) as u8;
+        [&event, body].concat()
+    };
+    let map = b"\x6a\0\0\0\0\0\x01\0\x01e\0\x01a\0\x02\x03\x03\0\x03";
+    let map = event(EventType::TABLE_MAP, map);
+    let body = b"\x6a\0\0\0\0\0\x01\0\x02\0\x02\0";
+    let event = event(EventType::WRITE_ROWS, body);
+    let (table, rows) = (
+        TableMap::parse(&map).unwrap(),
+        RowsEvent::parse(&event).unwrap(),
+    );
+    let found: Vec<Row<'_>> = rows.iter(&table).unwrap().map(Result::unwrap).collect();
+    let [Row::Inserted(image)] = &found[..] else {
+        panic!("{found:?}");
+    };
+    assert_eq!(image.values().count(), 0);
+}
