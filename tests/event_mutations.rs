@@ -360,15 +360,8 @@ fn bombs_are_unpacked_up_to_the_limit() {
     let (unpacked, memory) = taken(&|| parsed.unpack(1 << 30).is_ok());
     assert!(!unpacked && memory < BASE, "{memory}");
 
-    for says in [SIZE as u32, LONGEST as u32, 1] {
-        // A rows event of one column, and a MariaDB's length in four bytes.
-        let mut event = vec![0; HEADER_LENGTH];
-        event[4] = EventType::WRITE_ROWS_COMPRESSED_V1.0;
-        event.extend_from_slice(&[7, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0x84]);
-        event.extend_from_slice(&says.to_be_bytes());
-        event.extend_from_slice(&zlib);
-        let length = (event.len() as u32).to_le_bytes();
-        event[9..13].copy_from_slice(&length);
+    for says in [SIZE, LONGEST, 1] {
+        let event = packed_rows(says, &zlib);
         let (parsed, memory) = taken(&|| RowsEvent::parse_within(&event, LONGEST).is_ok());
         assert!(!parsed);
         // What is there grows by doubling, and is moved once it does.
@@ -377,4 +370,24 @@ fn bombs_are_unpacked_up_to_the_limit() {
             "{memory} bytes for a bomb that says {says}"
         );
     }
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut zlib, b"little").unwrap();
+    let little = zlib.finish().unwrap();
+    let event = packed_rows(LONGEST, &little);
+    let (parsed, memory) = taken(&|| RowsEvent::parse_within(&event, LONGEST).is_ok());
+    assert!(!parsed && memory < BASE, "{memory}");
+    let event = packed_rows(6, &little);
+    assert!(RowsEvent::parse_within(&event, LONGEST).is_ok());
+}
+
+/// Of one column, as MariaDB packs them with a length in four bytes.
+fn packed_rows(says: usize, zlib: &[u8]) -> Vec<u8> {
+    let mut event = vec![0; HEADER_LENGTH];
+    event[4] = EventType::WRITE_ROWS_COMPRESSED_V1.0;
+    event.extend_from_slice(&[7, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0x84]);
+    event.extend_from_slice(&(says as u32).to_be_bytes());
+    event.extend_from_slice(zlib);
+    let length = (event.len() as u32).to_le_bytes();
+    event[9..13].copy_from_slice(&length);
+    event
 }

@@ -59,9 +59,14 @@ fn diff<'a>(cursor: &mut Cursor<'a>) -> Result<Diff<'a>, Error> {
 
 const NOT_THERE: Error = Error::Malformed("a JSON path that its document does not have");
 
+/// Members that may be moved up or down, over all of a value's diffs: a second or two. Many insertions at the
+/// front of a long array would take as long as somebody likes.
+const MOST_MOVES: usize = 1 << 28;
+
 impl<'a> Document<'a> {
     /// Makes the document after an update out of the one before. After an error it is neither.
     pub fn apply(&mut self, diffs: Diffs<'a>) -> Result<(), Error> {
+        let mut moves = MOST_MOVES;
         for diff in diffs.iter() {
             let diff = diff?;
             let mut path = Path::parse(diff.path)?;
@@ -84,7 +89,9 @@ impl<'a> Document<'a> {
             {
                 return Err(TOO_DEEP);
             }
-            parent.change(leg, diff.operation)?;
+            moves = moves
+                .checked_sub(parent.change(leg, diff.operation)?)
+                .ok_or(Error::Malformed("too many changes of a large JSON value"))?;
         }
         Ok(())
     }
@@ -113,31 +120,38 @@ impl<'a> Document<'a> {
         }
     }
 
-    fn change(&mut self, leg: Leg<'a>, operation: Operation<'a>) -> Result<(), Error> {
+    /// How many members stand elsewhere now.
+    fn change(&mut self, leg: Leg<'a>, operation: Operation<'a>) -> Result<usize, Error> {
         match (self, leg, operation) {
             (parent, leg, Operation::Replace(value)) => {
                 *parent.member(&leg).ok_or(NOT_THERE)? = value;
+                Ok(0)
             }
             (Self::Object(members), Leg::Key(key), Operation::Insert(value)) => {
                 match find(members, &key) {
-                    Ok(_) => return Err(Error::Malformed("a JSON key that is there already")),
-                    Err(at) => members.insert(at, (key, value)),
+                    Ok(_) => Err(Error::Malformed("a JSON key that is there already")),
+                    Err(at) => {
+                        members.insert(at, (key, value));
+                        Ok(members.len() - at)
+                    }
                 }
             }
             (Self::Array(members), Leg::Index(index), Operation::Insert(value)) => {
-                members.insert(index.min(members.len()), value);
+                let at = index.min(members.len());
+                members.insert(at, value);
+                Ok(members.len() - at)
             }
             (Self::Object(members), Leg::Key(key), Operation::Remove) => {
-                members.remove(find(members, &key).map_err(|_| NOT_THERE)?);
+                let at = find(members, &key).map_err(|_| NOT_THERE)?;
+                members.remove(at);
+                Ok(members.len() - at)
             }
-            (Self::Array(members), Leg::Index(index), Operation::Remove)
-                if index < members.len() =>
-            {
-                members.remove(index);
+            (Self::Array(members), Leg::Index(at), Operation::Remove) if at < members.len() => {
+                members.remove(at);
+                Ok(members.len() - at)
             }
-            _ => return Err(NOT_THERE),
+            _ => Err(NOT_THERE),
         }
-        Ok(())
     }
 }
 
