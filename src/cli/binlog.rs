@@ -18,7 +18,7 @@ pub(super) enum Action {
         json: bool,
     },
     /// Point-in-time recovery: replays our binlog onto a server that was restored from a backup.
-    Replay(replay::Replay),
+    Replay(Box<replay::Replay>),
 }
 
 impl Action {
