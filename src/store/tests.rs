@@ -6,4 +6,5 @@ mod following;
 mod places;
 mod skimming;
 mod sync_failure;
+mod torn;
 mod writing;
