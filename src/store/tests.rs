@@ -3,6 +3,7 @@
 mod crash;
 mod fixture;
 mod following;
+mod outages;
 mod places;
 mod skimming;
 mod sync_failure;

@@ -138,6 +138,13 @@ impl Bench {
     }
 
     pub(super) fn open(&self) -> Result<(Store, Writer, Recovery), Error> {
+        self.open_watched(Arc::clone(&self.log) as Arc<dyn Observer>)
+    }
+
+    pub(super) fn open_watched(
+        &self,
+        observer: Arc<dyn Observer>,
+    ) -> Result<(Store, Writer, Recovery), Error> {
         let disk = Disk {
             faults: Some(Arc::clone(&self.faults)),
         };
@@ -147,7 +154,7 @@ impl Bench {
             dir: self.dir.path().to_owned(),
             file_size: self.file_size,
         };
-        Store::open_on(disk, options, Arc::clone(&self.log) as Arc<dyn Observer>)
+        Store::open_on(disk, options, observer)
     }
 
     /// As a new process on the same directory, with a disk that works.

@@ -162,7 +162,7 @@ fn with_a_page_that_was_never_written() {
     for tape in Tape::recorded() {
         for (kept, range) in tape.transactions() {
             let whole = &tape.whole[..range.end];
-            for from in range.clone().step_by(5) {
+            for from in range.clone().step_by(11) {
                 // To the end of the file, of a sector, and a few bytes of it only.
                 for to in [range.end, (from / 512 + 1) * 512, from + 9] {
                     let mut damaged = whole.to_vec();
