@@ -257,22 +257,13 @@ impl Scene {
         .await;
     }
 
-    fn ours(&self) -> Vec<PathBuf> {
-        events::indexed(&self.sandbox.manifest.binlog_dir.join("binlog.index"))
-    }
-
-    fn theirs(&self) -> Vec<PathBuf> {
-        let data = self.sandbox.server_dir(Part::Source).join("data");
-        events::indexed(&data.join("bin.index"))
-    }
-
     /// What the tool prints of ours, into the empty server.
     fn replay(&self) {
         let scratch = self.sandbox.dir.join("replayed");
         std::fs::create_dir(&scratch).unwrap();
         let mut tool = printed::tool(self.flavor)
             .arg(format!("--local-load={}", scratch.display()))
-            .args(self.ours())
+            .args(events::ours(&self.sandbox))
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -327,7 +318,7 @@ async fn prints_and_replays_as_the_sources_own(flavor: Flavor) {
         scene.run_pass(&pass).await;
     }
     scene.all_is_ours().await;
-    let (ours, theirs) = (scene.ours(), scene.theirs());
+    let (ours, theirs) = (events::ours(&scene.sandbox), events::theirs(&scene.sandbox));
     assert!(ours.len() > 3 && theirs.len() > 3, "{ours:?} {theirs:?}");
 
     let (our_content, their_content) = (

@@ -1,5 +1,6 @@
 //! What two binlogs hold, event by event: all bytes but those that say where an event stands.
 
+use std::collections::HashMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -8,6 +9,8 @@ use ackline::event::format_description::FormatDescription;
 use ackline::event::{
     Algorithm, EventType, HEADER_LENGTH, Header, MAGIC, Step, TransactionTracker, checksum,
 };
+
+use super::{Part, Sandbox};
 
 /// `end_log_pos` in an event's header.
 const PLACE: std::ops::Range<usize> = 13..17;
@@ -32,8 +35,19 @@ pub struct Content {
     pub events: Vec<(EventType, usize, u64)>,
 }
 
+/// Our files.
+pub fn ours(sandbox: &Sandbox) -> Vec<PathBuf> {
+    indexed(&sandbox.manifest.binlog_dir.join("binlog.index"))
+}
+
+/// The source's own.
+pub fn theirs(sandbox: &Sandbox) -> Vec<PathBuf> {
+    let dir = sandbox.server_dir(Part::Source).join("data");
+    indexed(&dir.join("bin.index"))
+}
+
 /// The files that an index names, in order.
-pub fn indexed(index: &Path) -> Vec<PathBuf> {
+fn indexed(index: &Path) -> Vec<PathBuf> {
     let dir = index.parent().expect("an index in a folder");
     let text =
         fs::read_to_string(index).unwrap_or_else(|error| panic!("{}: {error}", index.display()));
@@ -44,12 +58,36 @@ pub fn indexed(index: &Path) -> Vec<PathBuf> {
 
 /// All whole transactions of the files. A file whose server was killed may end in a torn one.
 pub fn contents(files: &[PathBuf]) -> Result<Vec<Content>, String> {
-    let mut all = Vec::new();
-    for file in files {
-        let bytes = fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
-        read(&bytes, &mut all).map_err(|error| format!("{}: {error}", file.display()))?;
+    Reading::default().contents(files)
+}
+
+/// Reads a binlog again and again as it grows.
+#[derive(Default)]
+pub struct Reading {
+    /// What a file of that length holds.
+    known: HashMap<PathBuf, (usize, Vec<Content>)>,
+}
+
+impl Reading {
+    pub fn contents(&mut self, files: &[PathBuf]) -> Result<Vec<Content>, String> {
+        let mut all = Vec::new();
+        for file in files {
+            let failed = |error: String| format!("{}: {error}", file.display());
+            let bytes = fs::metadata(file).map_err(|error| failed(error.to_string()))?;
+            let length = bytes.len() as usize;
+            match self.known.get(file) {
+                Some((known, content)) if *known == length => all.extend(content.iter().cloned()),
+                _ => {
+                    let bytes = fs::read(file).map_err(|error| failed(error.to_string()))?;
+                    let mut content = Vec::new();
+                    read(&bytes, &mut content).map_err(failed)?;
+                    all.extend(content.iter().cloned());
+                    self.known.insert(file.clone(), (bytes.len(), content));
+                }
+            }
+        }
+        Ok(all)
     }
-    Ok(all)
 }
 
 fn read(file: &[u8], all: &mut Vec<Content>) -> Result<(), String> {
