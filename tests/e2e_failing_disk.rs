@@ -326,6 +326,10 @@ async fn one_failure_at_any_place_of_a_run(flavor: Flavor) {
     }
     sandbox.start(Part::Proxy);
     sandbox.serves().await;
+    for replica in sandbox.replicas() {
+        let mut replica = replica.connect().await;
+        replica.start_again_where_it_gave_up().await;
+    }
     sandbox.assert_equal().await;
     assert_eq!(
         sandbox.source().connect().await.count("seen").await,

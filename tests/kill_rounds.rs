@@ -289,6 +289,7 @@ impl Harness {
         for (index, replica) in self.sandbox.replicas().into_iter().enumerate() {
             let mut replica = replica.connect().await;
             let name = format!("replica{}", index + 1);
+            replica.start_again_where_it_gave_up().await;
             replica
                 .applies_until(&position, RECOVERS_WITHIN)
                 .await

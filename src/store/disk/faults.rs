@@ -160,11 +160,6 @@ impl Faults {
         begun
     }
 
-    /// Of the planned outage's kind, so far.
-    pub(crate) fn counted(&self) -> usize {
-        self.plan.lock().counted
-    }
-
     /// How many bytes from its beginning on a file would have after a power cut.
     pub(crate) fn durable_length(&self, path: &Path) -> u64 {
         let plan = self.plan.lock();

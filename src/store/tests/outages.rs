@@ -109,7 +109,7 @@ impl Run {
         (store, writer)
     }
 
-    /// All transactions up to `last`, the first of two in one flush.
+    /// All transactions up to `last`, some of them two in one flush.
     fn follow(&mut self, store: &Store, writer: &mut Writer, last: u64) {
         let mut torn_once = false;
         loop {
@@ -125,7 +125,7 @@ impl Run {
                         writer.abandon()?;
                     }
                     put(writer, &transaction(next))?;
-                    if next % 3 != 0 {
+                    if !next.is_multiple_of(3) {
                         // A full disk is waited out where it is met.
                         while let Err(error) = writer.flush() {
                             match error {
