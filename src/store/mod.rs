@@ -350,6 +350,10 @@ impl Shared {
         self.problems.lock().values().next().cloned()
     }
 
+    fn has_problem(&self, trouble: Trouble) -> bool {
+        self.has_problems.load(Ordering::Relaxed) && self.problems.lock().contains_key(&trouble)
+    }
+
     /// Whether that is news.
     fn note_problem(&self, trouble: Trouble, problem: Option<String>) -> bool {
         if problem.is_none() && !self.has_problems.load(Ordering::Relaxed) {

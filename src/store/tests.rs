@@ -3,7 +3,9 @@
 mod crash;
 mod fixture;
 mod following;
+mod outages;
 mod places;
 mod skimming;
 mod sync_failure;
+mod torn;
 mod writing;

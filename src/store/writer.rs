@@ -217,6 +217,13 @@ impl Writer {
     /// nothing is lost and the file is as before: call again.
     pub fn flush(&mut self) -> Result<Marks, Error> {
         self.check_sync()?;
+        if let Stage::Between { next } = self.stage
+            && self.template.is_some()
+            && self.shared.has_problem(Trouble::Write)
+        {
+            // The next transaction would try anyway; but `status` should not complain until it comes.
+            let _ = self.create(next);
+        }
         if let Stage::Open(open) = &mut self.stage {
             open.write(&self.shared)?;
             let sent = open.publish(&self.shared)?;
