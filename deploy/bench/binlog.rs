@@ -18,7 +18,7 @@ use ackline::store::{Marks, Observer, Options, Store, Writer};
 use parking_lot::Mutex;
 
 /// A real server's; its first event describes the format.
-const GOLDEN: &[u8] = include_bytes!("../tests/golden/mariadb-10.11/mixed.000002");
+const GOLDEN: &[u8] = include_bytes!("../../tests/golden/mariadb-10.11/mixed.000002");
 const FILE_SIZE: u64 = 128 << 20;
 const EVENTS: u64 = 3;
 
