@@ -72,6 +72,12 @@ fn passes(flavor: Flavor) -> Vec<Pass> {
         plain("mixed"),
         compressed("mixed_compressed", "mixed"),
         compressed("row_compressed", "row"),
+        Pass {
+            name: "unchecked",
+            format: "row",
+            global: &["SET GLOBAL binlog_checksum = NONE"],
+            session: "",
+        },
     ]
 }
 
@@ -79,7 +85,7 @@ fn passes(flavor: Flavor) -> Vec<Pass> {
 fn met(flavor: Flavor) -> Vec<EventType> {
     let own: &[u8] = match flavor {
         Flavor::MariaDb => &[23, 24, 25, 160, 162, 165, 166, 167, 168],
-        Flavor::MySql => &[29, 30, 31, 32, 33, 39, 40],
+        Flavor::MySql => &[29, 30, 31, 32, 33, 39, 40, 42],
     };
     let both = [2, 5, 13, 14, 16, 17, 18, 19, 38];
     both.iter().chain(own).copied().map(EventType).collect()
@@ -224,7 +230,73 @@ impl Scene {
         }
         let latin = [format!("USE `{}`;\n", pass.name).as_bytes(), LATIN].concat();
         self.run("latin1", &latin);
+        self.run_together(pass).await;
+        self.run_beside(pass).await;
         source.run("FLUSH BINARY LOGS").await;
+    }
+
+    /// Several clients at once: the source commits in groups, and says so in its events.
+    async fn run_together(&self, pass: &Pass) {
+        let account = Account {
+            database: Some(pass.name.to_owned()),
+            ..self.administrator()
+        };
+        account
+            .connect()
+            .await
+            .run("CREATE TABLE together (client INT, n INT, PRIMARY KEY (client, n)) ENGINE=InnoDB")
+            .await;
+        let clients = (0..8).map(|client| {
+            let account = account.clone();
+            tokio::spawn(async move {
+                let mut database = account.try_connect().await.unwrap();
+                for n in 0..12 {
+                    let insert = format!("INSERT INTO together VALUES ({client}, {n})");
+                    database.run(&insert).await;
+                }
+            })
+        });
+        for client in clients.collect::<Vec<_>>() {
+            client.await.unwrap();
+        }
+    }
+
+    /// What an administrator does at the source itself: GTIDs of other domains and with tags; and what
+    /// others commit while a transaction is prepared (MariaDB's clients could not replay that: the session
+    /// that prepared it may do nothing else).
+    async fn run_beside(&self, pass: &Pass) {
+        let mut source = self.sandbox.source().connect().await;
+        source.run(&format!("USE `{}`", pass.name)).await;
+        let statements: &[&str] = match self.flavor {
+            Flavor::MariaDb => &[
+                "SET SESSION gtid_domain_id = 5",
+                "INSERT INTO copy (id, v) VALUES (40000, 'in another domain')",
+                "SET SESSION gtid_domain_id = 0, server_id = 77",
+                "INSERT INTO copy (id, v) VALUES (40001, 'of another server')",
+            ],
+            Flavor::MySql => &[
+                "SET SESSION gtid_next = 'AUTOMATIC:tagged'",
+                "INSERT INTO copy (id, v) VALUES (40000, 'with a tag')",
+                "SET SESSION gtid_next = 'AUTOMATIC'",
+                "XA START 'prepared'",
+                "INSERT INTO copy (id, v) VALUES (40001, 'prepared')",
+                "XA END 'prepared'",
+                "XA PREPARE 'prepared'",
+            ],
+        };
+        for statement in statements {
+            source.run(statement).await;
+        }
+        if self.flavor == Flavor::MySql {
+            let mut other = self.sandbox.source().connect().await;
+            other
+                .run(&format!(
+                    "INSERT INTO `{}`.taken (v) VALUES ('meanwhile')",
+                    pass.name
+                ))
+                .await;
+            other.run("XA COMMIT 'prepared'").await;
+        }
     }
 
     /// `[binlog]` with small files of ours, so that they end elsewhere than the source's.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ackline::event::{EventType, HEADER_LENGTH, Header, verify_checksum};
+use ackline::event::{CHECKSUM_LENGTH, EventType, HEADER_LENGTH, Header, verify_checksum};
 use ackline::ids::Flavor;
 
 use super::support::mysql;
@@ -165,7 +165,7 @@ fn decode(line: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// A line for each event of a BINLOG statement, its place and checksum blanked.
+/// A line for each event of a BINLOG statement, without its length, place and checksum.
 fn events(mut bytes: Vec<u8>) -> Vec<String> {
     let mut lines = Vec::new();
     let mut rest = bytes.as_mut_slice();
@@ -176,17 +176,13 @@ fn events(mut bytes: Vec<u8>) -> Vec<String> {
         if header.kind == EventType::FORMAT_DESCRIPTION {
             continue;
         }
-        if verify_checksum(event).is_ok() {
-            let length = event.len();
-            event[length - 4..].fill(0);
-        }
-        event[13..17].fill(0);
-        let crc = crc32fast::hash(event);
-        lines.push(format!(
-            "BINLOG {} of {}: {crc:08x}",
-            header.kind,
-            event.len()
-        ));
+        let length = match verify_checksum(event) {
+            Ok(()) => event.len() - CHECKSUM_LENGTH,
+            Err(_) => event.len(),
+        };
+        event[9..17].fill(0);
+        let crc = crc32fast::hash(&event[..length]);
+        lines.push(format!("BINLOG {} of {length}: {crc:08x}", header.kind));
     }
     assert!(rest.is_empty(), "{} bytes are no event", rest.len());
     lines

@@ -12,8 +12,8 @@ use ackline::event::{
 
 use super::{Part, Sandbox};
 
-/// `end_log_pos` in an event's header.
-const PLACE: std::ops::Range<usize> = 13..17;
+/// Length and `end_log_pos` in an event's header: a checksum counts in both, and ours always have one.
+const PLACE: std::ops::Range<usize> = 9..17;
 
 /// Each server's own, about its files and not about the data.
 const ABOUT_FILES: [EventType; 7] = [
