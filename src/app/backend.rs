@@ -35,6 +35,7 @@ impl Backend for AppBackend {
         problems.extend(app.config_problem.lock().clone());
         let logging = app.logging.lock().clone();
         problems.extend(logging.deviations);
+        problems.extend(app.purging.lock().problems.iter().cloned());
         Status {
             mode: acks.sync.mode.to_string(),
             require: acks.sync.require.to_string(),

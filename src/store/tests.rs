@@ -4,6 +4,7 @@ mod crash;
 mod fixture;
 mod following;
 mod places;
+mod purging;
 mod skimming;
 mod sync_failure;
 mod writing;
