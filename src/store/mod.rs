@@ -30,8 +30,10 @@
 
 mod binlog_file;
 mod catalogue;
+mod check;
 mod disk;
 mod index;
+pub mod inspect;
 mod keep;
 mod locate;
 mod lock;
@@ -70,6 +72,7 @@ use watermark::{SyncedFloor, Watermarks};
 
 pub use binlog_file::{file_name, file_number};
 pub use catalogue::LastTransaction;
+pub use check::{Checked, check};
 pub use keep::Keep;
 pub use locate::Located;
 pub use purge::{Need, Purged, Request as PurgeRequest, Unwanted};

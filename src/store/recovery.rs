@@ -383,7 +383,7 @@ impl Recoverer<'_> {
     ) -> Result<(), Error> {
         if catalogue.files.is_empty() {
             progress.state = head.state.clone();
-            catalogue.executed = self.before(&head.state);
+            catalogue.executed = before(self.state, &head.state);
         } else if progress.state != head.state {
             return Err(corrupt(
                 number,
@@ -395,21 +395,6 @@ impl Recoverer<'_> {
             ));
         }
         Ok(())
-    }
-
-    /// What came before the oldest file: exactly as a purge noted it, else all that the list claims.
-    fn before(&self, start: &State) -> GtidSet {
-        let purged = &self.state.purged;
-        let noted = match start {
-            State::MariaDb(start) => {
-                (start.to_list().into_iter()).all(|gtid| purged.contains(&Gtid::MariaDb(gtid)))
-            }
-            State::MySql(start) => start.is_subset(purged),
-        };
-        match noted {
-            true => purged.clone(),
-            false => start.claimed().union(purged),
-        }
     }
 
     fn absorb(
@@ -473,6 +458,21 @@ impl Recoverer<'_> {
 
     fn note(&mut self, note: String) {
         self.report.notes.push(note);
+    }
+}
+
+/// What came before the oldest file: exactly as a purge noted it, else all that the list claims.
+pub(super) fn before(noted: &DurableState, start: &State) -> GtidSet {
+    let purged = &noted.purged;
+    let is_noted = match start {
+        State::MariaDb(start) => {
+            (start.to_list().into_iter()).all(|gtid| purged.contains(&Gtid::MariaDb(gtid)))
+        }
+        State::MySql(start) => start.is_subset(purged),
+    };
+    match is_noted {
+        true => purged.clone(),
+        false => start.claimed().union(purged),
     }
 }
 

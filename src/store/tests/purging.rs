@@ -3,8 +3,11 @@
 use super::fixture::*;
 use crate::gtid::Gtid;
 use crate::ids::StorePosition;
+use crate::store::inspect::{Ending, Inspected};
 use crate::store::state::DurableState;
-use crate::store::{Error, Keep, Located, Need, PurgeRequest, Store, Unwanted, Writer, file_name};
+use crate::store::{
+    Error, Keep, Located, Need, PurgeRequest, Store, Unwanted, Writer, check, file_name,
+};
 
 fn before(file: u32) -> PurgeRequest {
     PurgeRequest {
@@ -212,4 +215,79 @@ fn a_crash_at_any_step_of_a_purge_leaves_a_whole_store() {
         }
     }
     assert!(finished);
+}
+
+#[test]
+fn the_files_are_listed_and_checked_beside_the_store_and_without_it() {
+    let bench = Bench::new(500);
+    let (store, writer, _) = ten(&bench);
+    store.purge(&before(3), false).unwrap();
+    let look = |running: bool| {
+        let inspected = Inspected::of(bench.dir.path()).unwrap();
+        assert_eq!(inspected.in_use, running);
+        let files = inspected.files.iter();
+        let files: Vec<_> = files.map(|file| inspected.summary(file).unwrap()).collect();
+        assert_eq!(files[0].name, "binlog.000003");
+        let first = files[0].first.clone();
+        assert_eq!(
+            inspected.may_hold(&first.clone().unwrap()).unwrap(),
+            Some(3)
+        );
+        assert_eq!(inspected.may_hold(&"0-7-1".parse().unwrap()).unwrap(), None);
+        let held: u64 = files.iter().map(|file| file.transactions).sum();
+        assert_eq!(first.unwrap().to_string(), format!("0-7-{}", 11 - held));
+        assert_eq!(files[0].times, Some((1_700_000_000, 1_700_000_000)));
+        let (newest, sealed) = files.split_last().unwrap();
+        assert!(sealed.iter().all(|file| file.ending == Ending::Sealed));
+        let mut told = (0, 0);
+        let checked = check(bench.dir.path(), |done, all| told = (done, all)).unwrap();
+        assert_eq!((checked.files, checked.transactions), (files.len(), held));
+        assert_eq!(told, (checked.bytes, checked.bytes));
+        assert_eq!(checked.notes, Vec::<String>::new());
+        newest.ending.clone()
+    };
+    assert_eq!(look(true), Ending::Active);
+    writer.close().unwrap();
+    drop(store);
+    assert!(matches!(look(false), Ending::Sealed | Ending::Active));
+}
+
+#[test]
+fn a_changed_byte_anywhere_is_found_with_its_event() {
+    let bench = Bench::new(500);
+    let (store, writer, _) = ten(&bench);
+    writer.close().unwrap();
+    drop(store);
+    for file in ["binlog.000001", "binlog.000002"] {
+        let path = bench.path(file);
+        let whole = std::fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x10;
+            std::fs::write(&path, &damaged).unwrap();
+            match check(bench.dir.path(), |_, _| {}) {
+                Err(Error::Corrupt {
+                    file: said,
+                    at: event,
+                    reason,
+                }) => {
+                    assert_eq!(said, file, "{at}: {reason}");
+                    assert!(event <= at as u64, "{at}: {event} {reason}");
+                }
+                other => panic!("{file} at {at}: {other:?}"),
+            }
+        }
+        std::fs::write(&path, &whole).unwrap();
+    }
+    check(bench.dir.path(), |_, _| {}).unwrap();
+    // A file that is too short, and one that is gone.
+    let path = bench.path("binlog.000002");
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+    assert!(check(bench.dir.path(), |_, _| {}).is_err());
+    std::fs::remove_file(&path).unwrap();
+    assert!(matches!(
+        check(bench.dir.path(), |_, _| {}),
+        Err(Error::Missing { .. })
+    ));
 }
