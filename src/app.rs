@@ -11,6 +11,7 @@ mod gate;
 mod keeper;
 mod logging;
 mod origins;
+mod purge;
 mod reload;
 mod roster;
 
@@ -64,6 +65,7 @@ pub struct App {
     pub epoch: Epoch,
     pub audited: capture::audit::Counts,
     pub logging: parking_lot::Mutex<logging::Logging>,
+    pub purging: parking_lot::Mutex<purge::Purging>,
     pub certificates: Certificates,
     pub descriptors: Descriptors,
     /// Why the file on disk is not what runs.
@@ -229,6 +231,7 @@ async fn start(
         epoch,
         audited: capture::audit::Counts::default(),
         logging: Default::default(),
+        purging: Default::default(),
         certificates,
         descriptors,
         config_problem: parking_lot::Mutex::new(None),
@@ -270,6 +273,7 @@ async fn start(
     });
     keeper::start(&app, shutdown);
     logging::watch(&app, shutdown);
+    purge::start(&app, shutdown);
     Ok(app)
 }
 
@@ -522,6 +526,11 @@ impl App {
         }
         if old.servers != new.servers {
             self.servers.configure(&new);
+        }
+        if (old.binlog.keep, old.binlog.keep_at_most) != (new.binlog.keep, new.binlog.keep_at_most)
+        {
+            let (keep, at_most) = (new.binlog.keep, new.binlog.keep_at_most);
+            tracing::info!(%keep, keep_at_most = %at_most, "what is kept of our binlog has changed");
         }
         *self.config_problem.lock() = None;
         self.config.store(Arc::new(new));

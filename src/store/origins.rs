@@ -71,7 +71,7 @@ impl PendingOrigins {
     }
 }
 
-fn path(dir: &Path, number: u32) -> PathBuf {
+pub(super) fn path(dir: &Path, number: u32) -> PathBuf {
     dir.join(format!("{PREFIX}{number:06}"))
 }
 

@@ -5,6 +5,7 @@ mod fixture;
 mod following;
 mod outages;
 mod places;
+mod purging;
 mod skimming;
 mod sync_failure;
 mod torn;
