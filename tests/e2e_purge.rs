@@ -157,6 +157,25 @@ async fn listed_as_it_is(sandbox: &Sandbox) {
         .find_map(|file| file["last_gtid"].as_str());
     let last = last.unwrap().rsplit(['-', ':']).next().unwrap().to_owned();
     assert!(end.ends_with(&last), "{end} {last}");
+    let newest = active["first_gtid"]
+        .as_str()
+        .or(sealed.last().unwrap()["last_gtid"].as_str());
+    let (status, dump) = run(
+        sandbox,
+        &[
+            "binlog",
+            "dump",
+            "--from",
+            newest.unwrap(),
+            "--to",
+            newest.unwrap(),
+        ],
+    );
+    assert_eq!(status, 0, "{dump}");
+    assert!(dump.starts_with(newest.unwrap()), "{dump}");
+    assert!(dump.contains(": INSERT INTO t (b) VALUES ('xxx"), "{dump}");
+    assert!(dump.contains("  app from 127.0.0.1:"), "{dump}");
+    assert_eq!(dump.lines().count(), 2, "{dump}");
     let (_, table) = run(sandbox, &["binlog", "list"]);
     assert_eq!(table.lines().count(), files.len() + 1, "{table}");
 }

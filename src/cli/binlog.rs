@@ -2,9 +2,11 @@
 
 mod audit;
 mod check;
+mod dump;
 mod list;
 mod purge;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
@@ -35,6 +37,8 @@ pub(super) enum Action {
         #[command(flatten)]
         config: ConfigPath,
     },
+    /// Transactions as people read them: GTID, time, origin, statements, tables.
+    Dump(dump::Asked),
     /// Removes old files, but none that a voting replica or the proxy itself still needs.
     Purge(purge::Asked),
 }
@@ -45,6 +49,7 @@ impl Action {
             Self::Audit { config, json } => audit::run(&config.config, json),
             Self::List { config, json } => list::run(&config.config, json),
             Self::Check { config } => check::run(&config.config),
+            Self::Dump(asked) => asked.run(),
             Self::Purge(asked) => small_runtime()?.block_on(asked.run()),
         }
     }
@@ -56,5 +61,13 @@ fn folder(config: &Path) -> Result<PathBuf, Failure> {
     match dir.is_dir() {
         true => Ok(dir),
         false => Err(anyhow!("there is no folder {}", dir.display()).into()),
+    }
+}
+
+/// Whether the reader has gone (`| head`), which is no failure.
+fn stopped(written: io::Result<()>) -> io::Result<bool> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(true),
+        other => other.map(|()| false),
     }
 }
