@@ -178,9 +178,9 @@ mod tests {
             assert_eq!(parse_utc(text), Ok(seconds));
         }
         assert_eq!(parse_utc("1970-01-01 00:01:00"), Ok(60));
+        assert_eq!(parse_utc("1970-01-02"), Ok(86_400));
         for text in [
             "",
-            "2026-11-23",
             "2026-02-30T00:00:00Z",
             "2026-13-01T00:00:00Z",
             "2026-00-10 00:00:00",
@@ -190,38 +190,13 @@ mod tests {
             "2106-02-07T06:28:16Z",
             "99999999999999999999-01-01T00:00:00Z",
             "2026-11-23T18:10",
+            "2026-04-31",
+            "yesterday",
+            "2026-01-99999999999999999",
             "+2026-11-23T18:10:00Z",
         ] {
             let error = parse_utc(text).unwrap_err();
             assert!(error.contains("as in"), "{error}");
-        }
-    }
-
-    #[test]
-    fn times_are_read_back() {
-        for seconds in [
-            0,
-            951_782_399,
-            951_782_400,
-            1_709_164_800,
-            1_772_375_400,
-            u32::MAX,
-        ] {
-            assert_eq!(parse_utc(&show_utc(seconds)), Ok(seconds));
-        }
-        assert_eq!(parse_utc("2026-03-01 14:30:00"), Ok(1_772_375_400));
-        assert_eq!(parse_utc("1970-01-02"), Ok(86_400));
-        for text in [
-            "",
-            "2026-04-31",
-            "2026-03-01 24:00:00",
-            "1969-12-31",
-            "yesterday",
-            "2026-03-01T1:2",
-            "2107-01-01",
-            "2026-01-99999999999999999",
-        ] {
-            assert!(parse_utc(text).is_err(), "{text}");
         }
     }
 
