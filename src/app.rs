@@ -242,7 +242,13 @@ async fn start(
     let audit = capture::audit::follow(app.store.clone(), app.audited.clone(), shutdown.clone());
     audit_worker.spawn(shutdown, audit);
     let dir = app.config.load().binlog.dir.as_path().into();
-    let origins = origins::keep(app.store.clone(), dir, pending_origins, shutdown.clone());
+    let origins = origins::keep(
+        app.store.clone(),
+        dir,
+        pending_origins,
+        acks.clone(),
+        shutdown.clone(),
+    );
     audit_worker.spawn(shutdown, origins);
     // Capture and shipping meet at every commit.
     let binlog_worker = Worker::start("binlog", shutdown).context("cannot start a thread")?;

@@ -76,7 +76,13 @@ async fn a_restored_server_gets_everything_but_the_mistake(flavor: Flavor) {
     wait_until("its origin is written", SOON, async || {
         let dump = said(&sandbox.ackline(&one));
         let user = format!("  {} from 127.0.0.1", sandbox.app().user);
-        match dump.contains("DROP TABLE") && dump.contains(&user) && dump.starts_with(&mistake) {
+        let whole = [
+            "DROP TABLE",
+            &user,
+            "    received by replica1 2",
+            "    applied by replica1 2",
+        ];
+        match dump.starts_with(&mistake) && whole.iter().all(|part| dump.contains(part)) {
             true => Ok(()),
             false => Err(dump),
         }

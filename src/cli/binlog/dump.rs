@@ -20,7 +20,7 @@ use crate::gtid::Gtid;
 use crate::ids::StorePosition;
 use crate::sql::shortened::{printable, speaks_of_password};
 use crate::store::inspect::Inspected;
-use crate::store::origins::{Origin, Origins};
+use crate::store::origins::{Acknowledged, Origin, Origins};
 use crate::store::{self, Skimmed};
 use crate::units::show_utc;
 
@@ -62,11 +62,32 @@ struct Transaction {
     position: String,
     /// Null where the session did not go through us.
     origin: Option<Origin>,
+    /// Which voters had it, how surely and since when.
+    acknowledged: Vec<Since>,
     lines: Vec<Line>,
     /// So many more lines are not shown.
     left_out: u64,
     #[serde(skip)]
     bytes: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Since {
+    server: String,
+    level: String,
+    time: String,
+}
+
+impl From<Acknowledged> for Since {
+    fn from(word: Acknowledged) -> Self {
+        let seconds = u32::try_from(word.at / 1000).unwrap_or(u32::MAX);
+        let time = show_utc(seconds);
+        Self {
+            server: printable(word.voter.as_bytes()),
+            level: word.level.to_string(),
+            time: format!("{}.{:03}Z", time.trim_end_matches('Z'), word.at % 1000),
+        }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -178,7 +199,9 @@ impl<W: Write> Dump<'_, W> {
             Step::GroupEnd => {
                 self.inside(event);
                 self.tables.forget();
-                if let Some((gtid, transaction)) = self.open.take() {
+                if let Some((gtid, mut transaction)) = self.open.take() {
+                    let acknowledged = self.origins.1.acknowledged(event.end);
+                    transaction.acknowledged = acknowledged.into_iter().map(Since::from).collect();
                     if stopped(self.write(&transaction))? {
                         return Ok(false);
                     }
@@ -200,6 +223,7 @@ impl<W: Write> Dump<'_, W> {
             time: show_utc(event.header.timestamp),
             position: event.start.to_string(),
             origin: self.origins.1.get(&gtid).cloned(),
+            acknowledged: Vec::new(),
             lines: Vec::new(),
             left_out: 0,
             bytes: 0,
@@ -252,6 +276,14 @@ impl<W: Write> Dump<'_, W> {
         let (gtid, time) = (&transaction.gtid, &transaction.time);
         let head = format!("{gtid}  {time}  {}{from}", transaction.position);
         writeln!(self.out, "{}", printable(head.trim_end().as_bytes()))?;
+        for since in &transaction.acknowledged {
+            let Since {
+                level,
+                server,
+                time,
+            } = since;
+            writeln!(self.out, "    {level} by {server} {time}")?;
+        }
         for line in &transaction.lines {
             match line {
                 Line::Statement {
