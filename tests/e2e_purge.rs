@@ -164,7 +164,7 @@ async fn listed_as_it_is(sandbox: &Sandbox) {
 /// Whatever moment it is killed at, it starts, and nothing is missing.
 async fn killed_while_it_purges(sandbox: &Sandbox) {
     let rounds = std::env::var("ACKLINE_PURGE_ROUNDS").ok();
-    let rounds = rounds.map_or(3, |rounds| rounds.parse().unwrap());
+    let rounds = rounds.map_or(2, |rounds| rounds.parse().unwrap());
     for round in 0..rounds {
         sandbox.edit_config("keep = ", "keep = \"all\"");
         load(sandbox, 4).await;
