@@ -12,6 +12,7 @@ mod gate;
 mod keeper;
 mod logging;
 mod origins;
+mod purge;
 mod reload;
 mod roster;
 
@@ -66,6 +67,7 @@ pub struct App {
     pub following: Arc<Following>,
     pub audited: capture::audit::Counts,
     pub logging: parking_lot::Mutex<logging::Logging>,
+    pub purging: parking_lot::Mutex<purge::Purging>,
     pub certificates: Certificates,
     pub descriptors: Descriptors,
     /// Why the file on disk is not what runs.
@@ -227,6 +229,7 @@ async fn start(
         following,
         audited: capture::audit::Counts::default(),
         logging: Default::default(),
+        purging: Default::default(),
         certificates,
         descriptors,
         config_problem: parking_lot::Mutex::new(None),
@@ -237,7 +240,13 @@ async fn start(
     let audit = capture::audit::follow(app.store.clone(), app.audited.clone(), shutdown.clone());
     audit_worker.spawn(shutdown, audit);
     let dir = app.config.load().binlog.dir.as_path().into();
-    let origins = origins::keep(app.store.clone(), dir, pending_origins, shutdown.clone());
+    let origins = origins::keep(
+        app.store.clone(),
+        dir,
+        pending_origins,
+        acks.clone(),
+        shutdown.clone(),
+    );
     audit_worker.spawn(shutdown, origins);
     // Capture and shipping meet at every commit.
     let binlog_worker = Worker::start("binlog", shutdown).context("cannot start a thread")?;
@@ -268,6 +277,7 @@ async fn start(
     });
     keeper::start(&app, shutdown);
     logging::watch(&app, shutdown);
+    purge::start(&app, shutdown);
     Ok(app)
 }
 
@@ -520,6 +530,11 @@ impl App {
         }
         if old.servers != new.servers {
             self.servers.configure(&new);
+        }
+        if (old.binlog.keep, old.binlog.keep_at_most) != (new.binlog.keep, new.binlog.keep_at_most)
+        {
+            let (keep, at_most) = (new.binlog.keep, new.binlog.keep_at_most);
+            tracing::info!(%keep, keep_at_most = %at_most, "what is kept of our binlog has changed");
         }
         *self.config_problem.lock() = None;
         self.config.store(Arc::new(new));

@@ -15,7 +15,6 @@ mod section;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -24,9 +23,9 @@ use crate::ack::policy::Sync;
 use crate::ack::quorum::Voter;
 use crate::ids::{ServerId, ServerName, Zone};
 use crate::net::tls;
-use crate::units;
 
 pub use crate::ack::policy::SyncPatch;
+pub use crate::store::Keep;
 pub use changes::{Changes, NeedsRestart};
 pub use edit::{WriteError, write_sync};
 pub use secret::Secret;
@@ -46,7 +45,7 @@ const FILE_SIZES: std::ops::RangeInclusive<u64> = (64 << 10)..=(2 << 30);
 const DEFAULT_LOGIN_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long a login waits while nobody may be served, by default.
 const DEFAULT_HOLD: Duration = Duration::from_secs(10);
-const DEFAULT_KEEP: Keep = Keep::For(Duration::from_secs(7 * 86_400));
+const DEFAULT_KEEP: Keep = Keep::time(Duration::from_secs(7 * 86_400));
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -117,7 +116,10 @@ pub struct Binlog {
     pub format: BinlogFormat,
     /// A file that has grown to this many bytes is followed by a new one.
     pub file_size: u64,
+    /// What stays though nobody needs it any more.
     pub keep: Keep,
+    /// What is beyond goes though a voting replica needs it.
+    pub keep_at_most: Keep,
 }
 
 /// What the source is asked to write.
@@ -135,42 +137,6 @@ impl fmt::Display for BinlogFormat {
             Self::Row => "row",
             Self::Statement => "statement",
         })
-    }
-}
-
-/// Which binlog files stay that nobody needs any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
-    For(Duration),
-    Size(u64),
-    Everything,
-}
-
-impl FromStr for Keep {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "all" {
-            return Ok(Self::Everything);
-        }
-        units::parse_duration(text)
-            .map(Self::For)
-            .or_else(|_| units::parse_size(text).map(Self::Size))
-            .map_err(|_| {
-                format!(
-                    "'{text}' cannot be read: write a time (\"7d\"), a size (\"100GiB\") or \"all\""
-                )
-            })
-    }
-}
-
-impl fmt::Display for Keep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::For(time) => f.write_str(&units::show_duration(*time)),
-            Self::Size(bytes) => f.write_str(&units::show_size(*bytes)),
-            Self::Everything => f.write_str("all"),
-        }
     }
 }
 

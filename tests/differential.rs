@@ -127,7 +127,7 @@ fn proxied_is_as_direct_on_mysql() {
     }
 }
 
-/// Two servers share the work: most of the time is spent on waiting whether more comes.
+/// Four servers share the work: most of the time is spent on waiting whether more comes.
 fn compare(flavor: Flavor, start: impl Fn() -> Server + Clone + Send + 'static) {
     let variants = variants(flavor);
     let only = std::env::var("ACKLINE_DIFFERENTIAL").ok();
@@ -137,10 +137,10 @@ fn compare(flavor: Flavor, start: impl Fn() -> Server + Clone + Send + 'static) 
                 .is_none_or(|only| name.contains(only.as_str()))
         })
         .collect();
-    let halves = variants.chunks(variants.len().div_ceil(2));
-    let workers: Vec<_> = halves
-        .map(|half| {
-            let (half, start) = (half.to_vec(), start.clone());
+    let shares = variants.chunks(variants.len().div_ceil(4));
+    let workers: Vec<_> = shares
+        .map(|share| {
+            let (share, start) = (share.to_vec(), start.clone());
             std::thread::spawn(move || {
                 let server = start();
                 let proxy = Proxy::start(&server);
@@ -155,7 +155,7 @@ fn compare(flavor: Flavor, start: impl Fn() -> Server + Clone + Send + 'static) 
                         _ => once(LONG_SILENCE),
                     }
                 };
-                half.iter().flat_map(compare).collect::<Vec<_>>()
+                share.iter().flat_map(compare).collect::<Vec<_>>()
             })
         })
         .collect();

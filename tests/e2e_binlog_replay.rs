@@ -71,6 +71,33 @@ async fn a_restored_server_gets_everything_but_the_mistake(flavor: Flavor) {
     let mistake = app.last_gtid().await;
     app.run("CREATE TABLE later (id INT PRIMARY KEY)").await;
 
+    // The mistake, as one looks for it.
+    let one = ["binlog", "dump", "--from", &mistake, "--to", &mistake];
+    wait_until("its origin is written", SOON, async || {
+        let dump = said(&sandbox.ackline(&one));
+        let user = format!("  {} from 127.0.0.1", sandbox.app().user);
+        let whole = [
+            "DROP TABLE",
+            &user,
+            "    received by replica1 2",
+            "    applied by replica1 2",
+        ];
+        match dump.starts_with(&mistake) && whole.iter().all(|part| dump.contains(part)) {
+            true => Ok(()),
+            false => Err(dump),
+        }
+    })
+    .await;
+    let all = said(&sandbox.ackline(&["binlog", "dump"]));
+    assert!(
+        all.contains("app.t inserted: 1 row(s)\n      + (2, 'row 0"),
+        "{all}"
+    );
+    assert!(
+        all.contains("app.t updated: ") && all.contains("      - ("),
+        "{all}"
+    );
+
     let until = ["--onto", "replica2", "--before-gtid", &mistake];
     let planned = replay(&sandbox, &[&until[..], &["--dry-run"]].concat());
     assert!(planned.status.success(), "{}", said(&planned));

@@ -3,7 +3,10 @@
 
 mod support;
 
-use support::{Commit, FailingDisk, Mode, Part, SOON, Sandbox, Status, print_all, wait_until};
+use support::{
+    Commit, FailingDisk, Flavor, Mode, Part, SOON, Sandbox, Status, events, on_both_flavors,
+    print_all, wait_until,
+};
 
 struct Scene {
     sandbox: Sandbox,
@@ -254,4 +257,143 @@ async fn a_torn_write_is_cut_off() {
         .await;
         scene.assert_well(&rows).await;
     }
+}
+
+on_both_flavors![
+    one_failure_at_any_place_of_a_run,
+    a_commit_that_filled_a_file_is_acknowledged_on_a_later_connection,
+];
+
+/// Commits of one run, large enough for several of our files.
+const COMMITS: u32 = 8;
+const BYTES: usize = 15_000;
+
+/// An INSERT with so many bytes beside it in the binlog.
+fn insert(n: u32, bytes: usize) -> String {
+    format!("INSERT INTO seen VALUES ({n}) /* {} */", "-".repeat(bytes))
+}
+
+fn keep_files_small(sandbox: &Sandbox) {
+    let small = "dir = \"binlog\"\nfile_size = \"64KiB\"";
+    sandbox.edit_config("dir = \"binlog\"", small);
+}
+
+/// One fsync or one write of a run fails, at some places of it; with ACKLINE_EVERY=1 at each one. All
+/// commits are answered OK nevertheless, and each is on disk then.
+async fn one_failure_at_any_place_of_a_run(flavor: Flavor) {
+    let sandbox = Sandbox::of(flavor).await;
+    keep_files_small(&sandbox);
+    sandbox.create_seen().await;
+    let disk = FailingDisk::build(&sandbox.manifest.binlog_dir);
+    sandbox.kill(Part::Proxy);
+    let every = std::env::var_os("ACKLINE_EVERY").is_some();
+    let mut next = 1;
+    for (what, outcome, some) in [("sync", "EIO", [2, 9]), ("write", "ENOSPC", [3, 14])] {
+        let places: Box<dyn Iterator<Item = u32>> = match every {
+            true => Box::new(0..),
+            false => Box::new(some.into_iter()),
+        };
+        for place in places {
+            sandbox.start_with(Part::Proxy, &disk.environment());
+            sandbox.serves().await;
+            disk.set(match what {
+                "sync" => Mode::NthSync(place),
+                _ => Mode::NthWrite(place),
+            });
+            for _ in 0..COMMITS {
+                insert_until_answered_ok(&sandbox, next).await;
+                next += 1;
+            }
+            let met = !disk.failed(what, outcome).is_empty();
+            println!(
+                "{flavor}: {what} {place}: {}",
+                if met { "failed" } else { "not met" }
+            );
+            disk.set(Mode::Pass);
+            disk.assert_no_sync_after_a_failed_one();
+            // All that is answered is on our disk, whatever the source has.
+            sandbox.kill(Part::Proxy);
+            disk.cut_power();
+            let ours = events::contents(&events::ours(&sandbox)).unwrap();
+            let theirs = events::contents(&events::theirs(&sandbox)).unwrap();
+            let same = events::same(&ours, &theirs);
+            assert!(same.is_ok(), "after {what} {place}: {same:?}");
+            if !met {
+                assert!(every, "{what} is not done {place} times");
+                break;
+            }
+        }
+    }
+    sandbox.start(Part::Proxy);
+    sandbox.serves().await;
+    for replica in sandbox.replicas() {
+        let mut replica = replica.connect().await;
+        replica.start_again_where_it_gave_up().await;
+    }
+    sandbox.assert_equal().await;
+    assert_eq!(
+        sandbox.source().connect().await.count("seen").await,
+        u64::from(next - 1)
+    );
+}
+
+/// A session may be ended when the source is attached to again; then the row is there, or not.
+async fn insert_until_answered_ok(sandbox: &Sandbox, n: u32) {
+    wait_until("a commit is answered OK", 2 * SOON, async || {
+        let mut app = sandbox.app().connect().await;
+        let answer = match tokio::time::timeout(SOON / 2, app.try_run(&insert(n, BYTES))).await {
+            Ok(answer) => answer,
+            Err(_) => panic!("{n} is not answered: {}", sandbox.status().await),
+        };
+        match answer {
+            Err(error) if error.to_string().contains("1062") => {
+                // A commit of its own tells that what is before it is released.
+                app.try_run(&format!("UPDATE seen SET n = n WHERE n = {n}"))
+                    .await
+            }
+            answer => answer,
+        }
+    })
+    .await;
+}
+
+/// Our binlog goes on in the next file, which is empty, when the source sends again what it waits for: the
+/// acknowledgement is due for the transaction's end, not for where our binlog ends.
+async fn a_commit_that_filled_a_file_is_acknowledged_on_a_later_connection(flavor: Flavor) {
+    let sandbox = Sandbox::of(flavor).await;
+    keep_files_small(&sandbox);
+    sandbox.create_seen().await;
+    sandbox.stop(Part::Proxy);
+    sandbox.start(Part::Proxy);
+    sandbox.serves().await;
+    let replicas = ["replica1", "replica2"];
+    sandbox
+        .status_until("the replicas are back", SOON, |status| {
+            let back = |name: &&str| status.replica(name).is_some_and(|row| row.flag("vote"));
+            replicas.iter().all(back)
+        })
+        .await;
+    sandbox.freeze_replicas();
+    let commit = Commit::begin(sandbox.app(), &insert(1, 70_000)).await;
+    sandbox
+        .status_until("the commit waits, the next file is there", SOON, |status| {
+            status.number("waiting.commits") == 1 && status.number("binlog.files") > 1
+        })
+        .await;
+    let mut source = sandbox.source().connect().await;
+    let dump = "SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'";
+    let dump = source.value(dump).await;
+    source.run(&format!("KILL {dump}")).await;
+    sandbox.logged("not attached to the source").await;
+    sandbox.thaw_replicas();
+    // Its session may have been ended; the row must be there.
+    commit.answer_within(SOON).await.ok();
+    wait_until("the row is released", SOON, async || {
+        match sandbox.source().connect().await.count("seen").await {
+            1 => Ok(()),
+            count => Err(format!("{count} rows")),
+        }
+    })
+    .await;
+    sandbox.assert_equal().await;
 }

@@ -10,7 +10,8 @@ use support::{Commit, Flavor, Part, SOON, Sandbox, Signal, Status, on_both_flavo
 
 on_both_flavors![
     a_replica_that_may_not_vote_is_served_and_told_why,
-    a_replica_that_connects_before_it_is_known_becomes_a_connected_voter
+    a_replica_that_connects_before_it_is_known_becomes_a_connected_voter,
+    a_transaction_that_came_half_comes_whole
 ];
 
 async fn prepared(flavor: Flavor) -> Sandbox {
@@ -226,4 +227,27 @@ async fn an_unlisted_reader_has_no_vote_and_sees_what_is_released() {
     sandbox.thaw_replicas();
     commit.succeeds_within(SOON).await;
     contains(2).await;
+}
+
+/// A proxy that is killed in the middle of sending: MySQL's applier of several threads has the beginning of
+/// a transaction then, and must be made to let go of it.
+async fn a_transaction_that_came_half_comes_whole(flavor: Flavor) {
+    let sandbox = Sandbox::of(flavor).await;
+    let mut app = sandbox.app().connect().await;
+    app.run("CREATE TABLE large (id INT AUTO_INCREMENT PRIMARY KEY, a LONGTEXT)")
+        .await;
+    for _ in 0..2 {
+        // More than the buffers of a connection hold.
+        sandbox.signal(Part::Replica(1), Signal::STOP);
+        let mut app = sandbox.app().connect().await;
+        for _ in 0..24 {
+            app.run("INSERT INTO large (a) SELECT REPEAT(UUID(), 7000)")
+                .await;
+        }
+        sandbox.kill(Part::Proxy);
+        sandbox.start(Part::Proxy);
+        sandbox.serves().await;
+        sandbox.signal(Part::Replica(1), Signal::CONT);
+        sandbox.assert_equal().await;
+    }
 }

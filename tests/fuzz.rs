@@ -35,7 +35,7 @@ use rand_chacha::ChaCha8Rng;
 use recording::{Session, record};
 use support::Proxy;
 
-const CASES: u64 = 3000;
+const CASES: u64 = 1500;
 /// Side by side; they wait more than they work.
 const WORKERS: u64 = 8;
 /// Nothing more comes.

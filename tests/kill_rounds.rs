@@ -2,10 +2,11 @@
 //! is killed with kill -9 at a random moment and started again, as an init system would.
 //!
 //! After each round, with the clients at rest: every row whose commit was answered OK is on the source
-//! and, after catching up, on every replica; our binlog has it exactly once; and `mariadb-binlog` reads
-//! every file of ours to the end without a warning. Each kill must have met a commit in flight.
+//! and, after catching up, on every replica; our binlog has it exactly once, its GTIDs are the source's, and so
+//! is every event of it, byte for byte but for its place; and the flavor's dump tool reads every file of ours to
+//! the end without a warning. Each kill must have met a commit in flight.
 //!
-//!     cargo test --test kill_rounds -- --rounds 100 --seed 7
+//!     cargo test --test kill_rounds -- --rounds 100 --seed 7 --victim proxy
 
 mod support;
 
@@ -18,7 +19,10 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use support::{Account, Database, Flavor, Part, SOON, Sandbox, mysql, print_all, wait_until};
+use support::events::Reading;
+use support::{
+    Account, Database, Flavor, Part, SOON, Sandbox, events, mysql, print_all, wait_until,
+};
 
 const CLIENTS: usize = 8;
 const ROUNDS: u32 = 3;
@@ -34,6 +38,14 @@ struct Orders {
     seed: u64,
     /// None: both.
     flavor: Option<Flavor>,
+    victims: Victims,
+}
+
+/// Who is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Victims {
+    All,
+    Proxy,
 }
 
 impl Orders {
@@ -48,6 +60,7 @@ impl Orders {
             rounds: ROUNDS,
             seed: rand::random::<u32>().into(),
             flavor: None,
+            victims: Victims::All,
         };
         if let Ok(text) = std::env::var("ACKLINE_ROUNDS") {
             orders.rounds = parse("ACKLINE_ROUNDS", Some(text))? as u32;
@@ -59,6 +72,10 @@ impl Orders {
                 "--flavor" => {
                     orders.flavor = Some(arguments.next().unwrap_or_default().parse()?);
                 }
+                "--victim" => match arguments.next().as_deref() {
+                    Some("proxy") => orders.victims = Victims::Proxy,
+                    _ => return Err("--victim takes 'proxy'; without it, all are killed".into()),
+                },
                 "--seed" => orders.seed = parse("--seed", arguments.next())?,
                 _ => {}
             }
@@ -131,10 +148,13 @@ struct Harness {
     sandbox: Sandbox,
     ledger: Arc<Ledger>,
     random: ChaCha8Rng,
+    victims: Victims,
+    /// Our binlog and the source's.
+    reading: (Reading, Reading),
 }
 
 impl Harness {
-    async fn start(seed: u64, flavor: Flavor) -> Self {
+    async fn start(orders: &Orders, flavor: Flavor) -> Self {
         let sandbox = Sandbox::of(flavor).await;
         sandbox
             .app()
@@ -151,7 +171,9 @@ impl Harness {
         Self {
             sandbox,
             ledger,
-            random: ChaCha8Rng::seed_from_u64(seed),
+            random: ChaCha8Rng::seed_from_u64(orders.seed),
+            victims: orders.victims,
+            reading: Default::default(),
         }
     }
 
@@ -159,14 +181,7 @@ impl Harness {
         let began = Instant::now();
         self.go_on("before the kill").await?;
         tokio::time::sleep(Duration::from_millis(self.random.random_range(0..1500))).await;
-        let victim = match self
-            .random
-            .random_range(0..3 + self.sandbox.manifest.replicas.len() - 1)
-        {
-            0 => Part::Source,
-            1 => Part::Proxy,
-            replica => Part::Replica(replica - 2),
-        };
+        let victim = self.choose();
         let met = self.kill(victim).await?;
         tokio::time::sleep(Duration::from_millis(self.random.random_range(0..1000))).await;
         let before = self.ledger.ok.load(Ordering::Acquire);
@@ -182,6 +197,18 @@ impl Harness {
             recovered.as_secs_f64(),
             began.elapsed().as_secs_f64()
         ))
+    }
+
+    fn choose(&mut self) -> Part {
+        if self.victims == Victims::Proxy {
+            return Part::Proxy;
+        }
+        let parts = 2 + self.sandbox.manifest.replicas.len();
+        match self.random.random_range(0..parts) {
+            0 => Part::Source,
+            1 => Part::Proxy,
+            replica => Part::Replica(replica - 2),
+        }
     }
 
     /// Commits are answered.
@@ -241,7 +268,7 @@ impl Harness {
         Ok(())
     }
 
-    async fn verify(&self) -> Result<usize, String> {
+    async fn verify(&mut self) -> Result<usize, String> {
         let answered = self.ledger.answered_ok.lock().clone();
         let mut source = self.sandbox.source().connect().await;
         let position = source.gtid_position().await;
@@ -262,6 +289,7 @@ impl Harness {
         for (index, replica) in self.sandbox.replicas().into_iter().enumerate() {
             let mut replica = replica.connect().await;
             let name = format!("replica{}", index + 1);
+            replica.start_again_where_it_gave_up().await;
             replica
                 .applies_until(&position, RECOVERS_WITHIN)
                 .await
@@ -279,7 +307,11 @@ impl Harness {
         Ok(at_source.len())
     }
 
-    async fn verify_binlog(&self, position: &str, at_source: &BTreeSet<u64>) -> Result<(), String> {
+    async fn verify_binlog(
+        &mut self,
+        position: &str,
+        at_source: &BTreeSet<u64>,
+    ) -> Result<(), String> {
         wait_until("our binlog has all that the source has", SOON, async || {
             let status = self.sandbox.try_status().await?;
             match status.text("binlog.gtid") {
@@ -319,6 +351,10 @@ impl Harness {
         if !too_many.is_empty() {
             return Err(format!("in our binlog and not on the source: {too_many:?}"));
         }
+        let (ours, theirs) = &mut self.reading;
+        let ours = ours.contents(&events::ours(&self.sandbox))?;
+        let theirs = theirs.contents(&events::theirs(&self.sandbox))?;
+        events::same(&ours, &theirs)?;
         Ok(())
     }
 }
@@ -372,7 +408,7 @@ async fn rounds(orders: &Orders, flavor: Flavor) -> u32 {
         "kill_rounds: --rounds {} --seed {} --flavor {flavor}",
         orders.rounds, orders.seed
     );
-    let mut harness = Harness::start(orders.seed, flavor).await;
+    let mut harness = Harness::start(orders, flavor).await;
     let mut passed = 0;
     let mut failure = None;
     while passed < orders.rounds && failure.is_none() {

@@ -70,6 +70,11 @@ cargo_tests --doc
 # They start servers and measure time: one after the other.
 RUST_TEST_THREADS=1 cargo_tests --test '*'
 script_test env ACKLINE=target/debug/ackline deploy/bench.sh --short
+bench_binlog() {
+    cargo build --example binlog_bench &&
+        ACKLINE=target/debug/ackline BINLOG_BENCH=target/debug/examples/binlog_bench deploy/bench_binlog.sh "$@"
+}
+script_test bench_binlog --short
 
 echo
 for failure in "${failures[@]}"; do

@@ -21,6 +21,7 @@
 mod degraded;
 mod demand;
 pub mod engine;
+mod history;
 mod parked;
 mod permit;
 pub mod policy;
@@ -43,6 +44,8 @@ use parked::{Parked, Ticket};
 use policy::{Mode, Requirement, Unmeetable};
 
 pub use degraded::{DegradedCommit, LISTED};
+pub use history::Confirmation;
+use history::History;
 pub use permit::AckPermit;
 pub use policy::{Sync, SyncPatch};
 pub use quorum::{Confirmed, Vote, Voter};
@@ -80,6 +83,7 @@ struct Gate {
     /// Degraded commits that no log line has named yet.
     unreported: GtidSet,
     reported_at: Duration,
+    history: History,
 }
 
 /// What has to survive a restart, as of one moment.
@@ -112,6 +116,7 @@ impl Acks {
                 epoch,
                 unreported: GtidSet::new(),
                 reported_at: started_at,
+                history: History::default(),
             }),
             permits: watch::Sender::new(None),
             released: watch::Sender::new(released),
@@ -192,6 +197,7 @@ impl Acks {
     pub fn tick(&self) {
         let report = self.change(|gate, now| {
             gate.engine.tick(now);
+            gate.history.look(gate.engine.votes(), now);
             let due = now.saturating_sub(gate.reported_at) >= REPORT;
             (due && !gate.unreported.is_empty()).then(|| {
                 gate.reported_at = now;
@@ -201,6 +207,11 @@ impl Acks {
         if let Some(gtids) = report {
             tracing::warn!(count = gtids.len(), %gtids, "commits returned with fewer acknowledgements than asked for");
         }
+    }
+
+    /// Who has confirmed what since the last call, to the tick.
+    pub fn take_confirmations(&self) -> Vec<Confirmation> {
+        self.0.gate.lock().history.take()
     }
 
     /// What may be acknowledged to the source; none before the store has told how far it is.

@@ -101,6 +101,11 @@ const COUNTERS: &[(&str, &str)] = &[
         "ackline_fsync_failures_total",
         "Fsyncs of our binlog that failed.",
     ),
+    (
+        "ackline_binlog_purged_files_total",
+        "Files of our binlog that were removed.",
+    ),
+    ("ackline_binlog_purged_bytes_total", "Their size."),
     // ack/
     (
         "ackline_transactions_released_total",

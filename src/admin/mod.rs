@@ -4,6 +4,7 @@
 //! /healthz  the process lives          /             the status page
 //! /readyz   sessions are served        /api/v1/status
 //! /metrics  Prometheus                 /api/v1/sync  GET, PUT (token)
+//!                                      /api/v1/binlog/purge  POST (token)
 //! ```
 //!
 //! It knows nothing of the parts below it: [`Backend`] is what it needs, `app.rs` provides it.
@@ -14,6 +15,7 @@
 
 pub mod metrics;
 mod page;
+pub mod purge;
 pub mod sentence;
 mod server;
 pub mod status;

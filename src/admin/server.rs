@@ -8,7 +8,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::page::PAGE;
+use super::purge::{Answer, Order};
 use super::status::Status;
 use super::{metrics, token};
 use crate::shutdown::Shutdown;
@@ -55,6 +56,8 @@ pub trait Backend: Send + Sync + 'static {
     fn sync(&self) -> serde_json::Value;
     /// Writes the change into the file and lets it take effect. Blocks on the disk.
     fn change_sync(&self, change: Change) -> Result<serde_json::Value, Refusal>;
+    /// Removes binlog files. Blocks on the disk.
+    fn purge(&self, order: &Order) -> Result<Answer, Refusal>;
     fn token(&self) -> Option<String>;
 }
 
@@ -116,6 +119,7 @@ fn router(backend: Arc<dyn Backend>) -> Router {
         .route("/metrics", get(scrape))
         .route("/api/v1/status", get(status))
         .route("/api/v1/sync", get(sync).put(change_sync))
+        .route("/api/v1/binlog/purge", post(purge))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn(within_time))
         .with_state(backend)
@@ -189,7 +193,27 @@ async fn change_sync(
             );
         }
     };
-    match tokio::task::spawn_blocking(move || backend.change_sync(change)).await {
+    changed(tokio::task::spawn_blocking(move || backend.change_sync(change)).await)
+}
+
+async fn purge(State(backend): Shared, headers: HeaderMap, body: axum::body::Bytes) -> Response {
+    if let Err((status, message)) = token::authorize(&headers, backend.token().as_deref()) {
+        return refuse(status, message);
+    }
+    let order: Order = match serde_json::from_slice(&body) {
+        Ok(order) => order,
+        Err(error) => {
+            let message = format!("the body is no order to purge: {error}");
+            return refuse(StatusCode::BAD_REQUEST, &message);
+        }
+    };
+    changed(tokio::task::spawn_blocking(move || backend.purge(&order)).await)
+}
+
+fn changed<T: serde::Serialize>(
+    done: Result<Result<T, Refusal>, tokio::task::JoinError>,
+) -> Response {
+    match done {
         Ok(Ok(now)) => Json(now).into_response(),
         Ok(Err(Refusal::Invalid(message))) => refuse(StatusCode::BAD_REQUEST, &message),
         Ok(Err(Refusal::Failed(message))) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &message),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::App;
 use crate::ack::policy::Mode;
 use crate::ack::{Confirmed, Snapshot};
+use crate::admin::purge::{Answer, Order};
 use crate::admin::sentence::{Missing, Need, asking, sentence};
 use crate::admin::status::{
     BinlogStatus, DegradedCommits, ReplicaRow, SourceStatus, Status, Waiting,
@@ -35,6 +36,7 @@ impl Backend for AppBackend {
         problems.extend(app.config_problem.lock().clone());
         let logging = app.logging.lock().clone();
         problems.extend(logging.deviations);
+        problems.extend(app.purging.lock().problems.iter().cloned());
         Status {
             mode: acks.sync.mode.to_string(),
             require: acks.sync.require.to_string(),
@@ -117,6 +119,14 @@ impl Backend for AppBackend {
             Err(WriteError::Invalid(errors)) => Err(Refusal::Invalid(errors.to_string())),
             Err(error) => Err(Refusal::Failed(error.to_string())),
         }
+    }
+
+    fn purge(&self, order: &Order) -> Result<Answer, Refusal> {
+        let keep = self.0.config.load().binlog.keep;
+        let unwanted = order.unwanted(keep).map_err(Refusal::Invalid)?;
+        let purged = super::purge::purge(&self.0, unwanted, order.dry_run);
+        let purged = purged.map_err(|error| Refusal::Failed(error.to_string()))?;
+        Ok(purged.into())
     }
 
     fn token(&self) -> Option<String> {

@@ -34,8 +34,16 @@ pub struct Servers {
 struct Asked {
     account: Account,
     /// How far it has applied, on its way to `acks`.
-    applied: Arc<Mutex<StorePosition>>,
+    applied: Arc<Mutex<Applied>>,
     _stop: DropGuard,
+}
+
+/// What a replica has applied, as it last said itself.
+#[derive(Clone, Debug, Default)]
+pub struct Applied {
+    pub said: Option<Position>,
+    /// Up to there it has everything that our binlog holds; [`StorePosition::ZERO`] until it has said so.
+    pub up_to: StorePosition,
 }
 
 pub fn account(server: &config::Server) -> Account {
@@ -119,7 +127,7 @@ impl Servers {
     /// One standing question to this replica, until the answer is dropped.
     fn ask(self: &Arc<Self>, server: &ServerConfig) -> Asked {
         let stop = CancellationToken::new();
-        let known = Arc::new(Mutex::new(StorePosition::ZERO));
+        let known = Arc::new(Mutex::new(Applied::default()));
         let (servers, applied) = (self.clone(), known.clone());
         let question = applied::Question {
             name: server.name.clone(),
@@ -178,12 +186,32 @@ impl Servers {
         }
     }
 
-    fn applied(&self, name: &ServerName, known: &Mutex<StorePosition>, position: &Position) {
+    /// Of each replica that is configured to vote, whether it may just now or not.
+    pub fn voters_applied(&self, config: &Config) -> Vec<(ServerName, Applied)> {
+        let asked = self.asked.lock();
+        let voters = config.servers.iter();
+        voters
+            .filter(|server| server.vote && server.role == config::Role::Replica)
+            .map(|server| {
+                let known = asked.get(&server.name);
+                let known = known.map(|asked| asked.applied.lock().clone());
+                (server.name.clone(), known.unwrap_or_default())
+            })
+            .collect()
+    }
+
+    fn applied(&self, name: &ServerName, known: &Mutex<Applied>, position: &Position) {
         let mut known = known.lock();
-        *known = self.store.applied_up_to(*known, position);
+        if (known.said.as_ref()).is_some_and(|before| !position.covers(before)) {
+            // It was set up anew, or its history was reset: what it had says nothing of what it has.
+            known.up_to = StorePosition::ZERO;
+        }
+        known.up_to = self.store.applied_up_to(known.up_to, position);
+        known.said = Some(position.clone());
+        let known = known.up_to;
         let votes = |identity: &Identity| identity.name == *name && identity.votes;
         if self.roster.borrow().values().any(votes) {
-            self.acks.confirm(name, Level::Applied, *known);
+            self.acks.confirm(name, Level::Applied, known);
         }
     }
 

@@ -29,8 +29,6 @@ pub enum Error {
     Different { gtid: Gtid },
     #[error("the source's dump starts with {found} where our store ends with {expected}")]
     Elsewhere { expected: Gtid, found: Gtid },
-    #[error("the source sends events without checksums: SET GLOBAL binlog_checksum=CRC32 on it")]
-    NoChecksum,
 }
 
 /// The transaction that our store ends with, which the dump must start with.
@@ -74,6 +72,8 @@ enum Phase {
 pub struct Feed {
     semi_sync: bool,
     file: Arc<str>,
+    /// Of the source's present file. Ours have checksums in any case.
+    algorithm: Algorithm,
     tracker: TransactionTracker,
     running: Option<Gtid>,
     phase: Phase,
@@ -88,6 +88,7 @@ impl Feed {
             events: 0,
             semi_sync,
             file: "".into(),
+            algorithm: Algorithm::Crc32,
             tracker: TransactionTracker::default(),
             running: None,
             phase: match expected {
@@ -116,15 +117,14 @@ impl Feed {
         let header = Header::parse(event)?;
         match header.kind {
             EventType::FORMAT_DESCRIPTION => {
-                if FormatDescription::parse(event)?.algorithm() != Algorithm::Crc32 {
-                    return Err(Error::NoChecksum);
+                self.algorithm = FormatDescription::parse(event)?.algorithm();
+                if self.algorithm == Algorithm::Off {
+                    tracing::warn!(file = %self.file, "the source logs without checksums (binlog_checksum): nothing tells a damaged event");
                 }
                 return Ok(Action::Format(event));
             }
-            // Before the format description the artificial ROTATE tells the file; its checksum follows
-            // what we asked for, so it is there.
             EventType::ROTATE => {
-                let rotate = Rotate::parse(checksum::strip(event, Algorithm::Crc32)?)?;
+                let rotate = next_file(event)?;
                 self.file = String::from_utf8_lossy(rotate.file).into();
                 return Ok(Action::Nothing);
             }
@@ -140,7 +140,7 @@ impl Feed {
             }
             _ => {}
         }
-        let event = checksum::strip(event, Algorithm::Crc32)?;
+        let event = checksum::strip(event, self.algorithm)?;
         self.events += 1;
         let ends = match self.tracker.feed(event)? {
             Step::Outside => {
@@ -199,6 +199,61 @@ impl Feed {
                     ack_wanted,
                 })
             }
+        }
+    }
+}
+
+/// Whether a ROTATE has a checksum depends on what was asked for, on the file before it and on the file that it
+/// names (where `binlog_checksum` was changed). So without one it counts only where the whole rest is a file's
+/// name: acknowledgements carry it, and what a wrong name does to the source is not known.
+fn next_file(event: &[u8]) -> Result<Rotate<'_>, event::Error> {
+    let checked = match checksum::strip(event, Algorithm::Crc32) {
+        Ok(event) => return Rotate::parse(event),
+        Err(error) => error,
+    };
+    let rotate = Rotate::parse(checksum::strip(event, Algorithm::Off)?)?;
+    let name = std::str::from_utf8(rotate.file).unwrap_or_default();
+    let whole = name.rsplit_once('.').is_some_and(|(base, number)| {
+        !base.is_empty() && number.len() >= 6 && number.bytes().all(|digit| digit.is_ascii_digit())
+    });
+    match whole {
+        true => Ok(rotate),
+        false => Err(checked),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::seal;
+    use crate::ids::ServerId;
+
+    fn rotate(file: &[u8]) -> Vec<u8> {
+        let rotate = Rotate { position: 4, file };
+        rotate.artificial(ServerId(1))
+    }
+
+    #[test]
+    fn a_rotate_with_or_without_checksum_names_the_file() {
+        for file in [b"bin.000005".as_slice(), b"a.b.1000000", b"no number"] {
+            let mut event = rotate(file);
+            seal(&mut event, 0).unwrap();
+            assert_eq!(next_file(&event).unwrap().file, file);
+        }
+        let mut event = rotate(b"bin.000005");
+        let length = event.len() as u32;
+        event[9..13].copy_from_slice(&length.to_le_bytes());
+        assert_eq!(next_file(&event).unwrap().file, b"bin.000005");
+    }
+
+    #[test]
+    fn a_damaged_rotate_names_none() {
+        let mut event = rotate(b"bin.000005");
+        seal(&mut event, 0).unwrap();
+        for at in 0..event.len() {
+            let mut damaged = event.clone();
+            damaged[at] ^= 0x08;
+            assert!(next_file(&damaged).is_err(), "at {at}");
         }
     }
 }

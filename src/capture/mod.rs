@@ -501,9 +501,9 @@ impl Capture {
                     position,
                     ack_wanted,
                 } => {
-                    if ack_wanted {
-                        link.ledger
-                            .wanted(self.store.marks().borrow().written, position);
+                    // Not `written`: that may be the head of a next file, which nothing releases.
+                    if ack_wanted && let Some(last) = self.store.before_last() {
+                        link.ledger.wanted(last.end, position);
                     }
                 }
             }

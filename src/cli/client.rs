@@ -50,6 +50,14 @@ impl Client {
         self.call(Method::PUT, path, body.to_string().into()).await
     }
 
+    pub async fn post<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> Result<T, Failure> {
+        self.call(Method::POST, path, body.to_string().into()).await
+    }
+
     async fn call<T: serde::de::DeserializeOwned>(
         &self,
         method: Method,

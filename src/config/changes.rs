@@ -16,6 +16,7 @@ pub struct Changes {
     pub source: Option<Server>,
     pub sync: Option<Sync>,
     pub keep: Option<Keep>,
+    pub keep_at_most: Option<Keep>,
     /// The whole list.
     pub allow_hazards: Option<Vec<String>>,
     pub max_connections: Option<usize>,
@@ -84,6 +85,8 @@ pub(super) fn between(old: &Config, new: &Config) -> Result<Changes, NeedsRestar
         source: (old_source != new_source).then(|| new_source.clone()),
         sync: (old.sync != new.sync).then(|| new.sync.clone()),
         keep: (old.binlog.keep != new.binlog.keep).then_some(new.binlog.keep),
+        keep_at_most: (old.binlog.keep_at_most != new.binlog.keep_at_most)
+            .then_some(new.binlog.keep_at_most),
         allow_hazards: (old.allow_hazards != new.allow_hazards).then(|| new.allow_hazards.clone()),
         max_connections: (old.max_connections != new.max_connections)
             .then_some(new.max_connections),

@@ -12,8 +12,8 @@ use super::section::{Errors, Found, Section, Span, Text, unknown};
 use super::{
     Binlog, BinlogFormat, Config, DEFAULT_ADMIN_PORT, DEFAULT_FILE_SIZE, DEFAULT_HOLD,
     DEFAULT_KEEP, DEFAULT_LOGIN_TIMEOUT, DEFAULT_MYSQL_PORT, DEFAULT_REPLICATION_PORT,
-    DEFAULT_SERVER_ID, FILE_SIZES, Listen, Log, LogFormat, Replication, Role, Secret, Server, Tls,
-    User, address, voters,
+    DEFAULT_SERVER_ID, FILE_SIZES, Keep, Listen, Log, LogFormat, Replication, Role, Secret, Server,
+    Tls, User, address, voters,
 };
 use crate::ack::policy::{Sync, SyncError, SyncPatch};
 use crate::ids::{ServerId, ServerName};
@@ -180,6 +180,7 @@ fn binlog(section: Option<Section<'_>>, text: &Text<'_>) -> Binlog {
         format: BinlogFormat::Mixed,
         file_size: DEFAULT_FILE_SIZE,
         keep: DEFAULT_KEEP,
+        keep_at_most: Keep::ALL,
     };
     let Some(section) = section else {
         return binlog;
@@ -207,6 +208,9 @@ fn binlog(section: Option<Section<'_>>, text: &Text<'_>) -> Binlog {
     }
     if let Some(keep) = section.read("keep", str::parse) {
         binlog.keep = keep.value;
+    }
+    if let Some(most) = section.read("keep_at_most", str::parse) {
+        binlog.keep_at_most = most.value;
     }
     section.finish();
     binlog

@@ -149,6 +149,7 @@ fn every_section_is_read() {
         format = "row"
         file_size = "1GiB"
         keep = "100GiB"
+        keep_at_most = "30d, 200GiB"
         [replication]
         user = "r"
         server_id = 77
@@ -180,7 +181,8 @@ fn every_section_is_read() {
     assert_eq!(voters.len(), 1);
     assert_eq!(config.sync.mode, Mode::Custom);
     assert_eq!(config.sync.require.to_string(), "ALL (w) durable");
-    assert_eq!(config.binlog.keep, Keep::Size(100 << 30));
+    assert_eq!(config.binlog.keep, Keep::size(100 << 30));
+    assert_eq!(config.binlog.keep_at_most.to_string(), "30d, 200GiB");
     assert_eq!(config.replication.server_id, ServerId(77));
     assert_eq!(config.admin_token.unwrap().expose(), "t");
     assert_eq!(config.log.format, LogFormat::Json);
@@ -522,7 +524,7 @@ fn a_running_proxy_takes_over_sync_keep_log_and_replicas() {
         changes.sync.as_ref().map(|sync| sync.mode),
         Some(Mode::Quorum)
     );
-    assert_eq!(changes.keep, Some(Keep::Everything));
+    assert_eq!(changes.keep, Some(Keep::ALL));
     assert_eq!(changes.log.as_ref().map(|log| &*log.level), Some("warn"));
     assert!(changes.roster() && changes.removed.is_empty());
     let back = new.reloadable_diff(&old).unwrap();

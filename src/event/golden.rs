@@ -1,6 +1,9 @@
 //! Events of real servers, frozen in `tests/golden/`. A test fails on a file it does not know.
 
-use super::{Algorithm, Header, MAGIC, checksum, format_description::FormatDescription};
+use super::format_description::FormatDescription;
+use super::transaction_payload::TransactionPayload;
+use super::unpack::LARGEST;
+use super::{Algorithm, Header, MAGIC, checksum};
 
 pub(crate) const MARIADB: &str = "mariadb-10.11";
 pub(crate) const MYSQL: &str = "mysql-9.7";
@@ -43,5 +46,41 @@ pub(crate) const FILES: [&str; 6] = [
     "stopped.000006",
 ];
 
+/// Rows of every type, recorded by `tests/golden/mariadb-10.11-types.sh`.
+pub(crate) const TYPES: [&str; 2] = ["types.000001", "types.000002"];
+
 /// Recorded by `tests/golden/mysql-9.7.sh`.
 pub(crate) const MYSQL_FILES: [&str; 3] = ["plain.000001", "tagged.000002", "stopped.000003"];
+
+/// Rows of every type, recorded by `tests/golden/mysql-9.7-types.sh`.
+pub(crate) const MYSQL_TYPES: [&str; 4] = [
+    "types.000001",
+    "types.000002",
+    "types.000003",
+    "types.000006",
+];
+
+/// What SELECT said of the tables behind [`TYPES`] and [`MYSQL_TYPES`].
+pub(crate) const EXPECTED: &str = "types.expected";
+
+/// Every event of a flavor's golden files, those inside of compressed transactions behind them.
+pub(crate) fn all_events(version: &str) -> Vec<Vec<u8>> {
+    let (files, types): (&[&str], &[&str]) = match version {
+        MARIADB => (&FILES, &TYPES),
+        _ => (&MYSQL_FILES, &MYSQL_TYPES),
+    };
+    let mut all = Vec::new();
+    for event in files
+        .iter()
+        .chain(types)
+        .flat_map(|file| events_of(version, file))
+    {
+        let payload = TransactionPayload::parse(&event).ok();
+        let inside = payload.map(|payload| payload.unpack(LARGEST).unwrap());
+        let inside = inside.iter().flat_map(|payload| payload.events());
+        let inside: Vec<Vec<u8>> = inside.map(|event| event.unwrap().to_vec()).collect();
+        all.push(event);
+        all.extend(inside);
+    }
+    all
+}

@@ -4,7 +4,7 @@
 //! Fields of `type | length | value`, all three length-encoded where they are numbers, until a type of
 //! 0 (`codecs::binary::Heartbeat` in the server's sources).
 
-use super::{Error, EventType, Header};
+use super::{Error, EventType, Header, put_lenenc};
 use crate::ids::ServerId;
 
 const END: u64 = 0;
@@ -54,15 +54,4 @@ impl<'a> HeartbeatV2<'a> {
         put_lenenc(&mut event, END);
         event
     }
-}
-
-fn put_lenenc(out: &mut Vec<u8>, value: u64) {
-    let (head, length) = match value {
-        0..=0xfa => (None, 1),
-        0xfb..=0xffff => (Some(0xfc), 2),
-        0x1_0000..=0xff_ffff => (Some(0xfd), 3),
-        _ => (Some(0xfe), 8),
-    };
-    out.extend(head);
-    out.extend_from_slice(&value.to_le_bytes()[..length]);
 }

@@ -10,14 +10,17 @@
 //! what says whether there are checksums.
 //!
 //! MariaDB's [`gtid_event`], [`gtid_list`] and [`transaction`] have their counterparts of MySQL in
-//! [`mysql_gtid`], [`previous_gtids`] and [`mysql_transaction`]; [`group`] serves both. TRANSACTION_PAYLOAD (40), a compressed
-//! transaction, is carried as it is.
+//! [`mysql_gtid`], [`previous_gtids`] and [`mysql_transaction`]; [`group`] serves both. A compressed
+//! transaction is carried as it is, and unpacked by [`transaction_payload`] for who looks inside. Changed rows
+//! are in [`rows`], read by the [`table_map`] before them.
 //!
 //! Formats: MariaDB's `sql/log_event.h` and <https://mariadb.com/kb/en/replication-protocol/>, MySQL's
 //! "Binlog Event" chapter of the internals manual; what was seen of real servers is in
 //! `tests/golden/`.
 //!
-//! Invariants: no input makes a parser panic; [`Header::length`] is never less than the header's own
+//! Invariants: no input makes a parser panic, or take more memory than a small multiple of the event's
+//! bytes; what is compressed unpacks to the limit that the caller names and not beyond
+//! (`tests/event_mutations.rs`); [`Header::length`] is never less than the header's own
 //! [`HEADER_LENGTH`]; what `write` makes, the server's own tools read.
 
 pub mod checksum;
@@ -36,8 +39,12 @@ pub mod mysql_transaction;
 pub mod previous_gtids;
 pub mod query;
 pub mod rotate;
+pub mod rows;
 pub mod stop;
+pub mod table_map;
 pub mod transaction;
+pub mod transaction_payload;
+pub mod unpack;
 
 use thiserror::Error;
 
@@ -69,6 +76,10 @@ pub enum Error {
     },
     #[error("{0}")]
     Malformed(&'static str),
+    #[error("{0} is not decoded here")]
+    ColumnType(table_map::ColumnType),
+    #[error("rows of table {rows}, the table map is of {map}")]
+    Table { rows: u64, map: u64 },
     #[error("{0} outside of any transaction")]
     OutsideTransaction(EventType),
     #[error("a transaction begins inside of {0}")]
@@ -91,6 +102,18 @@ fn body(event: &[u8], expected: EventType) -> Result<crate::cursor::Cursor<'_>, 
         });
     }
     Ok(crate::cursor::Cursor::new(&event[HEADER_LENGTH..]))
+}
+
+/// The way back of [`crate::cursor::Cursor::lenenc_int`].
+fn put_lenenc(out: &mut Vec<u8>, value: u64) {
+    let (head, length) = match value {
+        0..=0xfa => (None, 1),
+        0xfb..=0xffff => (Some(0xfc), 2),
+        0x1_0000..=0xff_ffff => (Some(0xfd), 3),
+        _ => (Some(0xfe), 8),
+    };
+    out.extend(head);
+    out.extend_from_slice(&value.to_le_bytes()[..length]);
 }
 
 #[cfg(test)]

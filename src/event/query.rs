@@ -42,7 +42,7 @@ impl<'a> Statement<'a> {
         }
         packed.skip(usize::from(header & 0x07))?;
         let mut text = Vec::new();
-        flate2::read::ZlibDecoder::new(packed.rest())
+        flate2::bufread::ZlibDecoder::new(packed.rest())
             .take(longest as u64)
             .read_to_end(&mut text)
             .map_err(|_| Error::Malformed("a packed statement cannot be unpacked"))?;

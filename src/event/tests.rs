@@ -26,14 +26,69 @@ fn gtids(file: &str) -> Vec<GtidEvent> {
 
 #[test]
 fn every_golden_file_is_known() {
-    for (version, files) in [
-        (golden::MARIADB, &FILES[..]),
-        (golden::MYSQL, &golden::MYSQL_FILES),
+    for (version, files, types) in [
+        (golden::MARIADB, &FILES[..], &golden::TYPES[..]),
+        (golden::MYSQL, &golden::MYSQL_FILES, &golden::MYSQL_TYPES),
     ] {
         for file in std::fs::read_dir(golden::folder(version)).unwrap() {
             let name = file.unwrap().file_name().into_string().unwrap();
-            assert!(files.contains(&name.as_str()), "{version}/{name}");
+            let known = files.contains(&name.as_str()) || types.contains(&name.as_str());
+            assert!(known || name == golden::EXPECTED, "{version}/{name}");
         }
+    }
+}
+
+#[test]
+fn every_event_type_is_in_a_golden_file() {
+    use EventType as T;
+    // All that these servers write into a binlog.
+    let both = [
+        T::QUERY,
+        T::STOP,
+        T::ROTATE,
+        T::INTVAR,
+        T::RAND,
+        T::USER_VAR,
+        T::FORMAT_DESCRIPTION,
+        T::XID,
+        T::BEGIN_LOAD_QUERY,
+        T::EXECUTE_LOAD_QUERY,
+        T::TABLE_MAP,
+        T::XA_PREPARE,
+    ];
+    let mariadb = [
+        T::WRITE_ROWS_V1,
+        T::UPDATE_ROWS_V1,
+        T::DELETE_ROWS_V1,
+        T::ANNOTATE_ROWS,
+        T::BINLOG_CHECKPOINT,
+        T::GTID,
+        T::GTID_LIST,
+        T::QUERY_COMPRESSED,
+        T::WRITE_ROWS_COMPRESSED_V1,
+        T::UPDATE_ROWS_COMPRESSED_V1,
+        T::DELETE_ROWS_COMPRESSED_V1,
+    ];
+    let mysql = [
+        T::ROWS_QUERY,
+        T::WRITE_ROWS,
+        T::UPDATE_ROWS,
+        T::DELETE_ROWS,
+        T::MYSQL_GTID,
+        T::ANONYMOUS_GTID,
+        T::PREVIOUS_GTIDS,
+        T::PARTIAL_UPDATE_ROWS,
+        T::TRANSACTION_PAYLOAD,
+        T::MYSQL_TAGGED_GTID,
+    ];
+    for (version, own) in [(golden::MARIADB, &mariadb[..]), (golden::MYSQL, &mysql)] {
+        let seen: std::collections::BTreeSet<u8> = golden::all_events(version)
+            .iter()
+            .map(|event| kind(event).0)
+            .collect();
+        let known: std::collections::BTreeSet<u8> =
+            both.iter().chain(own).map(|kind| kind.0).collect();
+        assert_eq!(seen, known, "{version}");
     }
 }
 

@@ -161,6 +161,7 @@ pub(super) async fn run_dump(
         asked.semi_sync,
         asked.checksum == Checksum::Crc32,
         request.heartbeat,
+        matches!(asked.connect_state, Some(Position::MySql(_))),
     );
     let ack_receiver = AckReceiver::new(reader, &identity.name);
     start::run(dump::Stream {

@@ -47,6 +47,8 @@ pub(super) struct Outbox {
     /// says that all do.
     checksums: bool,
     heartbeat: HeartbeatFormat,
+    /// It asked by a set of GTIDs, as MySQL's replicas do.
+    by_set: bool,
     /// The first file's head follows the place where the dump starts in it.
     entered: bool,
     sent_bytes: Counter,
@@ -60,6 +62,7 @@ impl Outbox {
         semi_sync: bool,
         checksums: bool,
         heartbeat: HeartbeatFormat,
+        by_set: bool,
     ) -> Self {
         Self {
             writer,
@@ -68,6 +71,7 @@ impl Outbox {
             server_id,
             checksums,
             heartbeat,
+            by_set,
             entered: false,
             sent_bytes: sent_bytes(reader),
         }
@@ -138,7 +142,14 @@ impl Outbox {
             self.rotate(StorePosition::new(end.file, FIRST_EVENT));
         }
         self.checksums = true;
-        if in_the_middle {
+        if in_the_middle && self.by_set {
+            // As MySQL's own sources begin, at the file's head: a format description with a position is
+            // what makes an applier of several threads roll back the transaction that it had the
+            // beginning of when the last connection was lost. Without it the applier waits for ever.
+            self.rotate(StorePosition::new(end.file, FIRST_EVENT));
+            self.event(event, false);
+            self.rotate(from);
+        } else if in_the_middle {
             // Position 0: it is not part of what the replica counts.
             let mut event = event[..event.len().saturating_sub(CHECKSUM_LENGTH)].to_vec();
             checksum::seal(&mut event, 0)?;

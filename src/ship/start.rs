@@ -9,8 +9,10 @@ use super::error::Error;
 use super::progress::{Entered, Progress, Reader};
 use crate::gtid::{Gtid, Position};
 use crate::ids::StorePosition;
-use crate::store::{Located, file_number};
+use crate::store::{Located, Store, file_number};
 
+/// Servers keep no more of an error's message (MYSQL_ERRMSG_SIZE).
+const LONGEST_MESSAGE: usize = 500;
 /// A held replica without heartbeats of its own gets them this often, to see whether it still lives.
 const HELD_HEARTBEAT: Duration = Duration::from_secs(1);
 
@@ -35,7 +37,8 @@ pub(super) async fn run(mut stream: Stream<'_>) -> Result<(), Error> {
 }
 
 /// A MariaDB replica that gets error 1236 stops for good, so one that is ahead of us waits here until
-/// capture or a failover has settled it, and one that can never be served waits for an operator.
+/// capture or a failover has settled it, and one on another branch waits for an operator. One that needs
+/// what is purged gets it, as from any source: nothing that happens here can help it.
 async fn by_gtid(
     stream: &mut Stream<'_>,
     position: &Position,
@@ -71,11 +74,11 @@ async fn by_gtid(
                     listed(&missing)
                 ),
             },
-            Located::Purged { gone, .. } => Progress::Refused {
-                reason: format!(
-                    "it stands at '{position}' and needs what follows, but {gone} is before the beginning of our binlog: set this replica up anew from a copy of the source"
-                ),
-            },
+            Located::Purged { gone } => {
+                tracing::warn!(server = %stream.identity.name, at = %position, %gone, "refused: what it needs is before the beginning of our binlog; it has to be set up anew from a copy of the source");
+                let message = purged(position, &stream.ship.store);
+                return refuse(stream, &message).await;
+            }
         };
         // The file in which heartbeats place it; it is told another one when its dump begins.
         let place = StorePosition::new(marks.borrow().written.file, 0);
@@ -133,6 +136,20 @@ async fn by_file(stream: &mut Stream<'_>) -> Result<StorePosition, Error> {
 async fn refuse<T>(stream: &mut Stream<'_>, message: &str) -> Result<T, Error> {
     stream.outbox.refuse(message).await?;
     Err(Error::Peer(message.to_owned()))
+}
+
+/// In the words of a server of its flavor, which people search for.
+fn purged(position: &Position, store: &Store) -> String {
+    match position {
+        Position::MariaDb(_) => "Could not find GTID state requested by slave in any binlog files. Probably the slave state is too old and required binlog files have been purged.".to_owned(),
+        Position::MySql(set) => {
+            let message = format!(
+                "Cannot replicate because the source purged required binary logs. Replicate the missing transactions from elsewhere, or provision a new replica from backup. Consider increasing the source's binary log expiration period. The GTID set sent by the replica is '{set}', and the missing transactions are '{}'",
+                store.purged_beyond(position)
+            );
+            message.chars().take(LONGEST_MESSAGE).collect()
+        }
+    }
 }
 
 /// The first few, and how many more.

@@ -47,6 +47,14 @@ pub fn shorten(server: Server, text: &[u8], backslash: Backslash, longest: usize
     shown
 }
 
+/// Whether a text should not be shown, whole or in part: by its words, wherever they stand.
+pub fn speaks_of_password(text: &[u8]) -> bool {
+    let mut words = text.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_');
+    words.any(|word| {
+        word.eq_ignore_ascii_case(b"identified") || word.eq_ignore_ascii_case(b"password")
+    })
+}
+
 /// For a terminal, whatever the bytes are.
 pub fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);

@@ -43,6 +43,8 @@ pub(super) struct FileEntry {
     pub(super) number: u32,
     /// Where the first transaction begins.
     pub(super) head_end: u64,
+    /// Unix time in seconds.
+    pub(super) created: u32,
     /// Before the first transaction.
     pub(super) start: State,
     pub(super) end: End,

@@ -91,6 +91,10 @@ impl Disk {
         drop(file);
         self.before(Operation::Rename, path)?;
         fs::rename(&temporary, path)?;
+        #[cfg(test)]
+        if let Some(faults) = &self.faults {
+            faults.renamed(&temporary, path);
+        }
         match path.parent() {
             Some(dir) => self.sync_dir(dir),
             None => Ok(()),
@@ -135,6 +139,10 @@ impl DiskFile {
 
     pub(super) fn set_len(&self, length: u64) -> io::Result<()> {
         self.disk.before(Operation::Truncate, &self.path)?;
+        #[cfg(test)]
+        if let Some(faults) = &self.disk.faults {
+            faults.truncated(&self.path, length);
+        }
         self.file.set_len(length)
     }
 }

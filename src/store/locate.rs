@@ -168,6 +168,17 @@ impl Shared {
             (catalogue.files.clone(), self.marks.now().written)
         };
         let has = |gtid: &Gtid| position.contains(gtid);
+        // What is before a file that begins within the position need not be read.
+        let within =
+            |file: &FileEntry| !file.start.is_empty() && position.covers(&file.start.position());
+        let newest = files.iter().rposition(within).unwrap_or(0);
+        if let Some(before) = newest.checked_sub(1).map(|index| &files[index]) {
+            let start = StorePosition::new(before.number, before.head_end);
+            let found = self.first_without(&files, start.max(from), written, has)?;
+            if found > start {
+                return Ok(found.max(from));
+            }
+        }
         self.first_without(&files, from, written, has)
     }
 }

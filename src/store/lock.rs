@@ -2,11 +2,15 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::Error;
+
+/// [`is_taken`] holds it for a moment.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Held as long as it lives; the kernel lets go of it with the process, however that ends.
 #[derive(Debug)]
@@ -23,13 +27,39 @@ impl DirectoryLock {
             .write(true)
             .open(&path)
             .map_err(|source| Error::io("open", &path, source))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { file }),
-            Err(Errno::WOULDBLOCK) => Err(Error::Locked {
-                dir: dir.to_owned(),
-            }),
-            Err(errno) => Err(Error::io("lock", &path, errno.into())),
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Self { file }),
+                Err(Errno::WOULDBLOCK) if Instant::now() < until => {
+                    std::thread::sleep(PATIENCE / 20);
+                }
+                Err(Errno::WOULDBLOCK) => {
+                    return Err(Error::Locked {
+                        dir: dir.to_owned(),
+                    });
+                }
+                Err(errno) => return Err(Error::io("lock", &path, errno.into())),
+            }
         }
+    }
+}
+
+/// Whether a process has the folder open.
+pub(super) fn is_taken(dir: &Path) -> Result<bool, Error> {
+    let path = dir.join("ackline.lock");
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(Error::io("open", &path, error)),
+    };
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => {
+            let _ = flock(&file, FlockOperation::Unlock);
+            Ok(false)
+        }
+        Err(Errno::WOULDBLOCK) => Ok(true),
+        Err(errno) => Err(Error::io("lock", &path, errno.into())),
     }
 }
 

@@ -24,15 +24,21 @@
 //!   transaction.
 //! - MySQL's logical clock only grows within a file: where the source's began anew, a file of ours does.
 //! - A transaction is in the store at most once: [`Writer::commit`] refuses a GTID that is executed.
+//! - Files go only from the oldest on, the index first ([`purge`]); what a voting replica needs, what is
+//!   not released and the last transaction stay.
 //! - A reader gives nothing beyond `written`, nor beyond the cut of a file.
 
 mod binlog_file;
 mod catalogue;
+mod check;
 mod disk;
 mod index;
+pub mod inspect;
+mod keep;
 mod locate;
 mod lock;
 pub mod origins;
+mod purge;
 mod reader;
 mod recovery;
 mod scan;
@@ -66,7 +72,10 @@ use watermark::{SyncedFloor, Watermarks};
 
 pub use binlog_file::{file_name, file_number};
 pub use catalogue::LastTransaction;
+pub use check::{Checked, check};
+pub use keep::Keep;
 pub use locate::Located;
+pub use purge::{Need, Purged, Request as PurgeRequest, Unwanted};
 pub use reader::{Batch, BatchEvent, Place, Reader};
 pub use recovery::{Recovery, TornTail};
 pub use skim::{Skim, Skimmed};
@@ -162,6 +171,8 @@ pub struct FileInfo {
     pub number: u32,
     pub name: String,
     pub bytes: u64,
+    /// When it was begun: Unix time in seconds, by our clock.
+    pub created: u32,
 }
 
 struct Shared {
@@ -172,6 +183,10 @@ struct Shared {
     marks: Watermarks,
     floor: SyncedFloor,
     durable: Mutex<DurableState>,
+    /// Held while `binlog.index` is written and the catalogue follows.
+    index: Mutex<()>,
+    /// One purge at a time.
+    purging: Mutex<()>,
     problems: Mutex<BTreeMap<Trouble, String>>,
     /// Whether there are any, so that the hot path does not lock.
     has_problems: AtomicBool,
@@ -223,6 +238,8 @@ impl Store {
             marks: Watermarks::new(marks, observer),
             floor,
             durable: Mutex::new(durable),
+            index: Mutex::default(),
+            purging: Mutex::default(),
             problems: Mutex::default(),
             has_problems: AtomicBool::new(false),
             _lock: lock,
@@ -288,16 +305,7 @@ impl Store {
     }
 
     pub fn files(&self) -> Vec<FileInfo> {
-        let written = self.shared.marks.now().written;
-        let catalogue = self.shared.catalogue.read();
-        let files = catalogue.files.iter();
-        files
-            .map(|file| FileInfo {
-                number: file.number,
-                name: file_name(file.number),
-                bytes: file.readable(written),
-            })
-            .collect()
+        self.shared.files()
     }
 
     /// Goes through the events from `at` on, the end of a transaction.
@@ -315,18 +323,33 @@ impl Store {
         self.shared.durable.lock().clone()
     }
 
-    /// Changes it, durably when this returns (three syncs: not for every commit). The cuts are the
-    /// store's own and stay as they are.
+    /// Changes it, durably when this returns (three syncs: not for every commit). The cuts and what was
+    /// purged are the store's own and stay as they are.
     pub fn change_durable(&self, change: impl FnOnce(&mut DurableState)) -> Result<(), Error> {
         self.shared.change_durable(|state| {
-            let cuts = state.cuts.clone();
+            let (cuts, purged) = (state.cuts.clone(), state.purged.clone());
             change(state);
             state.cuts = cuts;
+            state.purged = purged;
         })
     }
 }
 
 impl Shared {
+    fn files(&self) -> Vec<FileInfo> {
+        let written = self.marks.now().written;
+        let catalogue = self.catalogue.read();
+        let files = catalogue.files.iter();
+        files
+            .map(|file| FileInfo {
+                number: file.number,
+                name: file_name(file.number),
+                bytes: file.readable(written),
+                created: file.created,
+            })
+            .collect()
+    }
+
     fn change_durable(&self, change: impl FnOnce(&mut DurableState)) -> Result<(), Error> {
         let mut durable = self.durable.lock();
         let mut changed = durable.clone();
@@ -348,6 +371,10 @@ impl Shared {
 
     fn problem(&self) -> Option<String> {
         self.problems.lock().values().next().cloned()
+    }
+
+    fn has_problem(&self, trouble: Trouble) -> bool {
+        self.has_problems.load(Ordering::Relaxed) && self.problems.lock().contains_key(&trouble)
     }
 
     /// Whether that is news.

@@ -4,6 +4,7 @@
 //! ```text
 //! o 3 {"user":"app","client":"10.0.0.9:40712","connection":15,"program":"mysql"}
 //! t 0-1-77 3
+//! a 1793490598123 received 7 812345 replica1
 //! ```
 //!
 //! An `o` line says what a number means from there on, a `t` line from which of them a transaction came.
@@ -11,6 +12,9 @@
 //! transaction may stand beside the file after its own. Never synced: what a crash takes is missing, and a
 //! line that was cut off is left out. Transactions of clients that bypass us have none, nor have all but
 //! the last of a routine that commits several times.
+//!
+//! An `a` line says since when (Unix time in ms) a voter had everything up to a place in our binlog, and how
+//! surely. They are noted a hundred times a second at most.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions};
@@ -22,6 +26,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::gtid::Gtid;
+use crate::ids::{Level, StorePosition};
 
 const PREFIX: &str = "origins.";
 /// More are lost, and counted, where the disk does not keep up.
@@ -42,6 +47,17 @@ pub struct Origin {
     /// `program_name` of the connection attributes, or the driver's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
+}
+
+/// A voter's word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// Unix time in milliseconds.
+    pub at: u64,
+    pub voter: String,
+    pub level: Level,
+    /// Of everything before it.
+    pub position: StorePosition,
 }
 
 /// What sessions have named and nobody has written yet. Clones are the same.
@@ -71,7 +87,7 @@ impl PendingOrigins {
     }
 }
 
-fn path(dir: &Path, number: u32) -> PathBuf {
+pub(super) fn path(dir: &Path, number: u32) -> PathBuf {
     dir.join(format!("{PREFIX}{number:06}"))
 }
 
@@ -104,6 +120,7 @@ impl OriginWriter {
         number: u32,
         oldest: u32,
         origins: &[(Gtid, Arc<Origin>)],
+        acknowledged: &[Acknowledged],
     ) -> io::Result<()> {
         let mut open = match self.open.take() {
             Some(open) if open.number == number => open,
@@ -116,6 +133,11 @@ impl OriginWriter {
         for (gtid, origin) in origins {
             let number = open.number_of(origin, &mut text)?;
             text.push_str(&format!("t {gtid} {number}\n"));
+        }
+        for one in acknowledged {
+            let StorePosition { file, offset } = one.position;
+            let (at, level, voter) = (one.at, one.level, &one.voter);
+            text.push_str(&format!("a {at} {level} {file} {offset} {voter}\n"));
         }
         open.file.write_all(text.as_bytes())?;
         self.open = Some(open);
@@ -172,7 +194,11 @@ impl Open {
 
 /// The origins of one binlog file's transactions, as far as they are known.
 #[derive(Debug, Default)]
-pub struct Origins(BTreeMap<String, Arc<Origin>>);
+pub struct Origins {
+    of: BTreeMap<String, Arc<Origin>>,
+    /// By voter and level, in the order of their positions.
+    acknowledged: BTreeMap<(String, Level), Vec<(StorePosition, u64)>>,
+}
 
 impl Origins {
     /// A file that is not there holds none.
@@ -189,7 +215,46 @@ impl Origins {
     }
 
     pub fn get(&self, gtid: &Gtid) -> Option<&Origin> {
-        self.0.get(&gtid.to_string()).map(|origin| &**origin)
+        self.of.get(&gtid.to_string()).map(|origin| &**origin)
+    }
+
+    /// Who had the transaction that ends at `end`, since when, by voter and level.
+    pub fn acknowledged(&self, end: StorePosition) -> Vec<Acknowledged> {
+        let words = self
+            .acknowledged
+            .iter()
+            .filter_map(|((voter, level), words)| {
+                let (position, at) =
+                    words.get(words.partition_point(|(before, _)| *before < end))?;
+                Some(Acknowledged {
+                    at: *at,
+                    voter: voter.clone(),
+                    level: *level,
+                    position: *position,
+                })
+            });
+        words.collect()
+    }
+
+    fn note(&mut self, line: &str) -> Option<()> {
+        let mut words = line.splitn(5, ' ');
+        let at = words.next()?.parse().ok()?;
+        let level = match words.next()? {
+            "received" => Level::Received,
+            "durable" => Level::Durable,
+            "applied" => Level::Applied,
+            _ => return None,
+        };
+        let file = words.next()?.parse().ok()?;
+        let position = StorePosition::new(file, words.next()?.parse().ok()?);
+        let voter = words.next()?.to_owned();
+        let noted = self.acknowledged.entry((voter, level)).or_default();
+        // What was taken back since is confirmed anew, later.
+        while noted.last().is_some_and(|(before, _)| *before >= position) {
+            noted.pop();
+        }
+        noted.push((position, at));
+        Some(())
     }
 
     fn read(&mut self, file: File) -> io::Result<()> {
@@ -204,6 +269,10 @@ impl Origins {
             let Ok(line) = std::str::from_utf8(line) else {
                 continue;
             };
+            if let Some(words) = line.strip_prefix("a ") {
+                self.note(words);
+                continue;
+            }
             let mut words = line.splitn(3, ' ');
             match (words.next(), words.next(), words.next()) {
                 (Some("o"), Some(number), Some(json)) => {
@@ -213,7 +282,7 @@ impl Origins {
                 }
                 (Some("t"), Some(gtid), Some(number)) => {
                     if let Some(origin) = numbers.get(number) {
-                        self.0.insert(gtid.to_owned(), origin.clone());
+                        self.of.insert(gtid.to_owned(), origin.clone());
                     }
                 }
                 _ => {}
@@ -254,11 +323,11 @@ mod tests {
             (gtid(2), b.clone()),
             (gtid(3), a.clone()),
         ];
-        writer.write(1, 1, &noted).unwrap();
+        writer.write(1, 1, &noted, &[]).unwrap();
         // Another process, which counts from 1 again, and the next file.
         let mut writer = OriginWriter::new(dir.path());
-        writer.write(1, 1, &[(gtid(4), b.clone())]).unwrap();
-        writer.write(2, 1, &[(gtid(5), a.clone())]).unwrap();
+        writer.write(1, 1, &[(gtid(4), b.clone())], &[]).unwrap();
+        writer.write(2, 1, &[(gtid(5), a.clone())], &[]).unwrap();
         let origins = Origins::of(dir.path(), 1).unwrap();
         let found: Vec<_> = (1..=6).map(|number| origins.get(&gtid(number))).collect();
         assert_eq!(
@@ -268,9 +337,48 @@ mod tests {
         let text = std::fs::read_to_string(dir.path().join("origins.000001")).unwrap();
         assert_eq!(text.matches("\no ").count(), 3, "{text}");
 
-        writer.write(3, 2, &[]).unwrap();
+        writer.write(3, 2, &[], &[]).unwrap();
         assert!(Origins::of(dir.path(), 1).unwrap().get(&gtid(1)).is_none());
         assert!(Origins::of(dir.path(), 2).unwrap().get(&gtid(5)).is_some());
+    }
+
+    #[test]
+    fn who_had_it_since_when() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = OriginWriter::new(dir.path());
+        let word = |at, offset, level| Acknowledged {
+            at,
+            voter: "db 2".to_owned(),
+            level,
+            position: StorePosition::new(1, offset),
+        };
+        let said = [
+            word(10, 100, Level::Received),
+            word(20, 300, Level::Received),
+            word(30, 300, Level::Applied),
+        ];
+        writer.write(1, 1, &[], &said).unwrap();
+        let since = |end| {
+            let origins = Origins::of(dir.path(), 1).unwrap();
+            origins.acknowledged(StorePosition::new(1, end))
+        };
+        assert_eq!(since(100), [said[0].clone(), said[2].clone()]);
+        assert_eq!(since(101), said[1..]);
+        assert_eq!(since(301), []);
+        // It threw its relay log away, and has it again.
+        let again = [
+            word(40, 200, Level::Received),
+            word(50, 300, Level::Received),
+        ];
+        writer.write(2, 1, &[], &again).unwrap();
+        assert_eq!(since(150)[0].at, 40);
+        assert_eq!(since(300)[0].at, 50);
+        std::fs::write(
+            path(dir.path(), 1),
+            "a\na x\na 1 received 1\na 1 sure 1 2 db\na 1 received 1 9 db\n",
+        )
+        .unwrap();
+        assert_eq!(since(9).len(), 2);
     }
 
     #[test]
@@ -279,7 +387,7 @@ mod tests {
         let file = dir.path().join("origins.000001");
         let a = origin("app", 1);
         OriginWriter::new(dir.path())
-            .write(1, 1, &[(gtid(1), a.clone()), (gtid(20), a.clone())])
+            .write(1, 1, &[(gtid(1), a.clone()), (gtid(20), a.clone())], &[])
             .unwrap();
         let whole = std::fs::read(&file).unwrap();
         for cut in 0..whole.len() {
@@ -287,7 +395,7 @@ mod tests {
             let origins = Origins::of(dir.path(), 1).unwrap();
             assert!(origins.get(&gtid(2)).is_none());
             OriginWriter::new(dir.path())
-                .write(1, 1, &[(gtid(5), a.clone())])
+                .write(1, 1, &[(gtid(5), a.clone())], &[])
                 .unwrap();
             let origins = Origins::of(dir.path(), 1).unwrap();
             assert_eq!(origins.get(&gtid(5)), Some(&*a));

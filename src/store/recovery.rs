@@ -7,6 +7,7 @@
 //!   does not open, and says where. So it is with any damage below the known synced floor;
 //! - a file that the index does not name yet: created by a rotation that got no further, and so
 //!   without a transaction: removed. One with transactions is kept: the index was lost, not the file;
+//! - files older than those that the index names: a purge got no further: removed;
 //! - a name in the index without its file, at the end: dropped, it cannot have held a transaction;
 //! - a file with a durable cut: counts up to there, and is never appended to.
 //!
@@ -22,9 +23,9 @@ use super::catalogue::{Catalogue, End, FileEntry, Progress, Transaction};
 use super::disk::Disk;
 use super::scan::{self, Depth, Found, Head, Scanner};
 use super::state::DurableState;
-use super::{Error, index};
+use super::{Error, index, purge};
 use crate::event::format_description::FormatDescription;
-use crate::gtid::GtidSet;
+use crate::gtid::{Gtid, GtidSet, State};
 use crate::ids::StorePosition;
 
 /// What opening found and did.
@@ -135,6 +136,7 @@ impl Recoverer<'_> {
         catalogue.files.push(FileEntry {
             number: last_number,
             head_end: last.head.end,
+            created: last.head.created,
             start: last.head.state,
             end: last.end,
         });
@@ -180,10 +182,17 @@ impl Recoverer<'_> {
                 found.len()
             ));
         }
-        // What a purge left behind the index's back is no longer part of the store.
+        // What a purge had still to remove is no longer part of the store.
         let first = indexed.iter().find(|number| found.contains(number));
         if let Some(first) = first {
-            found.retain(|number| number >= first);
+            let stay = found.partition_point(|number| number < first);
+            for number in found.drain(..stay) {
+                purge::remove_files(self.disk, self.dir, number)?;
+                self.report.notes.push(format!(
+                    "{} was being purged when we stopped: removed",
+                    file_name(number)
+                ));
+            }
         }
         for pair in found.windows(2) {
             if pair[1] != pair[0] + 1 {
@@ -353,6 +362,7 @@ impl Recoverer<'_> {
         catalogue.files.push(FileEntry {
             number,
             head_end: head.end,
+            created: head.created,
             start: head.state,
             end: match cut {
                 Some(cut) => End::Cut(cut),
@@ -373,7 +383,7 @@ impl Recoverer<'_> {
     ) -> Result<(), Error> {
         if catalogue.files.is_empty() {
             progress.state = head.state.clone();
-            catalogue.executed = head.state.claimed();
+            catalogue.executed = before(self.state, &head.state);
         } else if progress.state != head.state {
             return Err(corrupt(
                 number,
@@ -448,6 +458,21 @@ impl Recoverer<'_> {
 
     fn note(&mut self, note: String) {
         self.report.notes.push(note);
+    }
+}
+
+/// What came before the oldest file: exactly as a purge noted it, else all that the list claims.
+pub(super) fn before(noted: &DurableState, start: &State) -> GtidSet {
+    let purged = &noted.purged;
+    let is_noted = match start {
+        State::MariaDb(start) => {
+            (start.to_list().into_iter()).all(|gtid| purged.contains(&Gtid::MariaDb(gtid)))
+        }
+        State::MySql(start) => start.is_subset(purged),
+    };
+    match is_noted {
+        true => purged.clone(),
+        false => start.claimed().union(purged),
     }
 }
 

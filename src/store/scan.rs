@@ -57,6 +57,8 @@ pub(super) struct Head {
     pub(super) description: FormatDescription,
     pub(super) state: State,
     pub(super) end: u64,
+    /// When the file was made: Unix time in seconds, by our clock.
+    pub(super) created: u32,
 }
 
 /// Reads a file's head; the inner error is the file's fault, the outer one the disk's.
@@ -90,6 +92,7 @@ pub(super) fn read_head(file: &File) -> io::Result<Result<Head, String>> {
             description,
             state,
             end: at + u64::from(header.length),
+            created: header.timestamp,
         }),
         Err(error) => Err(error.to_string()),
     })

@@ -54,6 +54,8 @@ pub struct Skim {
     dir: PathBuf,
     at: StorePosition,
     open: Option<Open>,
+    /// Row events as well.
+    whole: bool,
 }
 
 impl Skim {
@@ -63,7 +65,15 @@ impl Skim {
             dir: dir.to_owned(),
             at,
             open: None,
+            whole: false,
         }
+    }
+
+    /// Also of row events and compressed transactions all that [`LONGEST`] allows is given.
+    #[must_use]
+    pub fn whole(mut self) -> Self {
+        self.whole = true;
+        self
     }
 
     /// From the oldest file's beginning; also where the newest one ends now.
@@ -134,6 +144,7 @@ impl Skim {
             EventType::QUERY | EventType::QUERY_COMPRESSED | EventType::EXECUTE_LOAD_QUERY => {
                 length.min(LONGEST)
             }
+            _ if self.whole => length.min(LONGEST),
             _ => looked,
         };
         open.large = wanted > looked;

@@ -48,6 +48,9 @@ pub struct DurableState {
     pub degraded: Vec<DegradedCommit>,
     /// Kept by the store itself; see [`super::Store::change_durable`].
     pub cuts: Vec<Cut>,
+    /// What the oldest file's list of GTIDs stands for, exactly, since a purge; kept by the store itself.
+    /// It may be ahead of a purge that a crash has cut short.
+    pub purged: GtidSet,
 }
 
 /// The same in JSON's types.
@@ -59,6 +62,8 @@ struct Text {
     released_set: String,
     degraded: Vec<(String, u64)>,
     cuts: Vec<(u32, u64)>,
+    #[serde(default)]
+    purged: String,
 }
 
 pub(super) fn path(dir: &Path) -> PathBuf {
@@ -133,6 +138,7 @@ impl From<&DurableState> for Text {
                 .iter()
                 .map(|cut| (cut.file, cut.length))
                 .collect(),
+            purged: state.purged.to_string(),
         }
     }
 }
@@ -158,6 +164,7 @@ impl TryFrom<Text> for DurableState {
             released_set: text.released_set.parse()?,
             degraded: degraded.collect::<Result<_, Self::Error>>()?,
             cuts: cuts.map(|(file, length)| Cut { file, length }).collect(),
+            purged: text.purged.parse()?,
         })
     }
 }
@@ -189,6 +196,7 @@ mod tests {
                     length: 98,
                 },
             ],
+            purged: "0-7-1..3".parse().unwrap(),
         }
     }
 

@@ -3,7 +3,10 @@
 mod crash;
 mod fixture;
 mod following;
+mod outages;
 mod places;
+mod purging;
 mod skimming;
 mod sync_failure;
+mod torn;
 mod writing;

@@ -144,6 +144,12 @@ impl SyncedFloor {
     }
 }
 
+/// What the file says, where it says something.
+pub(super) fn known_floor(dir: &Path) -> StorePosition {
+    let bytes = std::fs::read(dir.join("binlog.synced")).unwrap_or_default();
+    parse_floor(&bytes).unwrap_or_default()
+}
+
 fn parse_floor(bytes: &[u8]) -> Option<StorePosition> {
     if bytes.len() != FLOOR_LENGTH {
         return None;

@@ -217,6 +217,13 @@ impl Writer {
     /// nothing is lost and the file is as before: call again.
     pub fn flush(&mut self) -> Result<Marks, Error> {
         self.check_sync()?;
+        if let Stage::Between { next } = self.stage
+            && self.template.is_some()
+            && self.shared.has_problem(Trouble::Write)
+        {
+            // The next transaction would try anyway; but `status` should not complain until it comes.
+            let _ = self.create(next);
+        }
         if let Stage::Open(open) = &mut self.stage {
             open.write(&self.shared)?;
             let sent = open.publish(&self.shared)?;
@@ -392,32 +399,38 @@ impl Writer {
             return Err(Error::Misuse("no format description of the source yet"));
         };
         let path = binlog_file::path(&self.shared.dir, number);
-        let (start, mut numbers) = {
+        let start = {
             let catalogue = self.shared.catalogue.read();
             match catalogue.files.is_empty() {
-                true => (self.base.clone(), Vec::new()),
-                false => (catalogue.written.state.clone(), catalogue.numbers()),
+                true => self.base.clone(),
+                false => catalogue.written.state.clone(),
             }
         };
-        numbers.push(number);
-        let head = binlog_file::head(template, &start, now())?;
-        let created = (|| {
-            let disk = &self.shared.disk;
+        let created = now();
+        let head = binlog_file::head(template, &start, created)?;
+        let disk = &self.shared.disk;
+        let file = (|| {
             let file = disk.create(&path)?;
             file.write_all_at(&head, 0)?;
             file.sync_data()?;
             disk.sync_dir(&self.shared.dir)?;
-            index::save(disk, &self.shared.dir, &numbers)?;
             Ok(file)
         })();
-        let file = self.shared.write_result("create", &path, created)?;
+        let file = self.shared.write_result("create", &path, file)?;
         let head_end = head.len() as u64;
         let end = StorePosition::new(number, head_end);
         let generation = {
+            let _index = self.shared.index.lock();
+            let mut numbers = self.shared.catalogue.read().numbers();
+            numbers.push(number);
+            let named = index::save(disk, &self.shared.dir, &numbers);
+            self.shared
+                .write_result("name in the index", &path, named)?;
             let mut catalogue = self.shared.catalogue.write();
             catalogue.files.push(FileEntry {
                 number,
                 head_end,
+                created,
                 start,
                 end: End::Open,
             });

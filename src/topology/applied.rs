@@ -104,7 +104,8 @@ enum Idle {
     Gone,
 }
 
-async fn has_applied(admin: &mut Admin) -> Result<Position, net::Error> {
+/// What a replica says that it has applied.
+pub async fn has_applied(admin: &mut Admin) -> Result<Position, net::Error> {
     let variable = match admin.flavor() {
         Flavor::MariaDb => "gtid_slave_pos",
         Flavor::MySql => "gtid_executed",

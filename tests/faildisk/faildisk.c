@@ -11,6 +11,8 @@
  *   pass        0   nothing fails
  *   hang-sync   0   fsync and fdatasync wait until the mode changes
  *   fail-sync   N   the next N of them fail with EIO; -1: all
+ *   nth-sync    N   N of them work, the one behind fails with EIO
+ *   nth-write   N   N writes work, the one behind fails with ENOSPC
  *   enospc      N   writes beyond N further bytes fail with ENOSPC
  *   torn-write  K   the next write takes K bytes, then fails with EIO
  *   torn-kill   K   the next write takes K bytes, then the process is killed
@@ -114,6 +116,21 @@ static long take(const struct order *order, long wanted)
     return got;
 }
 
+/* Whether this is the one call behind as many as the order lets pass. */
+static int strikes(const struct order *order)
+{
+    pthread_mutex_lock(&lock);
+    if (counted_sequence != order->sequence) {
+        counted_sequence = order->sequence;
+        left = order->argument;
+    }
+    int now = left == 0;
+    if (left >= 0)
+        left--;
+    pthread_mutex_unlock(&lock);
+    return now;
+}
+
 static void say(const char *what, const char *outcome, const struct stat *about, int fd, const char *name)
 {
     char line[PATH_MAX + 128];
@@ -144,7 +161,7 @@ static int synced(int fd, long number)
             order = order_for(name);
         } while (is(&order, "hang-sync"));
     }
-    if (is(&order, "fail-sync") && take(&order, 1) > 0) {
+    if ((is(&order, "fail-sync") && take(&order, 1) > 0) || (is(&order, "nth-sync") && strikes(&order))) {
         say("sync", "EIO", &about, fd, name);
         errno = EIO;
         return -1;
@@ -182,6 +199,11 @@ static ssize_t written(int fd, const void *bytes, size_t count, off_t offset)
     if (!name)
         return plain(fd, bytes, count, offset);
     struct order order = order_for(name);
+    if (is(&order, "nth-write") && strikes(&order)) {
+        say("write", "ENOSPC", &about, fd, name);
+        errno = ENOSPC;
+        return -1;
+    }
     if (is(&order, "enospc")) {
         long room = take(&order, (long)count);
         if (room == 0) {

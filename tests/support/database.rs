@@ -158,6 +158,19 @@ impl Database {
             .unwrap_or_default()
     }
 
+    /// A MariaDB replica whose source goes away between its last question and its request for the dump
+    /// gives up for good ("Failed on request_dump()", without an error in its status): as a DBA would.
+    /// One that stopped with an error stays so.
+    pub async fn start_again_where_it_gave_up(&mut self) {
+        if self.flavor() == Flavor::MariaDb
+            && self.slave_status("Slave_IO_Running").await == "No"
+            && self.slave_status("Last_IO_Errno").await == "0"
+        {
+            println!("a replica gave up asking for the dump: started again");
+            self.run("START SLAVE IO_THREAD").await;
+        }
+    }
+
     pub async fn applies_until(&mut self, position: &str, within: Duration) -> Result<(), String> {
         let seconds = within.as_secs();
         let (wait, applied) = match self.flavor() {

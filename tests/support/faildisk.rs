@@ -22,6 +22,10 @@ pub enum Mode {
     /// So many fsyncs of binlog files fail.
     FailSync(u32),
     FailEverySync,
+    /// Of all files of the folder: so many fsyncs work, the one behind fails.
+    NthSync(u32),
+    /// Of all files of the folder: so many writes work, the one behind finds no space.
+    NthWrite(u32),
     /// Every file of the folder: no more than so many bytes.
     NoSpaceAfter(u64),
     /// The next write to a binlog file takes so many bytes and fails.
@@ -109,6 +113,8 @@ impl FailingDisk {
             Mode::HangSync => format!("hang-sync 0 {BINLOGS}"),
             Mode::FailSync(times) => format!("fail-sync {times} {BINLOGS}"),
             Mode::FailEverySync => format!("fail-sync -1 {BINLOGS}"),
+            Mode::NthSync(passing) => format!("nth-sync {passing}"),
+            Mode::NthWrite(passing) => format!("nth-write {passing}"),
             Mode::NoSpaceAfter(bytes) => format!("enospc {bytes}"),
             Mode::TornWrite(bytes) => format!("torn-write {bytes} {BINLOGS}"),
             Mode::TornKill(bytes) => format!("torn-kill {bytes} {BINLOGS}"),

@@ -13,6 +13,7 @@
 mod binlog;
 mod commit;
 mod database;
+pub mod events;
 mod faildisk;
 mod http;
 pub mod mysql;

@@ -48,9 +48,33 @@ fn select(wanted: impl Fn(&[&str]) -> bool) -> Vec<i32> {
     found
 }
 
-/// Whether it went to somebody.
+/// Whether it went to somebody. A process that is stopped does nothing more when this returns.
 pub fn signal(pid: i32, signal: Signal) -> bool {
-    kill_process(Pid::from_raw(pid).expect("a pid"), signal).is_ok()
+    let sent = kill_process(Pid::from_raw(pid).expect("a pid"), signal).is_ok();
+    if sent && signal == Signal::STOP {
+        wait_stopped(pid);
+    }
+    sent
+}
+
+/// One of its threads has to run first, to stop the others; on a busy machine these acknowledge meanwhile.
+fn wait_stopped(pid: i32) {
+    let deadline = Instant::now() + GONE_WITHIN;
+    let stopped = |task: fs::DirEntry| match fs::read_to_string(task.path().join("stat")) {
+        Ok(stat) => stat
+            .rsplit_once(") ")
+            .is_some_and(|(_, state)| state.starts_with(['T', 't', 'Z', 'X'])),
+        // It has ended.
+        Err(_) => true,
+    };
+    let all_stopped = || match fs::read_dir(format!("/proc/{pid}/task")) {
+        Ok(mut tasks) => tasks.all(|task| task.is_ok_and(stopped)),
+        Err(_) => true,
+    };
+    while !all_stopped() {
+        assert!(Instant::now() < deadline, "process {pid} does not stop");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// True for a zombie whose other threads have ended: all that it had is given back. Its memory, and

@@ -42,6 +42,13 @@ impl Backend for Fake {
         Ok(change)
     }
 
+    fn purge(&self, order: &Order) -> Result<Answer, Refusal> {
+        match order.unwanted(crate::store::Keep::ALL) {
+            Ok(_) => Ok(Answer::default()),
+            Err(error) => Err(Refusal::Invalid(error)),
+        }
+    }
+
     fn token(&self) -> Option<String> {
         self.token.map(str::to_owned)
     }

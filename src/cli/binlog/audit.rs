@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use serde::Serialize;
 
+use super::stopped;
 use crate::capture::audit::{Auditor, Finding, Judged};
 use crate::cli::Failure;
 use crate::config::Config;
@@ -68,14 +69,6 @@ pub(super) fn run(config: &Path, json: bool) -> Result<(), Failure> {
         found => {
             Err(anyhow!("{found} of {statements} statements in statement format are unsafe").into())
         }
-    }
-}
-
-/// Whether the reader has gone (`| head`), which is no failure.
-fn stopped(written: io::Result<()>) -> io::Result<bool> {
-    match written {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(true),
-        other => other.map(|()| false),
     }
 }
 

@@ -28,9 +28,16 @@ pub(super) fn description() -> Vec<u8> {
 
 /// All transactions of a real server's file.
 pub(super) fn golden_samples() -> Vec<Sample> {
+    recorded(golden::MARIADB, "mixed.000002").1
+}
+
+/// A real server's file: its format description, as it came, and its transactions.
+pub(super) fn recorded(version: &str, name: &str) -> (Vec<u8>, Vec<Sample>) {
     let mut tracker = TransactionTracker::new();
     let mut samples: Vec<Sample> = Vec::new();
-    for event in golden::events("mixed.000002") {
+    let mut events = golden::events_of(version, name).into_iter();
+    let description = events.next().unwrap();
+    for event in events {
         match tracker.feed(&event).unwrap() {
             Step::Outside => {}
             Step::GroupStart(start) => samples.push(Sample {
@@ -40,7 +47,7 @@ pub(super) fn golden_samples() -> Vec<Sample> {
             Step::InGroup | Step::GroupEnd => samples.last_mut().unwrap().events.push(event),
         }
     }
-    samples
+    (description, samples)
 }
 
 /// GTID, a statement of about `bytes`, XID.
@@ -117,7 +124,27 @@ impl Bench {
         }
     }
 
+    /// Where nothing reaches a disk: for what is done ten thousand times.
+    pub(super) fn in_memory(file_size: u64) -> Self {
+        let memory = Path::new("/dev/shm");
+        let dir = match memory.is_dir() {
+            true => tempfile::tempdir_in(memory),
+            false => tempfile::tempdir(),
+        };
+        Self {
+            dir: dir.unwrap(),
+            ..Self::new(file_size)
+        }
+    }
+
     pub(super) fn open(&self) -> Result<(Store, Writer, Recovery), Error> {
+        self.open_watched(Arc::clone(&self.log) as Arc<dyn Observer>)
+    }
+
+    pub(super) fn open_watched(
+        &self,
+        observer: Arc<dyn Observer>,
+    ) -> Result<(Store, Writer, Recovery), Error> {
         let disk = Disk {
             faults: Some(Arc::clone(&self.faults)),
         };
@@ -127,7 +154,7 @@ impl Bench {
             dir: self.dir.path().to_owned(),
             file_size: self.file_size,
         };
-        Store::open_on(disk, options, Arc::clone(&self.log) as Arc<dyn Observer>)
+        Store::open_on(disk, options, observer)
     }
 
     /// As a new process on the same directory, with a disk that works.

@@ -1,0 +1,95 @@
+//! Events as servers wrote them, and as nobody would.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::event::{Header, golden};
+
+/// What is printed of these events.
+fn dumped(events: &[Vec<u8>], json: bool) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let mut dump = Dump {
+        dir: dir.path(),
+        range: Range::new(None, None),
+        longest: 60,
+        json,
+        tracker: TransactionTracker::new(),
+        tables: Tables::default(),
+        open: None,
+        origins: (0, Origins::default()),
+        out: Vec::new(),
+    };
+    for bytes in events {
+        let Ok(mut header) = Header::parse(bytes) else {
+            break;
+        };
+        // So that none of it is taken for a checksum.
+        header.length = bytes.len() as u32 + 4;
+        let start = StorePosition::new(1, 4);
+        let event = Skimmed {
+            header,
+            bytes,
+            start,
+            end: StorePosition::new(1, 8),
+        };
+        if dump.event(&event).is_err() {
+            break;
+        }
+    }
+    String::from_utf8(dump.out).unwrap()
+}
+
+#[test]
+fn what_servers_wrote_is_shown() {
+    for (version, files) in [
+        (golden::MARIADB, &golden::FILES[..]),
+        (golden::MYSQL, &golden::MYSQL_FILES[..]),
+    ] {
+        let mut seen = String::new();
+        for file in files {
+            let events = golden::events_of(version, file);
+            seen.push_str(&dumped(&events, false));
+            for line in dumped(&events, true).lines() {
+                serde_json::from_str::<serde_json::Value>(line).unwrap();
+            }
+        }
+        for change in [" inserted: ", " updated: ", "      - (", "      + ("] {
+            assert!(seen.contains(change), "{version}: {seen}");
+        }
+        assert!(seen.contains(": CREATE TABLE"), "{version}: {seen}");
+        assert!(!seen.contains("without a name"), "{version}: {seen}");
+        let controls = seen.chars().any(|c| c.is_control() && c != '\n');
+        assert!(!controls, "{version}");
+    }
+}
+
+#[test]
+fn statements_are_cut_and_passwords_are_not_shown() {
+    let shown = |text: &str| match statement(Some(b"d"), Some(7), text.as_bytes(), 10) {
+        Line::Statement { text, .. } => text,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(shown("SELECT 1"), "SELECT 1");
+    assert_eq!(shown("SELECT 1234567"), "SELECT 123… (14 bytes)");
+    assert_eq!(shown("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+    for secret in [
+        "CREATE USER u IDENTIFIED BY 'x'",
+        "SET PASSWORD = 'x'",
+        "ALTER USER u identified WITH m AS 'x'",
+    ] {
+        assert!(shown(secret).starts_with("(not shown"), "{secret}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_change_of_a_byte_makes_it_panic(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
+        let mut events = golden::events("mixed.000002");
+        for (at, byte) in changes {
+            let event = at.index(events.len());
+            let length = events[event].len();
+            events[event][at.index(length)] = byte;
+        }
+        dumped(&events, true);
+    }
+}
