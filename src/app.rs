@@ -6,11 +6,13 @@
 
 mod backend;
 mod certificates;
+mod commands;
 mod descriptors;
 mod following;
 mod gate;
 mod keeper;
 mod logging;
+mod moving;
 mod origins;
 mod purge;
 mod reload;
@@ -65,6 +67,8 @@ pub struct App {
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     pub log_level: Box<dyn Fn(&str) + Send + Sync>,
     pub following: Arc<Following>,
+    pub console: Console,
+    pub moving: moving::Moving,
     pub audited: capture::audit::Counts,
     pub logging: parking_lot::Mutex<logging::Logging>,
     pub purging: parking_lot::Mutex<purge::Purging>,
@@ -142,7 +146,8 @@ async fn start(
     tracing::info!(?recovery, end = %store.end(), "binlog opened");
     let durable = store.durable();
     let epoch = durable.epoch.max(Epoch(1));
-    let config = following::as_it_is(config, &durable)?;
+    let source = following::source_of(&config, &durable);
+    let config = following::as_it_is(config, &source)?;
     let following = Arc::new(Following::begin(&config, epoch));
     let acks = begin_acks(&config, &store, &durable, epoch)?;
     observer.tell(acks.clone(), *store.marks().borrow());
@@ -199,7 +204,7 @@ async fn start(
         tls: certificates.applications.clone(),
         proxy_protocol_from: config.listen.proxy_protocol_from.clone(),
         users: config.users.iter().map(account).collect(),
-        login_hold: config.hold,
+        login_hold: config.failover.hold,
         login_timeout: config.login_timeout,
         ..session::Config::default()
     };
@@ -227,6 +232,8 @@ async fn start(
         metrics,
         log_level,
         following,
+        console: console.clone(),
+        moving: Default::default(),
         audited: capture::audit::Counts::default(),
         logging: Default::default(),
         purging: Default::default(),
@@ -278,6 +285,7 @@ async fn start(
     keeper::start(&app, shutdown);
     logging::watch(&app, shutdown);
     purge::start(&app, shutdown);
+    shutdown.spawn(moving::resume(app.clone()));
     Ok(app)
 }
 

@@ -149,6 +149,27 @@ pub struct Replication {
     pub server_id: ServerId,
 }
 
+/// `[failover]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failover {
+    /// How long a login or a command waits while nobody may be served.
+    pub hold: Duration,
+    /// Run by the shell before anything is promoted; where it fails, the move is taken back.
+    pub fence_command: Option<String>,
+    /// The same after a move; where it fails, the move stands.
+    pub after_command: Option<String>,
+}
+
+impl Default for Failover {
+    fn default() -> Self {
+        Self {
+            hold: DEFAULT_HOLD,
+            fence_command: None,
+            after_command: None,
+        }
+    }
+}
+
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
@@ -184,8 +205,7 @@ pub struct Config {
     pub replication: Replication,
     /// `[admin] token`. None: calls that change something are off.
     pub admin_token: Option<Secret>,
-    /// `[failover] hold`: how long a login waits while nobody may be served.
-    pub hold: Duration,
+    pub failover: Failover,
     /// `[sessions] allow_hazards`: users whose replication hazards are not refused.
     pub allow_hazards: Vec<String>,
     /// `[sessions] max_connections`; 0 leaves it to the source.

@@ -45,6 +45,8 @@ pub mod ship;
 pub mod topology;
 // Floor 6: towards the applications.
 pub mod session;
+
+pub mod failover;
 // Floor 8: towards people and scrapers.
 pub mod admin;
 // Floor 9: the process.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::App;
+use super::{App, following};
 use crate::ack::policy::Mode;
 use crate::ack::{Confirmed, Snapshot};
 use crate::admin::purge::{Answer, Order};
@@ -113,6 +113,9 @@ impl Backend for AppBackend {
             serde_json::from_value(change).map_err(|error| Refusal::Invalid(error.to_string()))?;
         match write_sync(&self.0.path, &patch) {
             Ok(config) => {
+                let source = self.0.following.present().server.name.clone();
+                let config = following::as_it_is(config, &source)
+                    .map_err(|error| Refusal::Failed(error.to_string()))?;
                 self.0.apply(config);
                 Ok(self.sync())
             }

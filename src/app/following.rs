@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::roster;
 use crate::capture;
 use crate::config::{Config, Server};
-use crate::ids::Epoch;
+use crate::ids::{Epoch, ServerName};
 use crate::store::state::DurableState;
 
 #[derive(Clone, Debug)]
@@ -70,24 +70,25 @@ fn order(present: &Present) -> capture::Followed {
     }
 }
 
+/// Whom the history beside our binlog follows; without one, whom the configuration does.
+pub fn source_of(config: &Config, state: &DurableState) -> ServerName {
+    let kept = state.source.as_ref().map(|kept| kept.name.clone());
+    kept.unwrap_or_else(|| config.source().name.clone())
+}
+
 /// The configuration with the roles as they are by now.
-pub fn as_it_is(config: Config, state: &DurableState) -> anyhow::Result<Config> {
-    let Some(kept) = &state.source else {
-        return Ok(config);
-    };
+pub fn as_it_is(config: Config, source: &ServerName) -> anyhow::Result<Config> {
     let told = config.source().name.clone();
-    if told == kept.name {
+    if told == *source {
         return Ok(config);
     }
-    match config.with_source(&kept.name) {
+    match config.with_source(source) {
         Some(config) => {
-            tracing::info!(source = %kept.name, epoch = state.epoch.0, configured = %told, "the source was moved; the configuration's role is for a first start");
+            tracing::info!(%source, configured = %told, "the source was moved; the configuration's role is for a first start");
             Ok(config)
         }
         None => anyhow::bail!(
-            "our binlog follows {} since epoch {}, and no [[server]] has that name: put it back into the configuration",
-            kept.name,
-            state.epoch.0
+            "our binlog follows {source}, and no [[server]] has that name: put it back into the configuration"
         ),
     }
 }

@@ -42,13 +42,10 @@ pub(super) fn keep(app: &App) {
         // Not beyond what is on disk: after a power cut there must be nothing of it that we lack.
         state.released = snapshot.released.min(snapshot.synced).max(state.released);
         state.released_set = snapshot.released_set.clone();
-        // A move writes them first, and then follows.
-        let epoch = app.following.epoch();
-        if epoch >= state.epoch {
-            state.epoch = epoch;
-            if source.is_some() {
-                state.source = source;
-            }
+        // A move writes both itself, before anybody follows.
+        if state.source.is_none() && state.moving.is_none() {
+            state.epoch = app.following.epoch();
+            state.source = source;
         }
         state.degraded = snapshot
             .degraded_commits

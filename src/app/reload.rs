@@ -73,7 +73,7 @@ fn reload(app: &App, renewed: bool) {
         Ok(config) => config,
         Err(error) => return refuse(app, &error.to_string()),
     };
-    let config = match following::as_it_is(config, &app.store.durable()) {
+    let config = match following::as_it_is(config, &app.following.present().server.name) {
         Ok(config) => config,
         Err(error) => return refuse(app, &error.to_string()),
     };

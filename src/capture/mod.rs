@@ -19,7 +19,7 @@
 //!   then is released; the source is opened for writing after that and not before.
 //! - A transaction that was cut off in the middle never reaches a reader: `written` moves at ends only.
 
-mod attach;
+pub mod attach;
 pub mod audit;
 mod console;
 mod dump_request;
@@ -45,7 +45,7 @@ use crate::shutdown::Shutdown;
 use crate::store::{self, Store, Writer};
 
 pub use attach::{Refusal, Source};
-pub use console::{Console, Victim};
+pub use console::{Console, Victim, read_position};
 use dump_request::DumpRequest;
 use feed::{Action, Expected, Feed};
 use guard::Attempt;
@@ -83,6 +83,8 @@ pub enum State {
     CatchingUp { until: Position },
     /// Everything is proven; the source takes writes.
     Attached,
+    /// The source is being moved: nobody is followed, and nobody acknowledged to.
+    Resting,
     /// Our own disk: nothing can be stored, so nothing is acknowledged.
     Stalled { reason: String },
 }
@@ -95,6 +97,7 @@ impl State {
             Self::Refused(_) => "refused",
             Self::CatchingUp { .. } => "catching-up",
             Self::Attached => "attached",
+            Self::Resting => "resting",
             Self::Stalled { .. } => "stalled",
         }
     }
@@ -108,6 +111,7 @@ impl State {
             Self::CatchingUp { until } => Some(format!(
                 "everything up to {until} in the binlog of {source} must be captured and released first"
             )),
+            Self::Resting => Some("the source is being moved".to_owned()),
             Self::Stalled { reason } => Some(format!("our binlog cannot be written: {reason}")),
         }
     }
@@ -221,6 +225,7 @@ impl Capture {
             let Some(followed) = self.order().await else {
                 break;
             };
+            // Seen up to this order, so that only the next one counts as a change.
             let mut orders = self.orders.clone();
             // Cancel-safe: its connections go, and what it left in the store is settled below.
             let end = tokio::select! {
@@ -232,14 +237,12 @@ impl Capture {
                 },
             };
             self.guard.begin();
+            let moved = matches!(end, End::Moved);
             let state = match end {
                 End::Shutdown => break,
-                End::Moved => {
-                    retry = FIRST_RETRY;
-                    State::Connecting {
-                        reason: "another server becomes the source".into(),
-                    }
-                }
+                End::Moved => State::Connecting {
+                    reason: "another server is followed".into(),
+                },
                 End::Lost(reason) => {
                     if *self.state.borrow() == State::Attached {
                         retry = FIRST_RETRY;
@@ -264,6 +267,10 @@ impl Capture {
             if self.settle_store().await.is_err() {
                 break;
             }
+            if moved {
+                retry = FIRST_RETRY;
+                continue;
+            }
             tokio::select! {
                 () = tokio::time::sleep(retry) => {}
                 _ = orders.changed() => {}
@@ -276,8 +283,13 @@ impl Capture {
         }
     }
 
-    /// Whom to follow; waits while it is nobody. None at shutdown.
+    /// Whom to follow; rests while it is nobody. None at shutdown.
     async fn order(&mut self) -> Option<Followed> {
+        let now = self.orders.borrow_and_update().clone();
+        if now.is_some() {
+            return now;
+        }
+        self.state.send_replace(State::Resting);
         let ending = self.shutdown.clone();
         tokio::select! {
             order = self.orders.wait_for(Option::is_some) => order.ok()?.clone(),
@@ -363,7 +375,15 @@ impl Capture {
             }),
             None => None,
         };
-        let link = Link::dump(&self.config, followed, &source, &from, expected, self.acks.permits()).await?;
+        let link = Link::dump(
+            &self.config,
+            followed,
+            &source,
+            &from,
+            expected,
+            self.acks.permits(),
+        )
+        .await?;
         tracing::info!(source = %followed.name, version = %source.version, %from, "attached to the source's dump");
         counter!("ackline_source_attaches_total").increment(1);
         self.source.send_replace(Some(source));

@@ -57,7 +57,7 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     );
     needs(old.replication != new.replication, "[replication]");
     needs(old.admin_token != new.admin_token, "[admin]");
-    needs(old.hold != new.hold, "[failover]");
+    needs(old.failover.hold != new.failover.hold, "[failover] hold");
     needs(
         old.login_timeout != new.login_timeout,
         "[sessions] login_timeout",

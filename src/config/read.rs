@@ -10,10 +10,10 @@ use toml_edit::{Document, Item, TableLike};
 
 use super::section::{Errors, Found, Section, Span, Text, unknown};
 use super::{
-    Binlog, BinlogFormat, Config, DEFAULT_ADMIN_PORT, DEFAULT_FILE_SIZE, DEFAULT_HOLD,
-    DEFAULT_KEEP, DEFAULT_LOGIN_TIMEOUT, DEFAULT_MYSQL_PORT, DEFAULT_REPLICATION_PORT,
-    DEFAULT_SERVER_ID, FILE_SIZES, Keep, Listen, Log, LogFormat, Replication, Role, Secret, Server,
-    Tls, User, address, voters,
+    Binlog, BinlogFormat, Config, DEFAULT_ADMIN_PORT, DEFAULT_FILE_SIZE, DEFAULT_KEEP,
+    DEFAULT_LOGIN_TIMEOUT, DEFAULT_MYSQL_PORT, DEFAULT_REPLICATION_PORT, DEFAULT_SERVER_ID,
+    FILE_SIZES, Failover, Keep, Listen, Log, LogFormat, Replication, Role, Secret, Server, Tls,
+    User, address, voters,
 };
 use crate::ack::policy::{Sync, SyncError, SyncPatch};
 use crate::ids::{ServerId, ServerName};
@@ -65,7 +65,7 @@ fn document_of(path: &Path, text: &Text<'_>, document: &Document<&str>) -> Optio
     let binlog = binlog(one("binlog"), text);
     let admin_token = one("admin").and_then(admin_token);
     let log = log(one("log"));
-    let hold = one("failover").and_then(hold).unwrap_or(DEFAULT_HOLD);
+    let failover = one("failover").map(failover).unwrap_or_default();
     let sessions = one("sessions").map(sessions).unwrap_or_default();
     let tls = one("tls").map(tls_offer).unwrap_or_default();
     let servers = servers(text, root);
@@ -84,7 +84,7 @@ fn document_of(path: &Path, text: &Text<'_>, document: &Document<&str>) -> Optio
         binlog,
         replication,
         admin_token,
-        hold,
+        failover,
         allow_hazards: sessions.allow_hazards,
         max_connections: sessions.max_connections,
         login_timeout: sessions.login_timeout,
@@ -232,10 +232,23 @@ fn admin_token(section: Section<'_>) -> Option<Secret> {
     token
 }
 
-fn hold(section: Section<'_>) -> Option<Duration> {
-    let hold = section.read("hold", units::parse_duration);
+fn failover(section: Section<'_>) -> Failover {
+    let mut failover = Failover::default();
+    if let Some(hold) = section.read("hold", units::parse_duration) {
+        failover.hold = hold.value;
+    }
+    failover.fence_command = command(&section, "fence_command");
+    failover.after_command = command(&section, "after_command");
     section.finish();
-    hold.map(|hold| hold.value)
+    failover
+}
+
+fn command(section: &Section<'_>, key: &'static str) -> Option<String> {
+    let command = section.string(key)?;
+    if command.value.trim().is_empty() {
+        section.error(&command.span, format!("{key} is empty: remove it"));
+    }
+    Some(command.value)
 }
 
 struct Sessions {

@@ -87,8 +87,8 @@ fn the_committed_example_says_the_defaults() {
     assert_eq!(silent.sync.on_timeout, OnTimeout::Block);
     assert_eq!(silent.binlog.file_size, 128 << 20);
     assert_eq!(silent.binlog.keep.to_string(), "7d");
-    assert_eq!(silent.hold, Duration::from_secs(10));
-    assert_eq!(example.hold, silent.hold);
+    assert_eq!(silent.failover.hold, Duration::from_secs(10));
+    assert_eq!(example.failover.hold, silent.failover.hold);
 }
 
 /// Whoever takes the comment sign away gets a key that is known.
@@ -176,7 +176,7 @@ fn every_section_is_read() {
     assert_eq!(config.source().address, "db1.example.org:3306");
     assert_eq!(config.servers[1].address, "[2001:db8::1]:3400");
     assert!(!config.servers[1].promotable);
-    assert_eq!(config.hold, Duration::from_millis(1500));
+    assert_eq!(config.failover.hold, Duration::from_millis(1500));
     let voters = config.voters(&config.source().name);
     assert_eq!(voters.len(), 1);
     assert_eq!(config.sync.mode, Mode::Custom);
@@ -218,7 +218,7 @@ fn errors_show_the_place_and_what_to_write() {
         ),
         (
             with_section("[failover]\nautomatic = true\n"),
-            "19:1: 'automatic' is not known in [failover]: its keys are hold",
+            "19:1: 'automatic' is not known in [failover]: its keys are hold, fence_command, after_command",
         ),
         (with_section("[server]\nname = \"x\"\n"), "18:"),
         (

@@ -4,8 +4,8 @@
 //! rename, fsync of the directory, so it is never torn; a checksum that does not fit means that
 //! somebody or something else changed it, and is an error, not a reason to start from nothing.
 
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,50 @@ const MAGIC: &str = "ackline-state 1 ";
 pub struct FollowedSource {
     pub name: ServerName,
     pub server_id: ServerId,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MoveKind {
+    Switchover,
+    Failover,
+}
+
+impl fmt::Display for MoveKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Switchover => "switchover",
+            Self::Failover => "failover",
+        })
+    }
+}
+
+/// A move of the source that is under way: kept before the first server is changed, dropped after the last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    pub kind: MoveKind,
+    #[serde(with = "name")]
+    pub from: ServerName,
+    #[serde(with = "name")]
+    pub to: ServerName,
+    /// The event scheduler of `from` was on.
+    pub events: bool,
+    /// Where `to` followed us.
+    pub endpoint: Option<(String, u16)>,
+}
+
+mod name {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::ids::ServerName;
+
+    pub fn serialize<S: Serializer>(name: &ServerName, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(name.as_str())
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<ServerName, D::Error> {
+        Ok(ServerName::new(&String::deserialize(from)?))
+    }
 }
 
 /// A transaction that was answered under a weaker policy than asked.
@@ -42,6 +86,7 @@ pub struct Cut {
 pub struct DurableState {
     pub epoch: Epoch,
     pub source: Option<FollowedSource>,
+    pub moving: Option<Intent>,
     /// A lower bound: what was released when this was written.
     pub released: StorePosition,
     pub released_set: GtidSet,
@@ -58,6 +103,8 @@ pub struct DurableState {
 struct Text {
     epoch: u64,
     source: Option<(String, u32)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    moving: Option<Intent>,
     released: (u32, u64),
     released_set: String,
     degraded: Vec<(String, u64)>,
@@ -128,6 +175,7 @@ impl From<&DurableState> for Text {
         Self {
             epoch: state.epoch.0,
             source: source.map(|source| (source.name.as_str().to_owned(), source.server_id.0)),
+            moving: state.moving.clone(),
             released: (state.released.file, state.released.offset),
             released_set: state.released_set.to_string(),
             degraded: degraded
@@ -160,6 +208,7 @@ impl TryFrom<Text> for DurableState {
                 name: ServerName::new(&name),
                 server_id: ServerId(id),
             }),
+            moving: text.moving,
             released: StorePosition::new(text.released.0, text.released.1),
             released_set: text.released_set.parse()?,
             degraded: degraded.collect::<Result<_, Self::Error>>()?,
@@ -179,6 +228,13 @@ mod tests {
             source: Some(FollowedSource {
                 name: ServerName::new("db1"),
                 server_id: ServerId(7),
+            }),
+            moving: Some(Intent {
+                kind: MoveKind::Switchover,
+                from: ServerName::new("db1"),
+                to: ServerName::new("db2"),
+                events: true,
+                endpoint: Some(("10.0.0.1".into(), 3308)),
             }),
             released: StorePosition::new(2, 777),
             released_set: "0-7-1..36,0-9-27".parse().unwrap(),

@@ -1,0 +1,97 @@
+//! Who may become the source.
+
+use super::facts::{Facts, Said, Seen};
+use crate::gtid::GtidSet;
+use crate::ids::ServerName;
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoCandidate {
+    #[error("{0}")]
+    Unfit(String),
+    #[error("no server can become the source: {}", .0.join("; "))]
+    Nobody(Vec<String>),
+    #[error(
+        "{best} has transactions that neither our binlog nor {chosen} has ({missing}): fail over to {best}"
+    )]
+    OtherHasMore {
+        best: ServerName,
+        chosen: ServerName,
+        missing: String,
+    },
+}
+
+/// Whether this one can.
+pub fn fit<'a>(name: &ServerName, facts: &'a Facts) -> Result<&'a Said, NoCandidate> {
+    let said = facts.said(name).map_err(NoCandidate::Unfit)?;
+    if facts.server(name).is_some_and(|server| !server.promotable) {
+        return Err(NoCandidate::Unfit(format!(
+            "{name} is not promotable, says its [[server]]"
+        )));
+    }
+    if !said.objections.is_empty() {
+        return Err(NoCandidate::Unfit(format!(
+            "{name} is not fit to be the source: {}",
+            said.objections.join("; ")
+        )));
+    }
+    if !said.follows_us {
+        return Err(NoCandidate::Unfit(format!(
+            "{name} does not follow us: what it lacks would not reach it (ackline doctor)"
+        )));
+    }
+    Ok(said)
+}
+
+/// The one that a dead source is replaced by: it has most of what our binlog lacks (which is adopted), then it
+/// lacks least of what our binlog has, then it is first in the configuration.
+pub fn choose(asked: Option<&ServerName>, facts: &Facts) -> Result<ServerName, NoCandidate> {
+    let others = || {
+        facts
+            .servers
+            .iter()
+            .filter(|server| server.name != facts.source)
+    };
+    let mut why = Vec::new();
+    let mut fitting: Vec<(&Seen, &Said)> = Vec::new();
+    for server in others() {
+        match fit(&server.name, facts) {
+            Ok(said) => fitting.push((server, said)),
+            Err(error) => why.push(error.to_string()),
+        }
+    }
+    let best = fitting.iter().min_by_key(|(_, said)| {
+        let more = adoptable(said, facts).len();
+        (std::cmp::Reverse(more), said.lacks(&facts.stored).len())
+    });
+    let Some((best, most)) = best else {
+        return Err(NoCandidate::Nobody(why));
+    };
+    let chosen = match asked {
+        None => &best.name,
+        Some(asked) => {
+            let said = fit(asked, facts)?;
+            let missing = said.lacks(&adoptable(most, facts));
+            if !missing.is_empty() {
+                return Err(NoCandidate::OtherHasMore {
+                    best: best.name.clone(),
+                    chosen: asked.clone(),
+                    missing: missing.to_string(),
+                });
+            }
+            asked
+        }
+    };
+    Ok(chosen.clone())
+}
+
+/// What it has of the old source's that our binlog lacks: a power cut may take the end of a binlog that nobody fsynced
+/// (mode async). What it wrote itself is not part of that.
+fn adoptable(said: &Said, facts: &Facts) -> GtidSet {
+    let mut adoptable = GtidSet::new();
+    for (origin, first, last) in said.beyond(&facts.stored).ranges() {
+        if !said.writes_as(origin) {
+            adoptable.insert_range(origin.clone(), first, last);
+        }
+    }
+    adoptable
+}
