@@ -5,6 +5,7 @@
 //! /readyz   sessions are served        /api/v1/status
 //! /metrics  Prometheus                 /api/v1/sync  GET, PUT (token)
 //!                                      /api/v1/binlog/purge  POST (token)
+//!                                      /api/v1/switchover, /api/v1/failover  POST (token)
 //! ```
 //!
 //! It knows nothing of the parts below it: [`Backend`] is what it needs, `app.rs` provides it.
@@ -14,6 +15,7 @@
 //! bytes, since whoever can reach this port must not be able to starve the proxy behind it.
 
 pub mod metrics;
+pub mod moves;
 mod page;
 pub mod purge;
 pub mod sentence;
@@ -21,4 +23,4 @@ mod server;
 pub mod status;
 mod token;
 
-pub use server::{Backend, Change, Refusal, serve};
+pub use server::{Backend, Change, Moving, Outcome, Refusal, serve};

@@ -1,5 +1,6 @@
 //! Routes, and the connections that they are reached by.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,11 +16,15 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use super::moves::Request as MoveRequest;
 use super::page::PAGE;
 use super::purge::{Answer, Order};
 use super::status::Status;
 use super::{metrics, token};
+use crate::failover::Moved;
+use crate::failover::mover::Rehearsal;
 use crate::shutdown::Shutdown;
+use crate::store::state::MoveKind;
 
 const LARGEST_BODY: usize = 64 * 1024;
 /// Scrapers, status pages and scripts are few; whoever is beyond this waits.
@@ -43,6 +48,8 @@ pub enum Refusal {
     Invalid(String),
     /// It could not be written into the configuration file.
     Failed(String),
+    /// As things are, it must not be done.
+    Conflict(String),
 }
 
 /// What the API shows and changes.
@@ -58,7 +65,17 @@ pub trait Backend: Send + Sync + 'static {
     fn change_sync(&self, change: Change) -> Result<serde_json::Value, Refusal>;
     /// Removes binlog files. Blocks on the disk.
     fn purge(&self, order: &Order) -> Result<Answer, Refusal>;
+    /// Moves the source, to the end, though the one who asked for it leaves.
+    fn move_source(&self, kind: MoveKind, request: MoveRequest) -> Moving;
     fn token(&self) -> Option<String>;
+}
+
+/// What came of a move, or why there was none.
+pub type Moving = Pin<Box<dyn Future<Output = Result<Outcome, Refusal>> + Send>>;
+
+pub enum Outcome {
+    Rehearsed(Rehearsal),
+    Moved(Moved),
 }
 
 /// Serves until shutdown.
@@ -120,8 +137,11 @@ fn router(backend: Arc<dyn Backend>) -> Router {
         .route("/api/v1/status", get(status))
         .route("/api/v1/sync", get(sync).put(change_sync))
         .route("/api/v1/binlog/purge", post(purge))
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn(within_time))
+        // These take as long as they take, up to the connection's end.
+        .route("/api/v1/switchover", post(switchover))
+        .route("/api/v1/failover", post(failover))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(backend)
 }
 
@@ -210,6 +230,44 @@ async fn purge(State(backend): Shared, headers: HeaderMap, body: axum::body::Byt
     changed(tokio::task::spawn_blocking(move || backend.purge(&order)).await)
 }
 
+async fn switchover(backend: Shared, headers: HeaderMap, body: axum::body::Bytes) -> Response {
+    move_source(backend, MoveKind::Switchover, &headers, &body).await
+}
+
+async fn failover(backend: Shared, headers: HeaderMap, body: axum::body::Bytes) -> Response {
+    move_source(backend, MoveKind::Failover, &headers, &body).await
+}
+
+async fn move_source(
+    State(backend): Shared,
+    kind: MoveKind,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Response {
+    if let Err((status, message)) = token::authorize(headers, backend.token().as_deref()) {
+        return refuse(status, message);
+    }
+    let request = match body {
+        [] => Ok(MoveRequest::default()),
+        body => serde_json::from_slice(body),
+    };
+    let request = match request {
+        Ok(request) => request,
+        Err(error) => {
+            let message = format!("the body is no order to move the source: {error}");
+            return refuse(StatusCode::BAD_REQUEST, &message);
+        }
+    };
+    match backend.move_source(kind, request).await {
+        Ok(Outcome::Rehearsed(rehearsal)) => Json(rehearsal).into_response(),
+        Ok(Outcome::Moved(moved)) if moved.is_done() => Json(moved).into_response(),
+        Ok(Outcome::Moved(moved)) => (StatusCode::CONFLICT, Json(moved)).into_response(),
+        Err(Refusal::Invalid(message)) => refuse(StatusCode::BAD_REQUEST, &message),
+        Err(Refusal::Failed(message)) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &message),
+        Err(Refusal::Conflict(message)) => refuse(StatusCode::CONFLICT, &message),
+    }
+}
+
 fn changed<T: serde::Serialize>(
     done: Result<Result<T, Refusal>, tokio::task::JoinError>,
 ) -> Response {
@@ -217,6 +275,7 @@ fn changed<T: serde::Serialize>(
         Ok(Ok(now)) => Json(now).into_response(),
         Ok(Err(Refusal::Invalid(message))) => refuse(StatusCode::BAD_REQUEST, &message),
         Ok(Err(Refusal::Failed(message))) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &message),
+        Ok(Err(Refusal::Conflict(message))) => refuse(StatusCode::CONFLICT, &message),
         Err(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "the change failed"),
     }
 }

@@ -22,6 +22,8 @@ pub struct Status {
     pub sessions_learned: usize,
     /// Why sessions are held; null where they are not.
     pub hold: Option<String>,
+    /// The move of the source that is under way; null otherwise.
+    pub moving: Option<String>,
     pub waiting: Waiting,
     pub degraded_commits: DegradedCommits,
     /// What somebody should look at, in sentences.
@@ -148,6 +150,7 @@ mod tests {
   "sessions_refused": 2,
   "sessions_learned": 1,
   "hold": null,
+  "moving": null,
   "waiting": {
     "commits": 1,
     "oldest_seconds": 12.4,

@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 
-use super::{App, following};
+use super::{App, following, moving};
 use crate::ack::policy::Mode;
 use crate::ack::{Confirmed, Snapshot};
+use crate::admin::moves::Request;
 use crate::admin::purge::{Answer, Order};
 use crate::admin::sentence::{Missing, Need, asking, sentence};
 use crate::admin::status::{
     BinlogStatus, DegradedCommits, ReplicaRow, SourceStatus, Status, Waiting,
 };
-use crate::admin::{Backend, Change, Refusal};
+use crate::admin::{Backend, Change, Moving, Outcome, Refusal};
 use crate::capture::State;
 use crate::config::{SyncPatch, WriteError, write_sync};
+use crate::failover::mover::rehearse;
 use crate::ids::{Level, ServerName, StorePosition};
 use crate::ship::{Progress, Reader};
+use crate::store::state::MoveKind;
 use crate::topology::health::Member;
 use crate::topology::identity::Identity;
 use crate::topology::report::Thread;
@@ -67,6 +70,7 @@ impl Backend for AppBackend {
             sessions_refused: app.sessions.registry.refused(),
             sessions_learned: app.sessions.registry.count_learned(),
             hold,
+            moving: app.moving.sentence(),
             waiting: waiting(&acks, &replicas),
             replicas,
             degraded_commits: DegradedCommits {
@@ -130,6 +134,25 @@ impl Backend for AppBackend {
         let purged = super::purge::purge(&self.0, unwanted, order.dry_run);
         let purged = purged.map_err(|error| Refusal::Failed(error.to_string()))?;
         Ok(purged.into())
+    }
+
+    fn move_source(&self, kind: MoveKind, request: Request) -> Moving {
+        let app = self.0.clone();
+        Box::pin(async move {
+            let order = request.order(kind);
+            let patience = moving::Patience(request.deadline().map_err(Refusal::Invalid)?);
+            let refused = |error: moving::NotBegun| Refusal::Conflict(error.to_string());
+            if request.dry_run {
+                let (plan, facts) = moving::plan(&app, order).await.map_err(refused)?;
+                return Ok(Outcome::Rehearsed(rehearse(&plan, &facts)));
+            }
+            // A task of its own: whoever asked may leave.
+            let moved = tokio::spawn(moving::carry_out(app, order, patience)).await;
+            match moved {
+                Ok(moved) => moved.map(Outcome::Moved).map_err(refused),
+                Err(error) => Err(Refusal::Failed(error.to_string())),
+            }
+        })
     }
 
     fn token(&self) -> Option<String> {

@@ -58,6 +58,20 @@ impl Client {
         self.call(Method::POST, path, body.to_string().into()).await
     }
 
+    /// An order that takes as long as it takes. Whether it was carried out, and what came of it.
+    pub async fn order(
+        &self,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> Result<(bool, serde_json::Value), Failure> {
+        let (status, body) = self
+            .exchange(Method::POST, path, body.to_string().into())
+            .await?;
+        let answer = serde_json::from_slice(&body)
+            .context("the proxy's answer is not what it should be; is it another version?")?;
+        Ok((status.is_success(), answer))
+    }
+
     async fn call<T: serde::de::DeserializeOwned>(
         &self,
         method: Method,

@@ -7,6 +7,7 @@ mod binlog;
 mod client;
 mod doctor;
 mod mode;
+mod moves;
 mod sandbox;
 mod status;
 mod table;
@@ -16,8 +17,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::admin::moves::Request;
 use crate::app;
 use crate::config::Config;
+use crate::store::state::MoveKind;
 
 /// A MySQL/MariaDB proxy that lets a commit return only when the acknowledgements that the DBA asked
 /// for have arrived.
@@ -60,6 +63,34 @@ enum Command {
         #[command(flatten)]
         config: ConfigPath,
     },
+    /// Makes another server the source while applications go on, and the present one its replica.
+    Switchover {
+        /// The new source: the name of a [[server]].
+        #[arg(long, value_name = "NAME")]
+        to: String,
+        /// How long running transactions may go on; then the move is taken back.
+        #[arg(long, value_name = "TIME")]
+        deadline: Option<String>,
+        /// Cuts transactions that do not end in time.
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        move_: MoveArgs,
+    },
+    /// Makes another server the source because the present one is dead or cannot be reached.
+    Failover {
+        /// The new source; without it, the one that has most.
+        #[arg(long, value_name = "NAME")]
+        to: Option<String>,
+        /// Though the source answers.
+        #[arg(long)]
+        force: bool,
+        /// Goes on where it cannot be proven that nothing is lost; what is missing is written to a file.
+        #[arg(long)]
+        accept_loss: bool,
+        #[command(flatten)]
+        move_: MoveArgs,
+    },
     /// What our binlog holds.
     Binlog {
         #[command(subcommand)]
@@ -70,6 +101,29 @@ enum Command {
         #[command(subcommand)]
         action: sandbox::Action,
     },
+}
+
+#[derive(Debug, Args)]
+struct MoveArgs {
+    #[command(flatten)]
+    config: ConfigPath,
+    /// The plan and every check's result; nothing is changed.
+    #[arg(long)]
+    dry_run: bool,
+    /// What the proxy answers, whole.
+    #[arg(long)]
+    json: bool,
+}
+
+impl MoveArgs {
+    fn run(self, kind: MoveKind, request: Request) -> Result<(), Failure> {
+        let request = Request {
+            dry_run: self.dry_run,
+            ..request
+        };
+        let run = moves::run(&self.config.config, kind, &request, self.json);
+        small_runtime()?.block_on(run)
+    }
 }
 
 #[derive(Debug, Args)]
@@ -130,6 +184,34 @@ impl Cli {
             } => small_runtime()?.block_on(status::run(&config.config, json, watch)),
             Command::Mode { name, config } => {
                 small_runtime()?.block_on(mode::run(&config.config, name.as_deref()))
+            }
+            Command::Switchover {
+                to,
+                deadline,
+                force,
+                move_,
+            } => {
+                let request = Request {
+                    to: Some(to),
+                    deadline,
+                    force,
+                    ..Request::default()
+                };
+                move_.run(MoveKind::Switchover, request)
+            }
+            Command::Failover {
+                to,
+                force,
+                accept_loss,
+                move_,
+            } => {
+                let request = Request {
+                    to,
+                    force,
+                    accept_loss,
+                    ..Request::default()
+                };
+                move_.run(MoveKind::Failover, request)
             }
             Command::Binlog { action } => action.run(),
             Command::Sandbox { action } => small_runtime()?.block_on(action.run()),

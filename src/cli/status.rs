@@ -83,6 +83,7 @@ fn table(status: &Status) -> String {
         .iter()
         .map(|hold| format!("sessions are held: {hold}"))
         .collect();
+    notes.extend(status.moving.clone());
     notes.extend(Some(status.waiting.sentence.clone()).filter(|sentence| !sentence.is_empty()));
     if !status.degraded_commits.unconfirmed.is_empty() {
         notes.push(format!(

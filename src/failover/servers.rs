@@ -120,8 +120,12 @@ pub async fn stop_replication(admin: &mut Admin, end: &Position) -> Result<(), E
     Ok(admin.execute(&format!("STOP {noun}")).await?)
 }
 
+/// A replica as it was, though somebody had begun to make a source of it.
 pub async fn start_replication(admin: &mut Admin) -> Result<(), net::Error> {
     let noun = noun(admin.flavor());
+    make_read_only(admin, Duration::from_secs(5)).await?;
+    let enabled = Names::of(admin.flavor()).enabled;
+    admin.execute(&format!("SET GLOBAL {enabled}=OFF")).await?;
     admin.execute(&format!("START {noun}")).await
 }
 

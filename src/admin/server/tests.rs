@@ -49,6 +49,18 @@ impl Backend for Fake {
         }
     }
 
+    fn move_source(&self, kind: MoveKind, request: MoveRequest) -> Moving {
+        let to = request.to.unwrap_or_default();
+        let outcome = if to == "db2" { "done" } else { "taken-back" };
+        let moved = Moved {
+            outcome: outcome.into(),
+            kind: kind.to_string(),
+            to,
+            ..Moved::default()
+        };
+        Box::pin(async move { Ok(Outcome::Moved(moved)) })
+    }
+
     fn token(&self) -> Option<String> {
         self.token.map(str::to_owned)
     }
