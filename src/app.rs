@@ -285,7 +285,13 @@ async fn start(
     keeper::start(&app, shutdown);
     logging::watch(&app, shutdown);
     purge::start(&app, shutdown);
-    shutdown.spawn(moving::resume(app.clone()));
+    let (finisher, ending) = (moving::finish_later(app.clone()), shutdown.clone());
+    shutdown.spawn(async move {
+        tokio::select! {
+            () = finisher => {}
+            () = ending.cancelled() => {}
+        }
+    });
     Ok(app)
 }
 

@@ -49,6 +49,11 @@ pub async fn upkeep(handle: PrometheusHandle, shutdown: Shutdown) {
 
 /// Every counter of every floor.
 const COUNTERS: &[(&str, &str)] = &[
+    // failover/
+    (
+        "ackline_moves_total",
+        "Moves of the source, by kind and outcome.",
+    ),
     // session/
     (
         "ackline_sessions_total",

@@ -37,6 +37,7 @@ impl Backend for AppBackend {
         let files = app.store.files();
         let mut problems: Vec<String> = app.store.problem().into_iter().collect();
         problems.extend(app.config_problem.lock().clone());
+        problems.extend(moving::unfinished(app));
         let logging = app.logging.lock().clone();
         problems.extend(logging.deviations);
         problems.extend(app.purging.lock().problems.iter().cloned());

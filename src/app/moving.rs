@@ -1,5 +1,6 @@
 //! Carries out moves of the source: what [`failover`](crate::failover) decides is done here, with the parts of the proxy.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::capture::State;
 use crate::config::Server;
 use crate::failover::course::Answer;
 use crate::failover::plan::Refused;
+use crate::failover::proof::Verdict;
 use crate::failover::{Course, Facts, Hands, Moved, Order, Plan, Said, Seen, Step, mover, servers};
 use crate::gtid::Position;
 use crate::ids::{Epoch, ServerName};
@@ -21,8 +23,15 @@ use crate::topology::doctor::Endpoint;
 
 /// For a server's answer while nobody may write.
 const ASK: Duration = Duration::from_secs(2);
+/// For one that is left because it does not answer.
+const ASK_THE_DEAD: Duration = Duration::from_millis(300);
 /// For an attach, to the new source or back to the old one.
 const OPEN: Duration = Duration::from_secs(15);
+/// The old one goes on; where it is dead, nobody has to wait for that.
+const GO_ON: Duration = Duration::from_secs(3);
+/// Replicas that come back to a proxy that has just been started.
+const COME_BACK: Duration = Duration::from_secs(5);
+const LOOK_FOR_INTENT: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(5);
 /// How long the new source may apply without getting on.
 const STUCK: Duration = Duration::from_secs(30);
@@ -59,7 +68,8 @@ pub enum NotBegun {
 #[derive(Clone, Copy, Debug)]
 pub struct Patience(pub Duration);
 
-pub async fn facts(app: &App) -> Facts {
+/// `hopeless`: most likely it does not answer, so that little time is given to it.
+pub async fn facts(app: &App, hopeless: Option<&ServerName>) -> Facts {
     let config = app.config.load_full();
     let readers = app.ship.readers.list();
     let questions: Vec<_> = config
@@ -67,7 +77,11 @@ pub async fn facts(app: &App) -> Facts {
         .iter()
         .map(|server| {
             let account = roster::account(server);
-            tokio::spawn(async move { servers::look(&account, ASK).await })
+            let within = match hopeless == Some(&server.name) {
+                true => ASK_THE_DEAD,
+                false => ASK,
+            };
+            tokio::spawn(async move { servers::look(&account, within).await })
         })
         .collect();
     let mut servers = Vec::new();
@@ -99,9 +113,32 @@ pub async fn facts(app: &App) -> Facts {
 
 pub async fn plan(app: &App, order: Order) -> Result<(Plan, Facts), NotBegun> {
     let serves = *app.capture.state.borrow() == State::Attached;
-    let facts = facts(app).await;
-    let plan = Plan::make(order, &facts, serves)?;
-    Ok((plan, facts))
+    let source = app.following.present().server.name.clone();
+    let hopeless = (order.kind == MoveKind::Failover && !serves).then_some(&source);
+    let deadline = Instant::now() + COME_BACK;
+    loop {
+        let facts = facts(app, hopeless).await;
+        match Plan::make(order.clone(), &facts, serves) {
+            Ok(plan) => return Ok((plan, facts)),
+            Err(Refused::NoCandidate(_)) if Instant::now() < deadline => {}
+            Err(refused) => return Err(refused.into()),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// A move that ended before its end, until it is finished or taken back.
+pub fn unfinished(app: &App) -> Option<String> {
+    let intent = app.store.durable().moving?;
+    app.moving.sentence().is_none().then(|| {
+        format!(
+            "the {} from {} to {} is not finished: it goes on as soon as {} is open",
+            intent.kind,
+            intent.from,
+            intent.to,
+            app.following.present().server.name
+        )
+    })
 }
 
 /// From the order to its end; goes on though the one who gave it leaves.
@@ -113,15 +150,48 @@ pub async fn carry_out(app: Arc<App>, order: Order, patience: Patience) -> Resul
     let (plan, _) = plan(&app, order).await?;
     tracing::warn!("{plan} begins");
     let course = Course::begin(plan.order.kind);
-    Ok(run(&app, &plan, course, patience).await)
+    let mut moved = run(&app, &plan, course, patience).await;
+    if let Some(proof) = &moved.proof
+        && proof.verdict == Verdict::LossAccepted
+    {
+        let written = write_loss(&app, &moved, &proof.missing);
+        let sentence = match written {
+            Ok(path) => format!("what is lost is listed in {}", path.display()),
+            Err(error) => format!("the list of what is lost could not be written: {error}"),
+        };
+        moved.warnings.push(sentence);
+    }
+    Ok(moved)
 }
 
-/// A proxy that was stopped in the middle of a move takes it back or finishes it.
-pub async fn resume(app: Arc<App>) {
+fn write_loss(app: &App, moved: &Moved, missing: &str) -> std::io::Result<PathBuf> {
+    let dir = app.config.load().binlog.dir.clone();
+    let path = dir.join(format!("lost-in-epoch-{}.txt", moved.epoch));
+    std::fs::write(&path, format!("# {}\n{missing}\n", moved.sentence()))?;
+    std::fs::File::open(&path)?.sync_all()?;
+    Ok(path)
+}
+
+/// Takes back or finishes what a stopped proxy, or a new source that did not open in time, has left behind.
+pub async fn finish_later(app: Arc<App>) {
+    loop {
+        if app.store.durable().moving.is_some() {
+            finish_one(&app).await;
+        }
+        tokio::time::sleep(LOOK_FOR_INTENT).await;
+    }
+}
+
+async fn finish_one(app: &Arc<App>) {
+    if is_committed(app) {
+        // Without the lock: whoever gives another order meanwhile does not wait for a source that does not open.
+        app.guard.opened().await;
+    }
+    let _one = app.moving.one.lock().await;
+    // By now another order may have ended it.
     let Some(intent) = app.store.durable().moving else {
         return;
     };
-    let _one = app.moving.one.lock().await;
     let present = app.following.present();
     let course = Course::resume(&intent, &present.server.name);
     let plan = Plan {
@@ -137,8 +207,13 @@ pub async fn resume(app: Arc<App>) {
         endpoint: intent.endpoint.clone(),
         events: intent.events,
     };
-    tracing::warn!("{plan}: the proxy was stopped in the middle of it");
-    run(&app, &plan, course, Patience(OPEN)).await;
+    tracing::warn!("{plan}: it was left in the middle");
+    run(app, &plan, course, Patience(OPEN)).await;
+}
+
+fn is_committed(app: &App) -> bool {
+    let followed = app.following.present().server.name.clone();
+    (app.store.durable().moving).is_some_and(|intent| intent.to == followed)
 }
 
 async fn run(app: &Arc<App>, plan: &Plan, course: Course, patience: Patience) -> Moved {
@@ -167,8 +242,9 @@ struct ProxyHands {
 }
 
 impl Hands for ProxyHands {
-    async fn facts(&self) -> Facts {
-        facts(&self.app).await
+    async fn facts(&self, plan: &Plan) -> Facts {
+        let hopeless = (plan.order.kind == MoveKind::Failover).then_some(&plan.from);
+        facts(&self.app, hopeless).await
     }
 
     fn begins(&self, step: Step) {
@@ -366,12 +442,12 @@ impl ProxyHands {
             state.source = Some(source);
         })
         .await?;
-        self.app.follow(Present { server, epoch }).await;
+        self.app.follow(Present { server, epoch });
         Ok(())
     }
 
     async fn open_new(&self) -> Answer {
-        match self.opened().await {
+        match self.opened(OPEN).await {
             Ok(()) => Answer::Done,
             Err(reason) => {
                 let untouched =
@@ -384,9 +460,9 @@ impl ProxyHands {
         }
     }
 
-    async fn opened(&self) -> Result<(), String> {
+    async fn opened(&self, within: Duration) -> Result<(), String> {
         let name = self.app.following.present().server.name.clone();
-        let opened = tokio::time::timeout(OPEN, self.app.guard.opened()).await;
+        let opened = tokio::time::timeout(within, self.app.guard.opened()).await;
         opened.map_err(|_| {
             let state = self.app.capture.state.borrow().clone();
             state
@@ -401,7 +477,7 @@ impl ProxyHands {
         // The guard closes when capture hears of it.
         let mut state = self.app.capture.state.clone();
         let _ = tokio::time::timeout(ASK, state.changed()).await;
-        self.opened().await.map_err(anyhow::Error::msg)
+        self.opened(GO_ON).await.map_err(anyhow::Error::msg)
     }
 
     async fn events(&self, plan: &Plan) -> Done {
@@ -445,10 +521,10 @@ impl ProxyHands {
 
 impl App {
     /// Everybody turns to this server, in its epoch. What is kept says so already.
-    async fn follow(&self, present: Present) {
+    fn follow(&self, present: Present) {
         self.acks.set_epoch(present.epoch);
         let name = present.server.name.clone();
-        self.console.follow(roster::account(&present.server)).await;
+        self.console.follow(roster::account(&present.server));
         self.following.follow(present);
         if let Some(config) = (**self.config.load()).clone().with_source(&name) {
             self.servers.configure(&config);

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::gtid::Position;
 use crate::ids::Flavor;
@@ -65,30 +65,34 @@ enum Question {
     Counters(oneshot::Sender<Counters>),
     Position(oneshot::Sender<Position>),
     WaitsForAck(Victim, oneshot::Sender<bool>),
-    /// Not a question: who is asked from here on.
-    Follow(Account),
 }
 
 #[derive(Clone)]
-pub struct Console(mpsc::Sender<Question>);
+pub struct Console {
+    questions: mpsc::Sender<Question>,
+    account: watch::Sender<Account>,
+}
 
 impl Console {
     pub fn start(account: Account, shutdown: &Shutdown) -> Self {
         let (sender, questions) = mpsc::channel(QUEUE);
+        let (account, asked) = watch::channel(account);
         let task = Task {
-            account,
+            account: asked,
             admin: None,
             questions,
             shutdown: shutdown.clone(),
         };
         shutdown.spawn(task.run());
-        Self(sender)
+        Self {
+            questions: sender,
+            account,
+        }
     }
 
     /// What was asked before and is not answered yet is answered by this server.
-    pub async fn follow(&self, account: Account) {
-        // It only fails when the process ends.
-        let _ = self.0.send(Question::Follow(account)).await;
+    pub fn follow(&self, account: Account) {
+        self.account.send_replace(account);
     }
 
     pub async fn counters(&self) -> Counters {
@@ -108,7 +112,7 @@ impl Console {
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> T {
         let (reply, answer) = oneshot::channel();
-        if self.0.send(question(reply)).await.is_ok()
+        if self.questions.send(question(reply)).await.is_ok()
             && let Ok(answer) = answer.await
         {
             return answer;
@@ -119,7 +123,7 @@ impl Console {
 }
 
 struct Task {
-    account: Account,
+    account: watch::Receiver<Account>,
     admin: Option<Admin>,
     questions: mpsc::Receiver<Question>,
     shutdown: Shutdown,
@@ -134,46 +138,42 @@ impl Task {
                 got = self.questions.recv_many(&mut batch, QUEUE) => if got == 0 { return },
                 () = self.shutdown.cancelled() => return,
             }
-            self.obey(&mut batch);
             while !batch.is_empty() {
-                match self.answer(&mut batch).await {
-                    Ok(()) => {}
-                    Err(error) => {
-                        // An unanswerable question is not answered "all is well": it waits until the
-                        // source can be asked again.
-                        tracing::debug!(%error, "the source cannot be asked");
+                let mut account = self.account.clone();
+                let answered = tokio::select! {
+                    answered = self.answer(&mut batch) => answered,
+                    // Another server is the source: the old one may be frozen. Cancel-safe: what is not
+                    // answered is still in the batch.
+                    _ = account.changed() => {
                         self.admin = None;
-                        tokio::select! {
-                            () = tokio::time::sleep(RETRY) => {}
-                            () = self.shutdown.cancelled() => return,
-                        }
+                        self.account = account;
+                        continue;
+                    }
+                };
+                if let Err(error) = answered {
+                    // An unanswerable question is not answered "all is well": it waits until the
+                    // source can be asked again.
+                    tracing::debug!(%error, "the source cannot be asked");
+                    self.admin = None;
+                    tokio::select! {
+                        () = tokio::time::sleep(RETRY) => {}
+                        _ = account.changed() => {}
+                        () = self.shutdown.cancelled() => return,
                     }
                 }
-                while let Ok(question) = self.questions.try_recv() {
-                    batch.push(question);
-                }
-                self.obey(&mut batch);
                 // Those who asked and left need no answer.
                 batch.retain(|question| !question.is_abandoned());
             }
         }
     }
 
-    fn obey(&mut self, batch: &mut Vec<Question>) {
-        batch.retain(|question| match question {
-            Question::Follow(account) => {
-                self.account = account.clone();
-                self.admin = None;
-                false
-            }
-            _ => true,
-        });
-    }
-
     async fn answer(&mut self, batch: &mut Vec<Question>) -> Result<(), net::Error> {
         let admin = match &mut self.admin {
             Some(admin) => admin,
-            none => none.insert(Admin::connect(&self.account, TIMEOUT).await?),
+            none => {
+                let account = self.account.borrow_and_update().clone();
+                none.insert(Admin::connect(&account, TIMEOUT).await?)
+            }
         };
         let (mut counters, mut position) = (None, None);
         while let Some(question) = batch.last() {
@@ -211,7 +211,6 @@ impl Question {
             Self::Counters(reply) => reply.is_closed(),
             Self::Position(reply) => reply.is_closed(),
             Self::WaitsForAck(_, reply) => reply.is_closed(),
-            Self::Follow(_) => false,
         }
     }
 }

@@ -12,7 +12,7 @@ use super::proof::{Proof, prove};
 /// What acts. Each step may be asked for twice, and after a crash at any place in it.
 pub trait Hands: Send + Sync {
     /// Asks every server now.
-    fn facts(&self) -> impl Future<Output = Facts> + Send;
+    fn facts(&self, plan: &Plan) -> impl Future<Output = Facts> + Send;
     fn perform(&self, step: Step, plan: &Plan) -> impl Future<Output = Answer> + Send;
     /// For whoever watches.
     fn begins(&self, step: Step);
@@ -79,7 +79,7 @@ pub async fn run(hands: &impl Hands, plan: &Plan, mut course: Course) -> Moved {
         hands.begins(step);
         let begun = Instant::now();
         let answer = match step {
-            Step::Prove => match prove(plan, &hands.facts().await) {
+            Step::Prove => match prove(plan, &hands.facts(plan).await) {
                 Ok(proof) => {
                     let answer = match proof.passes() {
                         true => Answer::Done,

@@ -46,7 +46,10 @@ impl Proof {
     pub fn reason(&self, plan: &Plan) -> String {
         let (from, to) = (&plan.from, &plan.to);
         if !self.missing.is_empty() {
-            format!("{to} lacks {}, which our binlog has", self.missing)
+            format!(
+                "{to} lacks {}, which our binlog has or was released",
+                self.missing
+            )
         } else if !self.beyond.is_empty() {
             format!(
                 "{to} has {}, which nobody else has: something wrote there",
@@ -64,7 +67,8 @@ impl Proof {
 /// To be called with facts that were gathered while nobody was acknowledged to.
 pub fn prove(plan: &Plan, facts: &Facts) -> Result<Proof, String> {
     let said = facts.said(&plan.to)?;
-    let missing = said.lacks(&facts.stored);
+    // What was released and is not in our binlog any more (mode async, a power cut) counts as well.
+    let missing = said.lacks(&facts.stored.union(&facts.released));
     let beyond = said.beyond(&facts.stored);
     let old_beyond = facts
         .said(&plan.from)
@@ -82,14 +86,22 @@ pub fn prove(plan: &Plan, facts: &Facts) -> Result<Proof, String> {
             true if !beyond.ranges().any(|(origin, _, _)| said.writes_as(origin)) => {
                 Verdict::Adopts
             }
-            false if plan.order.accept_loss => Verdict::LossAccepted,
+            // What our binlog has need not be lost: a source without it could not be followed.
+            false if plan.order.accept_loss && said.lacks(&facts.stored).is_empty() => {
+                Verdict::LossAccepted
+            }
             _ => Verdict::Refused,
         },
     };
     Ok(Proof {
         released: facts.released.to_string(),
         stored: facts.stored.to_string(),
-        candidate: said.state.claimed().to_string(),
+        candidate: facts
+            .stored
+            .union(&facts.released)
+            .difference(&missing)
+            .union(&beyond)
+            .to_string(),
         missing: missing.to_string(),
         beyond: beyond.to_string(),
         old_beyond: old_beyond.map(|set| set.to_string()),
