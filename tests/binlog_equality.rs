@@ -99,7 +99,8 @@ struct Scene {
 }
 
 impl Scene {
-    /// Its replica is no replica any more, but an empty server with the same accounts.
+    /// One of its replicas is no replica any more, but an empty server with the same accounts. The other logs
+    /// what it applies.
     async fn prepare(flavor: Flavor) -> Self {
         let sandbox = Sandbox::up(&[
             "--flavor",
@@ -107,7 +108,7 @@ impl Scene {
             "--mode",
             "async",
             "--replicas",
-            "1",
+            "2",
             "--server-option",
             "local_infile=ON",
         ])
@@ -133,6 +134,12 @@ impl Scene {
         };
         for statement in statements {
             empty.run(statement).await;
+        }
+        if flavor == Flavor::MariaDb {
+            // Measured: the end of a session with two temporary tables is one group here and two there, under one
+            // GTID.
+            let mut replica = sandbox.replica(1).connect().await;
+            replica.run("SET GLOBAL gtid_strict_mode = OFF").await;
         }
         let files = sandbox.dir.join("files");
         std::fs::create_dir(&files).unwrap();
@@ -426,6 +433,39 @@ async fn prints_and_replays_as_the_sources_own(flavor: Flavor) {
         definitions(&mut replayed).await,
         definitions(&mut source).await
     );
+
+    let position = source.gtid_position().await;
+    let mut replica = scene.sandbox.replica(1).connect().await;
+    let applied = replica.applies_until(&position, SOON).await;
+    applied.expect("the replica applies all");
+    let at_replica = events::of(&scene.sandbox, Part::Replica(1));
+    let logged = events::digests(&theirs).unwrap();
+    let relogged = events::digests(&at_replica).unwrap();
+    let differ: Vec<_> = logged
+        .iter()
+        // A transaction of several engines that was rolled back is no transaction of the replica's binlog.
+        .filter(|(_, content)| !content.shown.ends_with("QUERY ROLLBACK | "))
+        .filter(|(gtid, content)| match relogged.get(*gtid) {
+            Some(other) => !content.digest.is_of_the_same(&other.digest),
+            None => true,
+        })
+        .map(|(gtid, content)| {
+            format!(
+                "{gtid}: {}\n    {}",
+                content.shown,
+                relogged.get(gtid).map_or("not there", |c| c.shown.as_str())
+            )
+        })
+        .collect();
+    assert!(
+        differ.is_empty(),
+        "{} of {} are others at the replica:\n{}",
+        differ.len(),
+        logged.len(),
+        differ.join("\n")
+    );
+    assert!(logged.len() > 500, "{}", logged.len());
+
     println!(
         "{flavor}: {transactions} transactions in {} files of ours, {} of the source's; {} lines, {} tables alike",
         ours.len(),

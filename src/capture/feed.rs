@@ -186,7 +186,8 @@ impl Feed {
                 if !ends {
                     return Ok(Action::Nothing);
                 }
-                if std::mem::take(content).finish() != expected.digest {
+                let content = std::mem::take(content).finish();
+                if !content.is_of_the_same(&expected.digest) {
                     return Err(Error::Different {
                         gtid: expected.gtid.clone(),
                     });

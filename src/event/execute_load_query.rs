@@ -11,6 +11,7 @@ pub struct ExecuteLoadQuery<'a> {
     pub status_variables: &'a [u8],
     pub database: &'a [u8],
     pub statement: &'a [u8],
+    file_name: [u32; 2],
 }
 
 impl<'a> ExecuteLoadQuery<'a> {
@@ -21,7 +22,9 @@ impl<'a> ExecuteLoadQuery<'a> {
         let database = usize::from(body.u8()?);
         body.skip(2)?;
         let status = usize::from(body.u16()?);
-        body.skip(4 + 4 + 4 + 1)?;
+        body.skip(4)?;
+        let file_name = [body.u32()?, body.u32()?];
+        body.skip(1)?;
         let status_variables = body.take(status)?;
         let database = body.take(database)?;
         if body.u8()? != 0 {
@@ -32,6 +35,13 @@ impl<'a> ExecuteLoadQuery<'a> {
             status_variables,
             database,
             statement: body.rest(),
+            file_name,
         })
+    }
+
+    /// Where the file's name stands in the statement; none where the event says something impossible.
+    pub fn file_name(&self) -> Option<std::ops::Range<usize>> {
+        let [start, end] = self.file_name.map(|at| at as usize);
+        self.statement.get(start..end).map(|_| start..end)
     }
 }

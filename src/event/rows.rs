@@ -184,6 +184,11 @@ impl<'a> RowsEvent<'a> {
         ))
     }
 
+    /// Which columns the images have; of an UPDATE, before and after.
+    pub fn present(&self) -> [&'a [u8]; 2] {
+        self.present
+    }
+
     /// All images as they lie in the event, not compressed.
     pub fn image_bytes(&self) -> &[u8] {
         &self.images

@@ -1,13 +1,15 @@
 //! What two binlogs hold, event by event: all bytes but those that say where an event stands.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
+use ackline::event::digest::{Digester, TransactionDigest};
 use ackline::event::format_description::FormatDescription;
+use ackline::event::query::Query;
 use ackline::event::{
-    Algorithm, EventType, HEADER_LENGTH, Header, MAGIC, Step, TransactionTracker, checksum,
+    Algorithm, EventType, HEADER_LENGTH, Header, MAGIC, Start, Step, TransactionTracker, checksum,
 };
 
 use super::{Part, Sandbox};
@@ -42,8 +44,50 @@ pub fn ours(sandbox: &Sandbox) -> Vec<PathBuf> {
 
 /// The source's own.
 pub fn theirs(sandbox: &Sandbox) -> Vec<PathBuf> {
-    let dir = sandbox.server_dir(Part::Source).join("data");
-    indexed(&dir.join("bin.index"))
+    of(sandbox, Part::Source)
+}
+
+/// Any server's own.
+pub fn of(sandbox: &Sandbox, part: Part) -> Vec<PathBuf> {
+    indexed(&sandbox.server_dir(part).join("data").join("bin.index"))
+}
+
+/// A transaction's content as it is compared between servers, and what it is for people.
+pub struct Digested {
+    pub digest: TransactionDigest,
+    pub shown: String,
+}
+
+/// By GTID, all whole transactions of the files.
+pub fn digests(files: &[PathBuf]) -> Result<BTreeMap<String, Digested>, String> {
+    let mut all = BTreeMap::new();
+    for file in files {
+        let bytes = fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let mut digester = Digester::new();
+        let (mut gtid, mut shown) = (String::new(), String::new());
+        walk(&bytes, |event, step| {
+            match step {
+                Step::Outside => return,
+                Step::GroupStart(start) => gtid = start.gtid.to_string(),
+                Step::InGroup | Step::GroupEnd => {}
+            }
+            digester.event(event);
+            let kind = EventType(event[4]);
+            let query = Query::parse(event).ok();
+            let text = query.map(|query| {
+                String::from_utf8_lossy(query.statement.text(200).as_deref().unwrap_or_default())
+                    .into_owned()
+            });
+            shown.push_str(&format!("{kind} {} | ", text.unwrap_or_default()));
+            if step == &Step::GroupEnd {
+                let digest = std::mem::take(&mut digester).finish();
+                let shown = std::mem::take(&mut shown);
+                all.insert(gtid.clone(), Digested { digest, shown });
+            }
+        })
+        .map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    Ok(all)
 }
 
 /// The files that an index names, in order.
@@ -91,10 +135,46 @@ impl Reading {
 }
 
 fn read(file: &[u8], all: &mut Vec<Content>) -> Result<(), String> {
+    let mut running: Option<Content> = None;
+    let mut orphan = false;
+    walk(file, |event, step| {
+        let kind = EventType(event[4]);
+        let fingerprint = (kind, event.len(), hash(event));
+        match step {
+            Step::Outside if ABOUT_FILES.contains(&kind) => {}
+            Step::Outside => all.push(Content {
+                name: kind.to_string(),
+                events: vec![fingerprint],
+            }),
+            Step::GroupStart(start) => {
+                running = Some(Content {
+                    name: start.gtid.to_string(),
+                    events: vec![fingerprint],
+                });
+            }
+            Step::InGroup | Step::GroupEnd => {
+                let Some(content) = running.as_mut() else {
+                    orphan = true;
+                    return;
+                };
+                content.events.push(fingerprint);
+                if *step == Step::GroupEnd {
+                    all.extend(running.take());
+                }
+            }
+        }
+    })?;
+    match orphan {
+        true => Err("an event without its transaction".to_owned()),
+        false => Ok(()),
+    }
+}
+
+/// Every whole event but format descriptions, without its checksum.
+fn walk(file: &[u8], mut each: impl FnMut(&[u8], &Step<Start>)) -> Result<(), String> {
     let mut rest = file.strip_prefix(&MAGIC).ok_or("no binlog")?;
     let mut algorithm = Algorithm::Crc32;
     let mut tracker = TransactionTracker::new();
-    let mut running: Option<Content> = None;
     while rest.len() >= HEADER_LENGTH {
         let at = file.len() - rest.len();
         let header = Header::parse(rest).map_err(|error| format!("at {at}: {error}"))?;
@@ -116,27 +196,7 @@ fn read(file: &[u8], all: &mut Vec<Content>) -> Result<(), String> {
         let step = tracker
             .feed(event)
             .map_err(|error| format!("at {at}: {error}"))?;
-        let fingerprint = (header.kind, event.len(), hash(event));
-        match step {
-            Step::Outside if ABOUT_FILES.contains(&header.kind) => {}
-            Step::Outside => all.push(Content {
-                name: header.kind.to_string(),
-                events: vec![fingerprint],
-            }),
-            Step::GroupStart(start) => {
-                running = Some(Content {
-                    name: start.gtid.to_string(),
-                    events: vec![fingerprint],
-                });
-            }
-            Step::InGroup | Step::GroupEnd => {
-                let content = running.as_mut().ok_or("an event without its transaction")?;
-                content.events.push(fingerprint);
-                if step == Step::GroupEnd {
-                    all.extend(running.take());
-                }
-            }
-        }
+        each(event, &step);
     }
     Ok(())
 }

@@ -246,7 +246,7 @@ impl Column {
     }
 
     /// The type byte of the table map.
-    pub(super) fn logged(&self) -> ColumnType {
+    pub(in crate::event) fn logged(&self) -> ColumnType {
         match self.kind {
             ColumnType::ENUM | ColumnType::SET => ColumnType::STRING,
             kind => kind,
