@@ -8,9 +8,9 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::Error;
 use super::binlog_file::{self, FIRST_EVENT, file_name};
 use super::scan::Window;
-use super::{Error, index};
 use crate::event::{CHECKSUM_LENGTH, EventType, HEADER_LENGTH, Header};
 use crate::ids::StorePosition;
 
@@ -74,20 +74,6 @@ impl Skim {
     pub fn whole(mut self) -> Self {
         self.whole = true;
         self
-    }
-
-    /// From the oldest file's beginning; also where the newest one ends now.
-    pub fn all(dir: &Path) -> Result<(Self, StorePosition), Error> {
-        let numbers =
-            index::load(dir).map_err(|error| Error::io("read the index in", dir, error))?;
-        let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else {
-            return Ok((Self::new(dir, StorePosition::ZERO), StorePosition::ZERO));
-        };
-        let path = binlog_file::path(dir, *last);
-        let length =
-            std::fs::metadata(&path).map_err(|error| Error::io("look at", &path, error))?;
-        let end = StorePosition::new(*last, length.len());
-        Ok((Self::new(dir, StorePosition::new(*first, FIRST_EVENT)), end))
     }
 
     pub fn position(&self) -> StorePosition {

@@ -139,22 +139,19 @@ impl Asked {
             origins: (0, Origins::default()),
             out: BufWriter::new(io::stdout().lock()),
         };
-        for file in inspected.files.iter().filter(|file| file.number >= first) {
-            let mut skim = inspected.skim(file.number).whole();
-            let limit = StorePosition::new(file.number, file.end);
-            loop {
-                let event = match skim.next(limit) {
-                    Ok(Some(event)) => event,
-                    Ok(None) => break,
-                    Err(error) => {
-                        stopped(dump.out.flush())?;
-                        return Err(error.into());
-                    }
-                };
-                if !dump.event(&event)? {
+        let mut walk = inspected.walk(first).whole();
+        loop {
+            let event = match walk.next_event() {
+                Ok(Some(event)) => event,
+                Ok(None) => break,
+                Err(error) => {
                     stopped(dump.out.flush())?;
-                    return Ok(());
+                    return Err(error.into());
                 }
+            };
+            if !dump.event(&event)? {
+                stopped(dump.out.flush())?;
+                return Ok(());
             }
         }
         stopped(dump.out.flush())?;
