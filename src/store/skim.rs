@@ -15,7 +15,7 @@ use crate::event::{CHECKSUM_LENGTH, EventType, HEADER_LENGTH, Header};
 use crate::ids::StorePosition;
 
 /// A statement that is longer is known by this much of it.
-const LONGEST: usize = 16 << 20;
+pub const LONGEST: usize = 16 << 20;
 
 /// An event, or its beginning.
 #[derive(Debug)]
@@ -28,6 +28,20 @@ pub struct Skimmed<'a> {
 }
 
 impl<'a> Skimmed<'a> {
+    /// Of bytes without a checksum, as if they were a file's first event; None where they have no header.
+    #[cfg(test)]
+    pub(crate) fn without_checksum(bytes: &'a [u8]) -> Option<Self> {
+        let mut header = Header::parse(bytes).ok()?;
+        // So that none of it is taken for a checksum.
+        header.length = (bytes.len() + CHECKSUM_LENGTH) as u32;
+        Some(Self {
+            header,
+            bytes,
+            start: StorePosition::new(1, FIRST_EVENT),
+            end: StorePosition::new(1, FIRST_EVENT + u64::from(header.length)),
+        })
+    }
+
     /// Without the checksum.
     pub fn body(&self) -> &'a [u8] {
         if self.bytes.len() == self.header.length as usize {

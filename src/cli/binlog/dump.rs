@@ -21,6 +21,7 @@ use crate::ids::StorePosition;
 use crate::sql::shortened::{printable, speaks_of_password};
 use crate::store::inspect::Inspected;
 use crate::store::origins::{Acknowledged, Origin, Origins};
+use crate::store::skim::LONGEST;
 use crate::store::{self, Skimmed};
 use crate::units::show_utc;
 
@@ -29,8 +30,6 @@ use rows::{Change, Tables};
 
 /// Of a statement, without `--full`.
 const SHOWN: usize = 2000;
-/// Of a packed statement, as much is unpacked.
-const LONGEST: usize = 16 << 20;
 /// Of one transaction.
 const MOST_LINES: usize = 10_000;
 const MOST_BYTES: usize = 64 << 20;
