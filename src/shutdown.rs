@@ -27,6 +27,14 @@ impl Shutdown {
         self.token.is_cancelled()
     }
 
+    /// Whether `time` went by before a drain began: for what is done again and again until then. Cancel-safe.
+    pub async fn sleep(&self, time: Duration) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(time) => true,
+            () = self.cancelled() => false,
+        }
+    }
+
     /// Runs a task that the drain waits for.
     pub fn spawn<F>(&self, future: F)
     where

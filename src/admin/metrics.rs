@@ -39,11 +39,8 @@ fn builder() -> Result<PrometheusBuilder, Error> {
 
 /// To be run beside the handle, until shutdown.
 pub async fn upkeep(handle: PrometheusHandle, shutdown: Shutdown) {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(UPKEEP) => handle.run_upkeep(),
-            () = shutdown.cancelled() => return,
-        }
+    while shutdown.sleep(UPKEEP).await {
+        handle.run_upkeep();
     }
 }
 

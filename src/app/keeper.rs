@@ -15,11 +15,7 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(super) fn start(app: &Arc<App>, shutdown: &Shutdown) {
     let (app, ending) = (app.clone(), shutdown.clone());
     shutdown.spawn(async move {
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
-                () = ending.cancelled() => return,
-            }
+        while ending.sleep(EVERY).await {
             let app = app.clone();
             // Three fsyncs.
             let _ = tokio::task::spawn_blocking(move || keep(&app)).await;

@@ -70,11 +70,7 @@ pub(super) fn watch(app: &Arc<App>, shutdown: &Shutdown) {
         let mut attached = None;
         // What was said last, across attaches.
         let mut said = Vec::new();
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(PERIOD) => {}
-                () = ending.cancelled() => return,
-            }
+        while ending.sleep(PERIOD).await {
             if *app.capture.state.borrow() != State::Attached {
                 attached = None;
                 *app.logging.lock() = Logging::default();

@@ -24,10 +24,7 @@ pub(super) async fn keep(
     let lost = counter!("ackline_origins_lost_total");
     let mut failed = false;
     loop {
-        let last = tokio::select! {
-            () = tokio::time::sleep(PERIOD) => false,
-            () = shutdown.cancelled() => true,
-        };
+        let last = !shutdown.sleep(PERIOD).await;
         let confirmed = acks.take_confirmations();
         write(
             &mut writer,

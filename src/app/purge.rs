@@ -32,11 +32,7 @@ pub struct Purging {
 pub(super) fn start(app: &Arc<App>, shutdown: &Shutdown) {
     let (app, ending) = (app.clone(), shutdown.clone());
     shutdown.spawn(async move {
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
-                () = ending.cancelled() => return,
-            }
+        while ending.sleep(EVERY).await {
             let app = app.clone();
             let _ = tokio::task::spawn_blocking(move || by_rule(&app)).await;
         }

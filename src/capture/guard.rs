@@ -137,11 +137,7 @@ impl Guard {
 
     /// The slow look, for all the time in which nobody has a reason to look closer.
     pub async fn poll(&self, console: &Console, every: Duration, shutdown: &Shutdown) {
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(every) => {}
-                () = shutdown.cancelled() => return,
-            }
+        while shutdown.sleep(every).await {
             if self.is_open() {
                 tokio::select! {
                     () = self.verified(console) => {}

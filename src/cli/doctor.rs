@@ -55,14 +55,19 @@ pub(super) async fn run(config: &Path, fix: bool) -> Result<(), Failure> {
 
 fn wanted(config: &Config) -> Wanted {
     let listen = config.listen.replication.first();
-    let (host, port) = split_address(listen.map_or("", String::as_str), REPLICATION_PORT);
     Wanted {
         binlog_format: config.binlog.format.to_string(),
         server_id: config.replication.server_id,
-        endpoint: Endpoint::new(&host, port, &config.replication.user)
-            .encrypted(config.tls.replication != Mode::Off),
+        endpoint: endpoint(config, listen.map_or("", String::as_str)),
         send_proxy_protocol: config.source().send_proxy_protocol,
     }
+}
+
+/// Our replication port, by this address of it.
+pub(super) fn endpoint(config: &Config, address: &str) -> Endpoint {
+    let (host, port) = split_address(address, REPLICATION_PORT);
+    Endpoint::new(&host, port, &config.replication.user)
+        .encrypted(config.tls.replication != Mode::Off)
 }
 
 /// One look at all servers.

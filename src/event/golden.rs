@@ -1,5 +1,7 @@
 //! Events of real servers, frozen in `tests/golden/`. A test fails on a file it does not know.
 
+use proptest::prelude::*;
+
 use super::format_description::FormatDescription;
 use super::transaction_payload::TransactionPayload;
 use super::unpack::LARGEST;
@@ -35,6 +37,20 @@ pub(crate) fn events_of(version: &str, name: &str) -> Vec<Vec<u8>> {
         rest = behind;
     }
     events
+}
+
+/// The same with up to seven bytes changed, anywhere.
+pub(crate) fn changed(name: &'static str) -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let change = (any::<prop::sample::Index>(), any::<u8>());
+    let at = any::<prop::sample::Index>();
+    prop::collection::vec((at, change), 1..8).prop_map(move |changes| {
+        let mut events = events(name);
+        for (event, (at, byte)) in changes {
+            let event = event.get_mut(&mut events);
+            *at.get_mut(event) = byte;
+        }
+        events
+    })
 }
 
 pub(crate) const FILES: [&str; 6] = [

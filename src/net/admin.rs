@@ -41,6 +41,11 @@ pub struct Admin {
     timeout: Duration,
 }
 
+/// A text as it stands in a statement, with its quotes.
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\\', r"\\").replace('\'', "''"))
+}
+
 /// A row: values as text, by column name.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Row {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::binlog_file::{self, FIRST_EVENT, file_name};
 use super::scan::{self, Head};
-use super::skim::Skim;
+use super::skim::{Skim, Skimmed};
 use super::state::DurableState;
 use super::{Error, index, lock, watermark};
 use crate::event::{EventType, Step, TransactionTracker};
@@ -128,8 +128,22 @@ impl Inspected {
     }
 
     /// From a file's beginning.
-    pub fn skim(&self, number: u32) -> Skim {
+    fn skim(&self, number: u32) -> Skim {
         Skim::new(&self.dir, StorePosition::new(number, FIRST_EVENT))
+    }
+
+    /// Goes through the events of this file and of those behind it.
+    pub fn walk(&self, first: u32) -> Walk<'_> {
+        let from = self.files.partition_point(|file| file.number < first);
+        Walk {
+            inspected: self,
+            rest: self.files[from..].iter(),
+            skim: Skim::new(&self.dir, StorePosition::ZERO),
+            limit: StorePosition::ZERO,
+            sure: StorePosition::ZERO,
+            whole: false,
+            written: false,
+        }
     }
 
     /// The newest file that does not have `gtid` before its beginning, so where it is if it is anywhere.
@@ -217,6 +231,59 @@ impl Inspected {
                     return Ok(summary);
                 }
             }
+        }
+    }
+}
+
+/// The events of several files, of each as far as it counts.
+#[derive(Debug)]
+pub struct Walk<'a> {
+    inspected: &'a Inspected,
+    rest: std::slice::Iter<'a, Extent>,
+    /// In the file that `limit` is the end of.
+    skim: Skim,
+    limit: StorePosition,
+    /// What lies behind may be in the middle of a write.
+    sure: StorePosition,
+    whole: bool,
+    written: bool,
+}
+
+impl Walk<'_> {
+    /// See [`Skim::whole`].
+    #[must_use]
+    pub fn whole(mut self) -> Self {
+        self.whole = true;
+        self
+    }
+
+    /// Beside a running proxy also what is not known to be synced, as far as it is whole: under load that
+    /// is said of the newest commits a moment after they were answered.
+    #[must_use]
+    pub fn written(mut self) -> Self {
+        self.written = true;
+        self
+    }
+
+    pub fn next_event(&mut self) -> Result<Option<Skimmed<'_>>, Error> {
+        while self.skim.position() >= self.limit {
+            let Some(file) = self.rest.next() else {
+                return Ok(None);
+            };
+            let skim = self.inspected.skim(file.number);
+            self.skim = if self.whole { skim.whole() } else { skim };
+            self.sure = StorePosition::new(file.number, file.end);
+            self.limit = self.sure;
+            if self.written && self.sure == self.inspected.end() && !file.cut {
+                let path = binlog_file::path(&self.inspected.dir, file.number);
+                let length = std::fs::metadata(&path);
+                let length = length.map_err(|error| Error::io("look at", &path, error))?;
+                self.limit.offset = length.len().max(file.end);
+            }
+        }
+        match self.skim.next(self.limit) {
+            Err(Error::Corrupt { at, .. }) if at >= self.sure.offset => Ok(None),
+            event => event,
         }
     }
 }

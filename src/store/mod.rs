@@ -42,7 +42,7 @@ mod purge;
 mod reader;
 mod recovery;
 mod scan;
-mod skim;
+pub mod skim;
 pub mod state;
 mod sync;
 mod watermark;

@@ -8,14 +8,14 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::Error;
 use super::binlog_file::{self, FIRST_EVENT, file_name};
 use super::scan::Window;
-use super::{Error, index};
 use crate::event::{CHECKSUM_LENGTH, EventType, HEADER_LENGTH, Header};
 use crate::ids::StorePosition;
 
 /// A statement that is longer is known by this much of it.
-const LONGEST: usize = 16 << 20;
+pub const LONGEST: usize = 16 << 20;
 
 /// An event, or its beginning.
 #[derive(Debug)]
@@ -28,6 +28,20 @@ pub struct Skimmed<'a> {
 }
 
 impl<'a> Skimmed<'a> {
+    /// Of bytes without a checksum, as if they were a file's first event; None where they have no header.
+    #[cfg(test)]
+    pub(crate) fn without_checksum(bytes: &'a [u8]) -> Option<Self> {
+        let mut header = Header::parse(bytes).ok()?;
+        // So that none of it is taken for a checksum.
+        header.length = (bytes.len() + CHECKSUM_LENGTH) as u32;
+        Some(Self {
+            header,
+            bytes,
+            start: StorePosition::new(1, FIRST_EVENT),
+            end: StorePosition::new(1, FIRST_EVENT + u64::from(header.length)),
+        })
+    }
+
     /// Without the checksum.
     pub fn body(&self) -> &'a [u8] {
         if self.bytes.len() == self.header.length as usize {
@@ -74,20 +88,6 @@ impl Skim {
     pub fn whole(mut self) -> Self {
         self.whole = true;
         self
-    }
-
-    /// From the oldest file's beginning; also where the newest one ends now.
-    pub fn all(dir: &Path) -> Result<(Self, StorePosition), Error> {
-        let numbers =
-            index::load(dir).map_err(|error| Error::io("read the index in", dir, error))?;
-        let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else {
-            return Ok((Self::new(dir, StorePosition::ZERO), StorePosition::ZERO));
-        };
-        let path = binlog_file::path(dir, *last);
-        let length =
-            std::fs::metadata(&path).map_err(|error| Error::io("look at", &path, error))?;
-        let end = StorePosition::new(*last, length.len());
-        Ok((Self::new(dir, StorePosition::new(*first, FIRST_EVENT)), end))
     }
 
     pub fn position(&self) -> StorePosition {

@@ -342,7 +342,7 @@ fn number(values: &BTreeMap<String, String>, name: &str) -> u64 {
 }
 
 impl Replication {
-    fn of(row: &Row, flavor: Flavor) -> Self {
+    pub fn of(row: &Row, flavor: Flavor) -> Self {
         // MariaDB's column, MySQL's column.
         let text = |mariadb: &str, mysql: &str| {
             let column = match flavor {

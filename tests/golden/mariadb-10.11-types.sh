@@ -2,13 +2,8 @@
 # How the types.* of tests/golden/mariadb-10.11/ were recorded: tests/golden/mariadb-10.11-types.sh FOLDER
 # writes such files anew, with the mariadbd that is installed. They differ by times, so the committed ones
 # stay. types.expected is what SELECT says of the tables that the files end with.
-set -euo pipefail
+. "$(dirname "$0")/recording.sh"
 out=$(realpath "${1:?usage: mariadb-10.11-types.sh FOLDER}")
-work=$(mktemp -d)
-trap 'kill "$server" 2>/dev/null; wait "$server" 2>/dev/null; rm -rf "$work"' EXIT
-server=
-user=()
-[ "$(id -u)" != 0 ] || user=(--user=root)
 echo "4,from a file" >"$work/rows.csv"
 mariadb-install-db --no-defaults "${user[@]}" --datadir="$work/data" >/dev/null
 mariadbd --no-defaults "${user[@]}" --datadir="$work/data" --socket="$work/sock" --skip-networking \
@@ -16,10 +11,7 @@ mariadbd --no-defaults "${user[@]}" --datadir="$work/data" --socket="$work/sock"
     --default-time-zone=+00:00 --character-set-server=utf8mb4 2>"$work/log" &
 server=$!
 run() { mariadb --no-defaults --socket="$work/sock" --default-character-set=utf8mb4 "$@"; }
-for _ in $(seq 100); do
-    run -e 'SELECT 1' >/dev/null 2>&1 && break
-    sleep 0.2
-done
+wait_for_it
 
 # 1: everything that there is to know about a column is in the table map.
 run <<'SQL'
@@ -156,12 +148,7 @@ columns="CASE WHEN data_type = 'longtext' AND table_name = 'packed'
     WHEN data_type REGEXP 'uuid|inet' THEN CONCAT('HEX(CAST(\`',column_name,'\` AS BINARY(16)))')
     WHEN data_type REGEXP 'char|text|binary|blob|geom|point|line|polygon' THEN CONCAT('HEX(\`',column_name,'\`)')
     ELSE CONCAT('\`',column_name,'\`') END"
-for table in $(run -BN -e "SELECT table_name FROM information_schema.tables WHERE table_schema = 'g' ORDER BY 1"); do
-    of="FROM information_schema.columns WHERE table_schema = 'g' AND table_name = '$table'"
-    echo "# $table"
-    list=$(run -BNr -e "SET group_concat_max_len = 100000; SELECT GROUP_CONCAT($columns ORDER BY ordinal_position) $of")
-    run -BNr g -e "SELECT $list FROM \`$table\` ORDER BY 1"
-done >"$work/expected"
+tables_of_g "$columns" >"$work/expected"
 for file in types.000001 types.000002; do
     install -m 644 "$work/data/$file" "$out/$file"
 done

@@ -2,29 +2,12 @@
 # How the types.* of tests/golden/mysql-9.7/ were recorded: tests/golden/mysql-9.7-types.sh FOLDER writes such
 # files anew, out of the MySQL of `deploy/install.sh mysql`. They differ by uuid and times, so the committed
 # ones stay. types.expected is what SELECT says of the tables that the files end with.
-set -euo pipefail
-programs=${MYSQL_ROOT:-${XDG_CACHE_HOME:-$HOME/.cache}/ackline/mysql-9.7}/bin
+. "$(dirname "$0")/recording.sh"
 out=$(realpath "${1:?usage: mysql-9.7-types.sh FOLDER}")
-work=$(mktemp -d)
-trap 'kill "$server" 2>/dev/null; wait "$server" 2>/dev/null; rm -rf "$work"' EXIT
-server=
-user=()
-[ "$(id -u)" != 0 ] || user=(--user=root)
-
 echo "4,from a file" >"$work/rows.csv"
-"$programs/mysqld" --no-defaults "${user[@]}" --initialize-insecure --datadir="$work/data" \
-    --secure-file-priv= --mysqlx=OFF 2>"$work/log"
-cd "$work/data"
-"$programs/mysqld" --no-defaults "${user[@]}" --datadir="$work/data" --socket="$work/sock" \
-    --skip-networking --secure-file-priv="$work" --mysqlx=OFF --server-id=7 --log-bin=types \
-    --gtid-mode=ON --enforce-gtid-consistency=ON --binlog-format=ROW --binlog-row-metadata=FULL \
-    --default-time-zone=+00:00 --log-error="$work/log" &
-server=$!
-run() { "$programs/mysql" --no-defaults -uroot --socket="$work/sock" --default-character-set=utf8mb4 "$@"; }
-for _ in $(seq 100); do
-    run -e 'SELECT 1' >/dev/null 2>&1 && break
-    sleep 0.2
-done
+client=(--default-character-set=utf8mb4)
+start_mysql --log-bin=types --gtid-mode=ON --enforce-gtid-consistency=ON --binlog-format=ROW \
+    --binlog-row-metadata=FULL --default-time-zone=+00:00
 
 # 1: everything that there is to know about a column is in the table map.
 run <<'SQL'
@@ -221,12 +204,7 @@ columns="CASE WHEN data_type IN ('longtext','json') AND table_name = 'packed'
     WHEN data_type = 'float' THEN CONCAT('\`',column_name,'\`+0e0')
     WHEN data_type REGEXP 'char|text|binary|blob|vector|geom|point|line|polygon' THEN CONCAT('HEX(\`',column_name,'\`)')
     ELSE CONCAT('\`',column_name,'\`') END"
-for table in $(run -BN -e "SELECT table_name FROM information_schema.tables WHERE table_schema = 'g' ORDER BY 1"); do
-    of="FROM information_schema.columns WHERE table_schema = 'g' AND table_name = '$table'"
-    echo "# $table"
-    list=$(run -BNr -e "SET group_concat_max_len = 100000; SELECT GROUP_CONCAT($columns ORDER BY ordinal_position) $of")
-    run -BNr g -e "SELECT $list FROM \`$table\` ORDER BY 1"
-done >"$work/expected"
+tables_of_g "$columns" >"$work/expected"
 
 kill "$server"
 wait "$server" || true

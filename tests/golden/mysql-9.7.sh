@@ -1,28 +1,10 @@
 #!/usr/bin/env bash
 # How tests/golden/mysql-9.7/ was recorded: tests/golden/mysql-9.7.sh FOLDER writes such files anew, out
 # of the MySQL of `deploy/install.sh mysql`. They differ by uuid and times, so the committed ones stay.
-set -euo pipefail
-programs=${MYSQL_ROOT:-${XDG_CACHE_HOME:-$HOME/.cache}/ackline/mysql-9.7}/bin
+. "$(dirname "$0")/recording.sh"
 out=$(realpath "${1:?usage: mysql-9.7.sh FOLDER}")
-work=$(mktemp -d)
-trap 'kill "$server" 2>/dev/null; wait "$server" 2>/dev/null; rm -rf "$work"' EXIT
-server=
-user=()
-[ "$(id -u)" != 0 ] || user=(--user=root)
-
 echo "4,from a file" >"$work/rows.csv"
-"$programs/mysqld" --no-defaults "${user[@]}" --initialize-insecure --datadir="$work/data" \
-    --secure-file-priv= --mysqlx=OFF 2>"$work/log"
-cd "$work/data"
-"$programs/mysqld" --no-defaults "${user[@]}" --datadir="$work/data" --socket="$work/sock" \
-    --skip-networking --secure-file-priv="$work" --mysqlx=OFF --server-id=7 --log-bin=golden \
-    --gtid-mode=ON --enforce-gtid-consistency=ON --binlog-format=MIXED --log-error="$work/log" &
-server=$!
-run() { "$programs/mysql" --no-defaults -uroot --socket="$work/sock" "$@"; }
-for _ in $(seq 100); do
-    run -e 'SELECT 1' >/dev/null 2>&1 && break
-    sleep 0.2
-done
+start_mysql --log-bin=golden --gtid-mode=ON --enforce-gtid-consistency=ON --binlog-format=MIXED
 
 run <<SQL
 CREATE DATABASE g;

@@ -1,24 +1,9 @@
 #!/usr/bin/env bash
 # How rows.000001 was recorded: deploy/bench/rows/record.sh writes such a file anew, out of the MySQL of
 # `deploy/install.sh mysql`: 100 rows of 18 columns, as a table of an application has them.
-set -euo pipefail
-programs=${MYSQL_ROOT:-${XDG_CACHE_HOME:-$HOME/.cache}/ackline/mysql-9.7}/bin
+. "$(dirname "$0")/../../../tests/golden/recording.sh"
 out=$(realpath "$(dirname "$0")")
-work=$(mktemp -d)
-trap 'kill "$server" 2>/dev/null; wait "$server" 2>/dev/null; rm -rf "$work"' EXIT
-server=
-user=()
-[ "$(id -u)" != 0 ] || user=(--user=root)
-options=("${user[@]}" --datadir="$work/data" --secure-file-priv= --mysqlx=OFF)
-"$programs/mysqld" --no-defaults "${options[@]}" --initialize-insecure 2>"$work/log"
-"$programs/mysqld" --no-defaults "${options[@]}" --socket="$work/sock" --skip-networking --server-id=7 \
-    --log-bin=rows --log-error="$work/log" &
-server=$!
-run() { "$programs/mysql" --no-defaults -uroot --socket="$work/sock" "$@"; }
-for _ in $(seq 100); do
-    run -e 'SELECT 1' >/dev/null 2>&1 && break
-    sleep 0.2
-done
+start_mysql --log-bin=rows
 run <<'SQL'
 CREATE DATABASE b;
 USE b;

@@ -87,9 +87,8 @@ async fn run(store: Store, mut from: StorePosition, counts: Counts, shutdown: Sh
             }
             continue;
         }
-        tokio::select! {
-            () = tokio::time::sleep(PERIOD) => {}
-            () = shutdown.cancelled() => return,
+        if !shutdown.sleep(PERIOD).await {
+            return;
         }
     }
 }

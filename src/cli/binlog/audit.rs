@@ -6,37 +6,34 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use serde::Serialize;
 
-use super::stopped;
+use super::{folder, stopped};
 use crate::capture::audit::{Auditor, Finding, Judged};
 use crate::cli::Failure;
-use crate::config::Config;
 use crate::sql::unsafe_statement::Unsafe;
+use crate::store::inspect::Inspected;
 use crate::store::origins::{Origin, Origins};
-use crate::store::{self, Skim, file_name};
+use crate::store::{self, file_name};
 use crate::units::show_utc;
 
 /// 0 where nothing unsafe was found.
 pub(super) fn run(config: &Path, json: bool) -> Result<(), Failure> {
-    let config = Config::load(config)?;
-    let dir = &config.binlog.dir;
-    if !dir.is_dir() {
-        return Err(anyhow!("there is no folder {}", dir.display()).into());
-    }
-    let (mut skim, end) =
-        Skim::all(dir).with_context(|| format!("there is no binlog in {}", dir.display()))?;
+    let dir = folder(config)?;
+    let inspected = Inspected::of(&dir)?;
+    let newest = inspected.end().file;
+    let mut walk = inspected.walk(0).written();
     let mut auditor = Auditor::default();
     let mut origins = Beside {
-        dir,
+        dir: &dir,
         of: (0, Origins::default()),
     };
     let mut out = BufWriter::new(io::stdout().lock());
     let (mut statements, mut found) = (0_u64, 0_u64);
     loop {
-        let event = match skim.next(end) {
+        let event = match walk.next_event() {
             Ok(Some(event)) => event,
             Ok(None) => break,
-            // The newest file may be in the middle of a write, or have been when its proxy was killed.
-            Err(store::Error::Corrupt { file, at, .. }) if file == file_name(end.file) => {
+            // The newest file may have been in the middle of a write when its proxy was killed.
+            Err(store::Error::Corrupt { file, at, .. }) if file == file_name(newest) => {
                 eprintln!("ackline: {file} is read up to {at}: what follows is not whole yet");
                 break;
             }

@@ -21,6 +21,7 @@ use crate::ids::StorePosition;
 use crate::sql::shortened::{printable, speaks_of_password};
 use crate::store::inspect::Inspected;
 use crate::store::origins::{Acknowledged, Origin, Origins};
+use crate::store::skim::LONGEST;
 use crate::store::{self, Skimmed};
 use crate::units::show_utc;
 
@@ -29,8 +30,6 @@ use rows::{Change, Tables};
 
 /// Of a statement, without `--full`.
 const SHOWN: usize = 2000;
-/// Of a packed statement, as much is unpacked.
-const LONGEST: usize = 16 << 20;
 /// Of one transaction.
 const MOST_LINES: usize = 10_000;
 const MOST_BYTES: usize = 64 << 20;
@@ -139,22 +138,19 @@ impl Asked {
             origins: (0, Origins::default()),
             out: BufWriter::new(io::stdout().lock()),
         };
-        for file in inspected.files.iter().filter(|file| file.number >= first) {
-            let mut skim = inspected.skim(file.number).whole();
-            let limit = StorePosition::new(file.number, file.end);
-            loop {
-                let event = match skim.next(limit) {
-                    Ok(Some(event)) => event,
-                    Ok(None) => break,
-                    Err(error) => {
-                        stopped(dump.out.flush())?;
-                        return Err(error.into());
-                    }
-                };
-                if !dump.event(&event)? {
+        let mut walk = inspected.walk(first).whole();
+        loop {
+            let event = match walk.next_event() {
+                Ok(Some(event)) => event,
+                Ok(None) => break,
+                Err(error) => {
                     stopped(dump.out.flush())?;
-                    return Ok(());
+                    return Err(error.into());
                 }
+            };
+            if !dump.event(&event)? {
+                stopped(dump.out.flush())?;
+                return Ok(());
             }
         }
         stopped(dump.out.flush())?;

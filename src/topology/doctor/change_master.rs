@@ -1,6 +1,7 @@
 //! The statement that makes a native replica follow our replication port.
 
 use crate::ids::Flavor;
+use crate::net::admin::literal;
 
 /// Where replicas reach us, and as whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,14 +39,13 @@ impl Endpoint {
 
     /// In the order in which they are to be run.
     pub fn statements(&self, flavor: Flavor) -> [String; 3] {
-        let quote = |text: &str| text.replace('\\', r"\\").replace('\'', "''");
-        let host = quote(self.host.as_deref().unwrap_or(HOST));
-        let (port, user) = (self.port, quote(&self.user));
+        let host = literal(self.host.as_deref().unwrap_or(HOST));
+        let (port, user) = (self.port, literal(&self.user));
         match flavor {
             Flavor::MariaDb => [
                 "STOP SLAVE".to_owned(),
                 format!(
-                    "CHANGE MASTER TO MASTER_HOST='{host}', MASTER_PORT={port}, MASTER_USER='{user}', \
+                    "CHANGE MASTER TO MASTER_HOST={host}, MASTER_PORT={port}, MASTER_USER={user}, \
                      MASTER_PASSWORD='{PASSWORD}', MASTER_CONNECT_RETRY=1, MASTER_USE_GTID=slave_pos{}",
                     if self.tls { ", MASTER_SSL=1" } else { "" }
                 ),
@@ -55,8 +55,8 @@ impl Endpoint {
             Flavor::MySql => [
                 "STOP REPLICA".to_owned(),
                 format!(
-                    "CHANGE REPLICATION SOURCE TO SOURCE_HOST='{host}', SOURCE_PORT={port}, \
-                     SOURCE_USER='{user}', SOURCE_PASSWORD='{PASSWORD}', SOURCE_CONNECT_RETRY=1, \
+                    "CHANGE REPLICATION SOURCE TO SOURCE_HOST={host}, SOURCE_PORT={port}, \
+                     SOURCE_USER={user}, SOURCE_PASSWORD='{PASSWORD}', SOURCE_CONNECT_RETRY=1, \
                      SOURCE_RETRY_COUNT=0, SOURCE_AUTO_POSITION=1, SOURCE_SSL={}",
                     u8::from(self.tls)
                 ),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::ids::Flavor;
+use crate::net::admin::literal;
 
 /// MariaDB 10.11, measured one statement and one privilege at a time. The same on every server, since
 /// each replica may become the source.
@@ -63,8 +64,7 @@ pub fn statement(privileges: &[&str], account: &str) -> String {
 /// `user@host` with each part quoted. A user may contain an @, a host may not.
 fn quoted(account: &str) -> String {
     let (user, host) = account.rsplit_once('@').unwrap_or((account, "%"));
-    let quote = |part: &str| format!("'{}'", part.replace('\\', r"\\").replace('\'', "''"));
-    format!("{}@{}", quote(user), quote(host))
+    format!("{}@{}", literal(user), literal(host))
 }
 
 /// The global privileges of an account, by the words of SHOW GRANTS.

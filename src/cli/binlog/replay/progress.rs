@@ -36,7 +36,7 @@ pub(super) async fn watch(target: &mut Target, plan: &Plan) -> anyhow::Result<St
                 threads.has
             ));
         }
-        if let Some(error) = threads.sql_error {
+        if let Some(error) = threads.channel.sql_error {
             line.end();
             bail!(
                 "stopped after {done} of {} transactions, at '{}': {error}; once that is repaired, the same command goes on",
@@ -44,14 +44,14 @@ pub(super) async fn watch(target: &mut Target, plan: &Plan) -> anyhow::Result<St
                 threads.has
             );
         }
-        if threads.sql == Thread::Stopped && moved.elapsed() > UNREACHED {
+        if threads.channel.sql == Thread::Stopped && moved.elapsed() > UNREACHED {
             line.end();
             return Err(anyhow!(
                 "its applier stopped at '{}' without an error, {left} transactions too early",
                 threads.has
             ));
         }
-        if let Some(error) = threads.io_error
+        if let Some(error) = threads.channel.io_error
             && moved.elapsed() > UNREACHED
         {
             line.end();

@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 
-use crate::event::{EventType, Start, checksum, gtid_list, previous_gtids};
-use crate::gtid::mariadb::BinlogState;
+use crate::event::{EventType, Start};
 use crate::gtid::{Gtid, GtidSet, State};
 use crate::ids::ServerId;
-use crate::store::Skim;
+use crate::store::inspect::Inspected;
 
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,30 +61,18 @@ impl Stop {
     }
 }
 
-/// Reads from the beginning, the newest file as far as it is whole.
+/// Reads from the beginning, each file as far as it counts.
 pub(super) fn find(dir: &Path, limit: &Limit) -> anyhow::Result<Stop> {
-    let (mut skim, end) =
-        Skim::all(dir).with_context(|| format!("there is no binlog in {}", dir.display()))?;
-    let mut stop: Option<Stop> = None;
+    let inspected = Inspected::of(dir)?;
+    let oldest = inspected.files.first();
+    let oldest = oldest.ok_or_else(|| anyhow!("the binlog in {} is empty", dir.display()))?;
+    let mut stop = Stop::at_beginning(inspected.state_before(oldest.number)?);
     let mut found = false;
-    while let Some(event) = skim.next(end)? {
-        let kind = event.header.kind;
-        if stop.is_none() {
-            let head = checksum::strip(event.bytes, checksum::Algorithm::Crc32);
-            let base = match kind {
-                EventType::GTID_LIST => {
-                    State::MariaDb(BinlogState::from_list(&gtid_list::parse(head?)?))
-                }
-                EventType::PREVIOUS_GTIDS => State::MySql(previous_gtids::parse(head?)?),
-                _ => continue,
-            };
-            stop = Some(Stop::at_beginning(base));
-        }
-        let starts = matches!(
-            kind,
-            EventType::GTID | EventType::MYSQL_GTID | EventType::MYSQL_TAGGED_GTID
-        );
-        let (true, Some(stop)) = (starts, &mut stop) else {
+    let mut walk = inspected.walk(oldest.number).written();
+    while let Some(event) = walk.next_event()? {
+        let (EventType::GTID | EventType::MYSQL_GTID | EventType::MYSQL_TAGGED_GTID) =
+            event.header.kind
+        else {
             continue;
         };
         let gtid = Start::parse(event.body())?.gtid;
@@ -106,7 +93,6 @@ pub(super) fn find(dir: &Path, limit: &Limit) -> anyhow::Result<Stop> {
         stop.at = Some(event.header.timestamp);
         stop.last = Some(gtid);
     }
-    let stop = stop.ok_or_else(|| anyhow!("the binlog in {} is empty", dir.display()))?;
     match limit {
         Limit::To(gtid) | Limit::Before(gtid) if !found => Err(anyhow!(
             "our binlog does not have {gtid}; it has {}",

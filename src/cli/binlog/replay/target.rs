@@ -5,45 +5,38 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 
 use super::plan::{Facts, Plan};
+use crate::cli::doctor::endpoint;
 use crate::config::Config;
 use crate::gtid::Position;
 use crate::ids::Flavor;
-use crate::net::admin::{Account, Admin, Row};
-use crate::net::connect::split_address;
-use crate::net::tls::Mode;
+use crate::net::admin::{Account, Admin, literal};
 use crate::topology::Report;
-use crate::topology::report::{Following, Thread};
+use crate::topology::doctor::Endpoint;
+use crate::topology::report::{Following, Replication, Thread};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Of the replication connection, beside whatever else the server has.
 const CHANNEL: &str = "ackline_replay";
-const DEFAULT_PORT: u16 = 3308;
 
 /// Where and as whom the server pulls.
 pub(super) struct ReplicationPort {
-    host: String,
-    port: u16,
-    user: String,
+    endpoint: Endpoint,
     password: String,
-    tls: bool,
 }
 
 impl ReplicationPort {
     pub fn of(config: &Config, through: Option<&str>) -> anyhow::Result<Self> {
         let listen = config.listen.replication.first().map(String::as_str);
         let address = through.or(listen).unwrap_or_default();
-        let (host, port) = split_address(address, DEFAULT_PORT);
-        if matches!(host.as_str(), "" | "0.0.0.0" | "::" | "[::]") {
+        let endpoint = endpoint(config, address);
+        if endpoint.host.is_none() {
             return Err(anyhow!(
                 "we listen on every address: write --through HOST:PORT, as that server reaches us"
             ));
         }
         Ok(Self {
-            host,
-            port,
-            user: config.replication.user.clone(),
+            endpoint,
             password: config.replication.password.expose().to_owned(),
-            tls: config.tls.replication != Mode::Off,
         })
     }
 }
@@ -56,9 +49,7 @@ pub(super) struct Target {
 /// How the replication connection is.
 pub(super) struct Threads {
     pub has: Position,
-    pub sql: Thread,
-    pub io_error: Option<String>,
-    pub sql_error: Option<String>,
+    pub channel: Replication,
 }
 
 impl Target {
@@ -93,16 +84,16 @@ impl Target {
     }
 
     pub async fn begin(&mut self, port: &ReplicationPort, plan: &Plan) -> anyhow::Result<()> {
-        let quote = |text: &str| text.replace('\\', r"\\").replace('\'', "''");
-        let (host, user) = (quote(&port.host), quote(&port.user));
-        let (number, password) = (port.port, quote(&port.password));
+        let ReplicationPort { endpoint, password } = port;
+        let host = literal(endpoint.host.as_deref().unwrap_or_default());
+        let (user, password) = (literal(&endpoint.user), literal(password));
+        let (number, tls) = (endpoint.port, u8::from(endpoint.tls));
         let statements = match self.facts.flavor {
             Flavor::MariaDb => [
                 format!(
-                    "CHANGE MASTER '{CHANNEL}' TO MASTER_HOST='{host}', MASTER_PORT={number}, \
-                     MASTER_USER='{user}', MASTER_PASSWORD='{password}', MASTER_CONNECT_RETRY=1, \
-                     MASTER_SSL={}, MASTER_USE_GTID=slave_pos",
-                    u8::from(port.tls)
+                    "CHANGE MASTER '{CHANNEL}' TO MASTER_HOST={host}, MASTER_PORT={number}, \
+                     MASTER_USER={user}, MASTER_PASSWORD={password}, MASTER_CONNECT_RETRY=1, \
+                     MASTER_SSL={tls}, MASTER_USE_GTID=slave_pos"
                 ),
                 format!(
                     "START SLAVE '{CHANNEL}' UNTIL master_gtid_pos='{}'",
@@ -111,10 +102,9 @@ impl Target {
             ],
             Flavor::MySql => [
                 format!(
-                    "CHANGE REPLICATION SOURCE TO SOURCE_HOST='{host}', SOURCE_PORT={number}, \
-                     SOURCE_USER='{user}', SOURCE_PASSWORD='{password}', SOURCE_CONNECT_RETRY=1, \
-                     SOURCE_SSL={}, GET_SOURCE_PUBLIC_KEY=1, SOURCE_AUTO_POSITION=1 FOR CHANNEL '{CHANNEL}'",
-                    u8::from(port.tls)
+                    "CHANGE REPLICATION SOURCE TO SOURCE_HOST={host}, SOURCE_PORT={number}, \
+                     SOURCE_USER={user}, SOURCE_PASSWORD={password}, SOURCE_CONNECT_RETRY=1, \
+                     SOURCE_SSL={tls}, GET_SOURCE_PUBLIC_KEY=1, SOURCE_AUTO_POSITION=1 FOR CHANNEL '{CHANNEL}'"
                 ),
                 format!(
                     "START REPLICA UNTIL SQL_AFTER_GTIDS='{}' FOR CHANNEL '{CHANNEL}'",
@@ -146,19 +136,11 @@ impl Target {
             ),
         };
         let rows = self.admin.query(&status).await?;
-        let row = rows.into_iter().next().unwrap_or_default();
+        let channel = rows.first().map(|row| Replication::of(row, flavor));
         let has = self.admin.value(position).await?.unwrap_or_default();
-        let running = row
-            .text("Slave_SQL_Running")
-            .or(row.text("Replica_SQL_Running"));
         Ok(Threads {
             has: Position::parse(flavor, &has)?,
-            sql: match running {
-                Some("Yes") => Thread::Running,
-                _ => Thread::Stopped,
-            },
-            io_error: error(&row, "Last_IO_Error"),
-            sql_error: error(&row, "Last_SQL_Error"),
+            channel: channel.unwrap_or_default(),
         })
     }
 
@@ -179,9 +161,4 @@ impl Target {
             let _ = self.admin.execute(&statement).await;
         }
     }
-}
-
-fn error(row: &Row, column: &str) -> Option<String> {
-    let text = row.text(column).filter(|text| !text.is_empty());
-    text.map(str::to_owned)
 }
