@@ -232,27 +232,27 @@ impl Harness {
         Ok(())
     }
 
-    /// Kills if commits are in flight; how many are. An answer is noted under the same lock, so what
-    /// is in flight here is so at the signal.
-    fn kill_in_flight(&self, victim: Part) -> usize {
+    /// Kills if commits are in flight; whom, and how many are. An answer is noted under the same lock, so
+    /// what is in flight here is so at the signal.
+    fn kill_in_flight(&self, victim: Part) -> Option<(i32, usize)> {
         let in_flight = self.ledger.in_flight.lock();
-        if !in_flight.is_empty() {
-            self.sandbox.kill_now(victim);
+        match in_flight.len() {
+            0 => None,
+            met => Some((self.sandbox.kill_now(victim), met)),
         }
-        in_flight.len()
     }
 
     /// kill -9 while a commit is under way; how many were.
     async fn kill(&self, victim: Part) -> Result<usize, String> {
         let deadline = Instant::now() + SOON;
-        let met = loop {
+        let (pid, met) = loop {
             match self.kill_in_flight(victim) {
-                0 if Instant::now() > deadline => return Err("no commit is under way".into()),
-                0 => tokio::task::yield_now().await,
-                met => break met,
+                None if Instant::now() > deadline => return Err("no commit is under way".into()),
+                None => tokio::task::yield_now().await,
+                Some(met) => break met,
             }
         };
-        self.sandbox.wait_dead(victim);
+        self.sandbox.wait_dead(pid);
         Ok(met)
     }
 

@@ -64,7 +64,7 @@ enum Phase {
     /// The first transaction is compared, not stored.
     Comparing {
         expected: Expected,
-        content: Digester,
+        content: Box<Digester>,
     },
     Storing,
 }
@@ -94,7 +94,7 @@ impl Feed {
             phase: match expected {
                 Some(expected) => Phase::Comparing {
                     expected,
-                    content: Digester::default(),
+                    content: Box::default(),
                 },
                 None => Phase::Storing,
             },

@@ -34,11 +34,13 @@ impl Sandbox {
         }
     }
 
-    pub fn signal(&self, part: Part, signal: Signal) {
+    /// To whom it went.
+    pub fn signal(&self, part: Part, signal: Signal) -> i32 {
         let pid = self
             .pid(part)
             .unwrap_or_else(|| panic!("{part:?} does not run"));
         assert!(process::signal(pid, signal), "{part:?} left in this moment");
+        pid
     }
 
     /// kill -9.
@@ -61,15 +63,13 @@ impl Sandbox {
     }
 
     /// kill -9, and back at once: what happens in between is the caller's question. Then
-    /// [`Self::wait_dead`].
-    pub fn kill_now(&self, part: Part) {
-        self.signal(part, Signal::KILL);
+    /// [`Self::wait_dead`] with the pid, which is not found any more while the process still has its sockets.
+    pub fn kill_now(&self, part: Part) -> i32 {
+        self.signal(part, Signal::KILL)
     }
 
-    pub fn wait_dead(&self, part: Part) {
-        if let Some(pid) = self.pid(part) {
-            process::wait_gone(pid);
-        }
+    pub fn wait_dead(&self, pid: i32) {
+        process::wait_gone(pid);
         self.bury();
     }
 
