@@ -34,8 +34,12 @@ impl Sandbox {
         }
     }
 
+    pub fn signal(&self, part: Part, signal: Signal) {
+        self.signalled(part, signal);
+    }
+
     /// To whom it went.
-    pub fn signal(&self, part: Part, signal: Signal) -> i32 {
+    fn signalled(&self, part: Part, signal: Signal) -> i32 {
         let pid = self
             .pid(part)
             .unwrap_or_else(|| panic!("{part:?} does not run"));
@@ -65,7 +69,7 @@ impl Sandbox {
     /// kill -9, and back at once: what happens in between is the caller's question. Then
     /// [`Self::wait_dead`] with the pid, which is not found any more while the process still has its sockets.
     pub fn kill_now(&self, part: Part) -> i32 {
-        self.signal(part, Signal::KILL)
+        self.signalled(part, Signal::KILL)
     }
 
     pub fn wait_dead(&self, pid: i32) {
