@@ -8,9 +8,6 @@
 //!     cargo test --test connections -- --sandbox sandbox --idle 5000 --rate 1000 --seconds 60
 
 mod support;
-#[path = "support/wire.rs"]
-#[allow(dead_code)]
-mod wire;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,8 +16,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use support::wire::Wire;
 use support::{Account, Manifest, Sandbox};
-use wire::Wire;
 
 const IDLE: usize = 500;
 const RATE: usize = 500;

@@ -19,9 +19,6 @@
 
 mod support;
 
-#[path = "support/certificates.rs"]
-#[allow(dead_code)]
-mod certificates;
 #[path = "drivers/driver.rs"]
 mod driver;
 #[path = "drivers/said.rs"]

@@ -1,22 +1,125 @@
 #!/usr/bin/env bash
-# All tests, from nothing installed but Rust. The last line is "N passed, N failed, N skipped"; the
-# exit status is 0 only if none failed.
+# All tests, from nothing installed but Rust; with names, only those: tests/run.sh [NAME…]
+#
+#   lib, doc               unit tests, examples in the documentation
+#   e2e_kill, tls_…, …     a module of tests/suite
+#   kill_rounds, connections, drivers, orm
+#                          a harness of its own
+#   bench, bench_binlog    deploy/bench.sh and deploy/bench_binlog.sh in their short forms
+#
+# Each is a unit, which runs in a process of its own, one test after the other. Those that mostly wait run
+# side by side, those that measure or kill run alone at the end. What a unit printed is in
+# target/tests/NAME.log, and shown where it failed. Before the last line stands a table of the longest; the
+# last line is "N passed, N failed, N skipped", and the exit status is 0 only if none failed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+logs=target/tests
+# So many units side by side, on two cores.
+slots=${ACKLINE_TEST_SLOTS:-3}
+# A unit that hangs is a failure, not a run without an end.
+unit_limit=900
+
+# The long ones begin first.
+first=(drivers orm)
+# They measure time or memory, or what they kill has to die in a certain moment.
+alone=(connections event_mutations fuzz kill_rounds limits)
+# They use fixed ports, and both cores.
+scripts=(bench_binlog bench)
 
 passed=0 failed=0 skipped=0
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
 failures=() skips=()
 
-# Runs cargo's tests, shows them, and adds up what they say: the lines of the standard harness, and
-# the "N passed, N failed, N skipped" of the long harnesses (harness = false).
-cargo_tests() {
-    local status before=$failed line
-    echo "== cargo test $*"
-    cargo test --no-fail-fast "$@" 2>&1 | tee "$log"
-    status=${PIPESTATUS[0]}
+impossible() {
+    echo "$1"
+    echo "0 passed, 1 failed, 0 skipped"
+    exit 1
+}
+
+seconds_since() { awk -v from="$1" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.1f", to - from }'; }
+
+# Whether NAME is to run: wanted NAME
+wanted() { [ ${#names[@]} = 0 ] || [[ " ${names[*]} " == *" $1 "* ]]; }
+any_wanted() {
+    local name
+    for name in "$@"; do
+        if wanted "$name"; then return 0; fi
+    done
+    return 1
+}
+
+install() {
+    deploy/install.sh build servers || impossible "the programs that the tests need could not be installed"
+    if any_wanted bench bench_binlog e2e_sysbench session_sysbench readers; then
+        deploy/install.sh bench || impossible "the programs of the benchmark could not be installed"
+    fi
+    # Without these the tests that need them are skipped, each by name.
+    deploy/install.sh mysql || echo "the tests of MySQL are skipped"
+    if any_wanted session_auth; then
+        tests/auth/install.sh || echo "the test of ed25519 is skipped"
+    fi
+    if any_wanted drivers readers; then
+        tests/drivers/install.sh || echo "drivers that are missing are skipped"
+    fi
+    if any_wanted orm; then
+        tests/orm/install.sh || echo "the suites of Django and SQLAlchemy are skipped"
+    fi
+}
+
+# One build for all of them, and where it put what.
+declare -A built=()
+build() {
+    local name program
+    echo "== building the tests"
+    cargo test --no-run --message-format=json-render-diagnostics >"$logs/build.json" ||
+        impossible "the tests do not compile"
+    while IFS=$'\t' read -r name program; do
+        built[$name]=$program
+    done < <(jq -r 'select(.reason == "compiler-artifact" and .executable != null)
+        | "\(.target.kind[0])\(if .profile.test then ":test" else "" end):\(.target.name)\t\(.executable)"' "$logs/build.json")
+}
+
+# The tests of tests/suite by module.
+declare -A tests_of=()
+list_suite() {
+    local test
+    while IFS= read -r test; do
+        [[ $test == *": test" ]] || continue
+        test=${test%: test}
+        tests_of[${test%%::*}]+="$test "
+    done < <("${built[test:test:suite]}" --list)
+}
+
+run_unit() {
+    local name=$1
+    case "$name" in
+    lib) timeout $unit_limit "${built[lib:test:ackline]}" ;;
+    doc) timeout $unit_limit cargo test --doc ;;
+    bench) ACKLINE=${built[bin:ackline]} timeout $unit_limit deploy/bench.sh --short ;;
+    bench_binlog)
+        ACKLINE=${built[bin:ackline]} BINLOG_BENCH=${built[example:binlog_bench]} \
+            timeout $unit_limit deploy/bench_binlog.sh --short
+        ;;
+    kill_rounds | connections | drivers | orm) timeout $unit_limit "${built[test:test:$name]}" ;;
+    # A variable, not an option: some tests take others of their program for a process.
+    # shellcheck disable=SC2086
+    *) RUST_TEST_THREADS=1 timeout $unit_limit "${built[test:test:suite]}" --exact ${tests_of[$name]} ;;
+    esac
+}
+
+# In the background: its output, then its exit status and time, go to files.
+start_unit() {
+    local began=$EPOCHREALTIME
+    run_unit "$1" >"$logs/$1.log" 2>&1 </dev/null
+    echo "$? $(seconds_since "$began")" >"$logs/$1.end"
+}
+
+# Adds up what a unit said: the lines of the standard harness, and the "N passed, N failed, N skipped" of
+# the long ones. A script counts as one test.
+count_unit() {
+    local name=$1 status seconds line before=$((passed + failed + skipped)) failed_before=$failed
+    local lost="it was killed"
+    read -r status seconds <"$logs/$name.end" || status=1 seconds=0
     while IFS= read -r line; do
         if [[ $line =~ ^test\ result:\ .*\ ([0-9]+)\ passed\;\ ([0-9]+)\ failed\;\ ([0-9]+)\ ignored ]] ||
             [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped ]]; then
@@ -27,7 +130,7 @@ cargo_tests() {
             failures+=("${BASH_REMATCH[1]}")
         elif [[ $line =~ ^test\ (.*)\ \.\.\.\ ignored(,\ (.*))?$ ]]; then
             skips+=("${BASH_REMATCH[1]}: ${BASH_REMATCH[3]:-no reason given}")
-        # One that found out while it ran that it cannot be run here; cargo counts it as passed.
+        # One that found out while it ran that it cannot be run here; the harness counts it as passed.
         elif [[ $line =~ ^SKIPPED\ HERE:\ (.*)$ ]]; then
             skips+=("${BASH_REMATCH[1]}")
             passed=$((passed - 1))
@@ -35,47 +138,77 @@ cargo_tests() {
         elif [[ $line =~ ^[Ss][Kk][Ii][Pp][Pp][Ee][Dd]:?\ (.*)$ ]]; then
             skips+=("${BASH_REMATCH[1]}")
         fi
-    done <"$log"
-    # It did not compile, or died before it could count.
-    if [ "$status" != 0 ] && [ "$failed" = "$before" ]; then
-        failed=$((failed + 1))
-        failures+=("cargo test $* (exit status $status)")
+    done <"$logs/$name.log"
+    if [[ " ${scripts[*]} " == *" $name "* ]]; then
+        [ "$status" = 0 ] && passed=$((passed + 1))
     fi
-}
-
-# One script that counts as one test.
-script_test() {
-    echo "== $*"
-    if "$@"; then
-        passed=$((passed + 1))
+    # It died before it could count, or hung.
+    if [ "$status" != 0 ] && [ "$failed" = "$failed_before" ]; then
+        [ "$status" = 124 ] && lost="it did not end within $unit_limit s"
+        failed=$((failed + 1))
+        failures+=("$name ($lost, exit status $status)")
+    fi
+    echo "$seconds $name" >>"$logs/seconds"
+    if [ "$failed" = "$failed_before" ]; then
+        echo "ok      $name: $((passed + failed + skipped - before)) in $seconds s"
     else
-        failed=$((failed + 1))
-        failures+=("$*")
+        echo "FAILED  $name: in $seconds s"
+        sed "s/^/$name| /" "$logs/$name.log"
     fi
 }
 
-if ! deploy/install.sh build servers bench; then
-    echo "the programs that the tests need could not be installed"
-    echo "0 passed, 1 failed, 0 skipped"
-    exit 1
-fi
-# Without it the tests that need it are skipped, each by name.
-deploy/install.sh mysql || echo "the tests of MySQL are skipped"
-tests/auth/install.sh || echo "the test of ed25519 is skipped"
-tests/drivers/install.sh || echo "drivers that are missing are skipped"
-tests/orm/install.sh || echo "the suites of Django and SQLAlchemy are skipped"
-
-cargo_tests --lib --bins
-cargo_tests --doc
-# They start servers and measure time: one after the other.
-RUST_TEST_THREADS=1 cargo_tests --test '*'
-script_test env ACKLINE=target/debug/ackline deploy/bench.sh --short
-bench_binlog() {
-    cargo build --example binlog_bench &&
-        ACKLINE=target/debug/ackline BINLOG_BENCH=target/debug/examples/binlog_bench deploy/bench_binlog.sh "$@"
+# So many at a time: run_units SLOTS NAME…
+run_units() {
+    local most=$1 name pid
+    local -A running=()
+    shift
+    for name in "$@"; do
+        while [ ${#running[@]} -ge "$most" ]; do
+            wait -n -p pid "${!running[@]}"
+            count_unit "${running[$pid]}"
+            unset "running[$pid]"
+        done
+        start_unit "$name" &
+        running[$!]=$name
+    done
+    while [ ${#running[@]} -gt 0 ]; do
+        wait -n -p pid "${!running[@]}"
+        count_unit "${running[$pid]}"
+        unset "running[$pid]"
+    done
 }
-script_test bench_binlog --short
 
+names=("$@")
+mkdir -p "$logs"
+rm -f "$logs"/*
+began=$EPOCHREALTIME
+install
+build
+list_suite
+echo "programs and build: $(seconds_since "$began") s"
+
+beside=() at_the_end=()
+for name in "${first[@]}" lib doc $(printf '%s\n' "${!tests_of[@]}" | sort); do
+    if [[ " ${alone[*]} " != *" $name "* ]] && wanted "$name"; then beside+=("$name"); fi
+done
+for name in "${alone[@]}" "${scripts[@]}"; do
+    if wanted "$name"; then at_the_end+=("$name"); fi
+done
+all=("${beside[@]}" "${at_the_end[@]}")
+for name in "${names[@]}"; do
+    if [[ " ${all[*]} " != *" $name "* ]]; then
+        echo "tests/run.sh: there is no $name; there are: ${first[*]} lib doc ${alone[*]} ${scripts[*]} $(printf '%s\n' "${!tests_of[@]}" | sort | tr '\n' ' ')" >&2
+        exit 2
+    fi
+done
+run_units "$slots" "${beside[@]}"
+run_units 1 "${at_the_end[@]}"
+
+printf '\n| the longest | seconds |\n|---|---:|\n'
+sort -rn "$logs/seconds" | head -n 10 | while read -r seconds name; do
+    printf '| %s | %s |\n' "$name" "$seconds"
+done
+echo "| all of it, with programs and build | $(seconds_since "$began") |"
 echo
 for failure in "${failures[@]}"; do
     echo "FAILED: $failure"

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use tempfile::TempDir;
 
-use crate::certificates::Authority;
+use crate::support::certificates::Authority;
 use crate::support::{Account, Database, Flavor, Part, SOON, Sandbox, wait_until};
 
 /// Those of the two ways, each its own, so that they can be gone side by side; and one for each driver

@@ -11,6 +11,7 @@
 )]
 
 mod binlog;
+pub mod certificates;
 mod commit;
 mod database;
 pub mod events;
@@ -21,7 +22,9 @@ mod ports;
 mod process;
 mod sandbox;
 mod servers;
+pub mod session;
 mod status;
+pub mod wire;
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
@@ -32,6 +35,7 @@ pub use commit::{Commit, STAYS};
 pub use database::{Account, Database, wait_equal};
 pub use faildisk::{FailingDisk, Mode};
 pub use http::{Answer, request};
+pub use ports::{Ports, free_port};
 pub use process::Signal;
 pub use sandbox::{ACKLINE, Manifest, Part, Sandbox};
 pub use status::Status;
@@ -44,15 +48,15 @@ macro_rules! on_both_flavors {
         mod on_mariadb {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
-                super::$test(super::support::Flavor::MariaDb).await;
+                super::$test(crate::support::Flavor::MariaDb).await;
             })*
         }
         mod on_mysql {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 let name = concat!(module_path!(), "::", stringify!($test));
-                if super::support::mysql::programs(name).is_some() {
-                    super::$test(super::support::Flavor::MySql).await;
+                if crate::support::mysql::programs(name).is_some() {
+                    super::$test(crate::support::Flavor::MySql).await;
                 }
             })*
         }

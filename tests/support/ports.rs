@@ -1,12 +1,15 @@
-//! A block of free ports, kept while its sandbox lives.
+//! Free ports, kept from other tests of this process and of those beside it.
 
 use std::net::{Ipv4Addr, TcpListener};
 
+use parking_lot::Mutex;
+
 /// Below the ports that the kernel hands out.
-const FIRST: u16 = 21_500;
-const LAST: u16 = 22_000;
+const FIRST: u16 = 21_200;
+const LAST: u16 = 22_400;
 const BLOCK: u16 = 20;
 
+/// A block of them, from `base` on, as a sandbox takes them.
 pub struct Ports {
     pub base: u16,
     /// The last port of the block is ours: others who look for a block go on.
@@ -29,4 +32,16 @@ impl Ports {
             })
             .expect("a block of free ports")
     }
+}
+
+/// A port of a block that this process keeps to its end; each is handed out once.
+pub fn free_port() -> u16 {
+    static BLOCKS: Mutex<(Vec<Ports>, u16)> = Mutex::new((Vec::new(), BLOCK));
+    let (blocks, next) = &mut *BLOCKS.lock();
+    if *next + 1 >= BLOCK {
+        blocks.push(Ports::take());
+        *next = 0;
+    }
+    *next += 1;
+    blocks.last().expect("one was just taken").base + *next - 1
 }

@@ -3,7 +3,6 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -20,21 +19,10 @@ use ackline::sql::KillTarget;
 use ackline::workers::Workers;
 use tokio::sync::watch;
 
+use super::free_port;
+
 pub const USER: &str = "app";
 pub const PASSWORD: &str = "secret";
-
-/// Tests of several processes may run side by side; each looks for free ports from here on.
-static NEXT_PORT: AtomicU16 = AtomicU16::new(21_210);
-
-pub fn free_port() -> u16 {
-    loop {
-        let port = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
-        assert!(port < 21_300, "no free port");
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-}
 
 pub struct Server {
     process: Child,

@@ -1,0 +1,348 @@
+//! `ackline doctor` against real servers as MariaDB's defaults leave them: it names what is missing, what
+//! it prints repairs it, and then all is well, with the proxy running and the replica following it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::{ACKLINE, free_port};
+
+const SOON: Duration = Duration::from_secs(60);
+
+#[test]
+fn from_the_defaults_to_a_working_pair() {
+    let folder = tempfile::Builder::new()
+        .prefix("doctor-")
+        .tempdir()
+        .unwrap();
+    let ports = [(); 5].map(|()| free_port());
+    let mut source = Server::new(folder.path(), "db1", 1, ports[0]);
+    let mut replica = Server::new(folder.path(), "db2", 2, ports[1]);
+    let config = write_config(folder.path(), &ports);
+
+    // An account that may nothing yet.
+    for server in [&source, &replica] {
+        server.root("CREATE USER ackline@'%' IDENTIFIED BY 'a-secret'");
+    }
+    let (status, text) = doctor(&config, &[]);
+    assert_eq!(status, 1, "{text}");
+    for (server, check) in [
+        ("db1", "grants"),
+        ("db1", "log_bin"),
+        ("db1", "sync_binlog"),
+        ("db1", "gtid_strict_mode"),
+        ("db1", "rpl_semi_sync_master_wait_point"),
+        ("db1", "boots read_only"),
+        ("db2", "grants"),
+        ("db2", "log_bin"),
+        ("db2", "log_slave_updates"),
+        ("db2", "read_only"),
+        ("db2", "gtid_strict_mode"),
+        ("db2", "rpl_semi_sync_slave_enabled"),
+        ("db2", "follows"),
+    ] {
+        assert!(not_ok(&text, server, check), "{server} {check}:\n{text}");
+    }
+
+    // What it may not do it says, with the statement that lets it.
+    let (status, text) = doctor(&config, &["--fix"]);
+    assert_eq!(status, 1, "{text}");
+    assert!(
+        text.contains("db1: our account may not run SET GLOBAL sync_binlog=1"),
+        "{text}"
+    );
+    for server in [&source, &replica] {
+        let grants = lines(&text, &server.name, "GRANT ");
+        assert_eq!(grants.len(), 1, "{text}");
+        for grant in grants {
+            server.root(&grant);
+        }
+    }
+
+    // What can be set at run time is set, and nobody waits for it.
+    let (status, text) = doctor(&config, &["--fix"]);
+    assert_eq!(status, 1, "{text}");
+    assert!(
+        text.contains("db2: done: SET GLOBAL read_only=ON"),
+        "{text}"
+    );
+    assert!(!not_ok(&text, "db2", "read_only"), "{text}");
+    assert!(!not_ok(&text, "db1", "sync_binlog"), "{text}");
+    assert!(not_ok(&text, "db1", "log_bin"), "{text}");
+    assert_eq!(
+        source.root("SELECT @@rpl_semi_sync_master_enabled, @@sync_binlog"),
+        "0\t1"
+    );
+    source.root("CREATE DATABASE nobody_waits");
+
+    // What needs a restart comes as lines for the configuration file.
+    for server in [&mut source, &mut replica] {
+        let options = option_file(&text, &server.name);
+        assert!(options.contains(&"log_bin".to_owned()), "{options:?}");
+        server.restart_with(&options);
+    }
+    let (status, text) = doctor(&config, &[]);
+    assert_eq!(status, 1, "{text}");
+    let left: Vec<&str> = text
+        .lines()
+        .filter(|line| line.ends_with("NOT OK"))
+        .collect();
+    assert_eq!(left.len(), 1, "{text}");
+    assert!(not_ok(&text, "db2", "follows"), "{text}");
+
+    // The statements for the replica, with the password that is printed nowhere.
+    assert!(
+        !text.contains("a-secret") && !text.contains("r-secret"),
+        "{text}"
+    );
+    let _proxy = Proxy::start(&config, folder.path());
+    let statements: Vec<&str> = text
+        .lines()
+        .skip_while(|line| !line.contains("make a replica follow"))
+        .skip(1)
+        .take_while(|line| line.starts_with("  "))
+        .collect();
+    let statements = statements
+        .join("\n")
+        .replace("<password of [replication]>", "r-secret");
+    replica.root(&statements);
+
+    let (mut status, mut text) = doctor(&config, &[]);
+    let deadline = Instant::now() + SOON;
+    while status != 0 && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(200));
+        (status, text) = doctor(&config, &[]);
+    }
+    assert_eq!(status, 0, "{text}");
+    assert!(!text.contains("NOT OK"), "{text}");
+    // Now the proxy has raised the gate, and the replica acknowledges.
+    source.root("CREATE DATABASE shop");
+    wait_for(|| replica.root("SHOW DATABASES LIKE 'shop'") == "shop");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_a_check_of_its_own() {
+    let folder = tempfile::Builder::new()
+        .prefix("doctor-")
+        .tempdir()
+        .unwrap();
+    let config = write_config(folder.path(), &[(); 5].map(|()| free_port()));
+    let (status, text) = doctor(&config, &[]);
+    assert_eq!(status, 1, "{text}");
+    assert!(not_ok(&text, "db1", "reachable"), "{text}");
+    assert!(not_ok(&text, "db2", "reachable"), "{text}");
+}
+
+fn write_config(folder: &Path, ports: &[u16]) -> PathBuf {
+    let path = folder.join("config.toml");
+    let [source, replica, mysql, replication, admin] = ports[..] else {
+        panic!("five ports");
+    };
+    let server = |name: &str, role: &str, port: u16| {
+        format!(
+            "[[server]]\nname = \"{name}\"\naddress = \"127.0.0.1:{port}\"\nrole = \"{role}\"\n\
+             user = \"ackline\"\npassword = \"a-secret\"\n\n"
+        )
+    };
+    let text = format!(
+        "[listen]\nmysql = \"127.0.0.1:{mysql}\"\nreplication = \"127.0.0.1:{replication}\"\n\
+         admin = \"127.0.0.1:{admin}\"\n\n{}{}[replication]\nuser = \"repl\"\npassword = \"r-secret\"\n",
+        server("db1", "source", source),
+        server("db2", "replica", replica)
+    );
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// Exit status, and what was printed (both ways).
+fn doctor(config: &Path, arguments: &[&str]) -> (i32, String) {
+    let output = Command::new(ACKLINE)
+        .args(["doctor", "--config"])
+        .arg(config)
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    let status = output.status.code().unwrap();
+    (status, String::from_utf8(text).unwrap())
+}
+
+/// Whether the table says so.
+fn not_ok(text: &str, server: &str, check: &str) -> bool {
+    text.lines().any(|line| {
+        let begins = line
+            .strip_prefix(server)
+            .is_some_and(|rest| rest.trim_start().starts_with(&format!("{check}  ")));
+        begins && line.ends_with("NOT OK")
+    })
+}
+
+/// What is to be done on one server: the indented lines below its name.
+fn section<'a>(text: &'a str, server: &str) -> Vec<&'a str> {
+    let head = format!("{server}:");
+    text.lines()
+        .skip_while(|line| *line != head)
+        .skip(1)
+        .take_while(|line| line.starts_with("  "))
+        .map(str::trim)
+        .collect()
+}
+
+fn lines(text: &str, server: &str, begin: &str) -> Vec<String> {
+    let section = section(text, server);
+    let found = section.iter().filter(|line| line.starts_with(begin));
+    found.map(ToString::to_string).collect()
+}
+
+fn option_file(text: &str, server: &str) -> Vec<String> {
+    let section = section(text, server);
+    let options = section.iter().skip_while(|line| **line != "[mariadbd]");
+    options.skip(1).map(ToString::to_string).collect()
+}
+
+fn wait_for(mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !condition() {
+        assert!(Instant::now() < deadline, "it did not come true");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A MariaDB server with its defaults, and what is put into its option file.
+struct Server {
+    name: String,
+    folder: PathBuf,
+    options: Vec<String>,
+    process: Option<Child>,
+}
+
+impl Server {
+    fn new(folder: &Path, name: &str, id: u32, port: u16) -> Self {
+        let folder = folder.join(name);
+        std::fs::create_dir(&folder).unwrap();
+        let mut options = vec![
+            format!("datadir = {}", folder.join("data").display()),
+            format!("socket = {}", folder.join("s").display()),
+            format!("pid_file = {}", folder.join("pid").display()),
+            format!("port = {port}"),
+            format!("server_id = {id}"),
+            "bind_address = 127.0.0.1".to_owned(),
+            "innodb_buffer_pool_size = 64M".to_owned(),
+        ];
+        if rustix::process::geteuid().is_root() {
+            options.push("user = root".to_owned());
+        }
+        let mut server = Self {
+            name: name.to_owned(),
+            folder,
+            options,
+            process: None,
+        };
+        server.write_options();
+        let installed = Command::new("mariadb-install-db")
+            .arg(server.defaults())
+            .args(["--auth-root-authentication-method=normal", "--skip-test-db"])
+            .output()
+            .expect("mariadb-install-db");
+        assert!(installed.status.success(), "{installed:?}");
+        server.start();
+        // It would stand before ours for clients of this machine.
+        server.root("DROP USER IF EXISTS ''@'localhost'");
+        let host = server.root("SELECT @@hostname");
+        server.root(&format!("DROP USER IF EXISTS ''@'{host}'"));
+        server
+    }
+
+    fn defaults(&self) -> String {
+        format!("--defaults-file={}", self.folder.join("my.cnf").display())
+    }
+
+    fn write_options(&self) {
+        let text = format!("[mariadbd]\n{}\n", self.options.join("\n"));
+        std::fs::write(self.folder.join("my.cnf"), text).unwrap();
+    }
+
+    fn start(&mut self) {
+        let log = std::fs::File::create(self.folder.join("log")).unwrap();
+        let process = Command::new("mariadbd")
+            .arg(self.defaults())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("mariadbd");
+        self.process = Some(process);
+        let deadline = Instant::now() + SOON;
+        while !self.try_root("SELECT 1").status.success() {
+            let log = std::fs::read_to_string(self.folder.join("log"));
+            assert!(Instant::now() < deadline, "{log:?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn restart_with(&mut self, options: &[String]) {
+        self.root("SHUTDOWN");
+        if let Some(mut process) = self.process.take() {
+            process.wait().unwrap();
+        }
+        self.options.extend_from_slice(options);
+        self.write_options();
+        self.start();
+    }
+
+    fn try_root(&self, statements: &str) -> Output {
+        Command::new("timeout")
+            .args(["20", "mariadb", "--no-defaults", "-uroot", "-N", "-B"])
+            .arg(format!("--socket={}", self.folder.join("s").display()))
+            .args(["-e", statements])
+            .output()
+            .expect("mariadb")
+    }
+
+    fn root(&self, statements: &str) -> String {
+        let output = self.try_root(statements);
+        assert!(
+            output.status.success(),
+            "{}: {statements}: {output:?}",
+            self.name
+        );
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(process) = &mut self.process {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+struct Proxy {
+    process: Child,
+    log: PathBuf,
+}
+
+impl Proxy {
+    fn start(config: &Path, folder: &Path) -> Self {
+        let log = folder.join("proxy.log");
+        let process = Command::new(ACKLINE)
+            .args(["serve", "--config"])
+            .arg(config)
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        Self { process, log }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            eprintln!("the proxy's log:\n{log}");
+        }
+    }
+}

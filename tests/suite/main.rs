@@ -1,0 +1,57 @@
+//! All tests of the standard harness, in one program that is linked once: a module is what one test
+//! program used to be. `tests/run.sh` runs each module in a process of its own, so that a server that its
+//! tests share, what they count of the process, and the machine's two cores are theirs alone.
+//!
+//! `cargo test --test suite NAME::` runs one module; give it RUST_TEST_THREADS=1.
+
+// A test that cannot go on shall stop where it is.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod binlog_equality;
+mod compression;
+mod differential;
+mod doctor_mariadb;
+mod drivers_rust;
+mod e2e_binlog_audit;
+mod e2e_binlog_replay;
+mod e2e_client;
+mod e2e_drain;
+mod e2e_failing_disk;
+mod e2e_hazards;
+mod e2e_kill;
+mod e2e_limits;
+mod e2e_mysql;
+mod e2e_power_loss;
+mod e2e_purge;
+mod e2e_replicas;
+mod e2e_requirement;
+mod e2e_sync_modes;
+mod e2e_sysbench;
+mod e2e_wrong_source;
+mod event_literals;
+mod event_mutations;
+mod event_mysqlbinlog;
+mod floors;
+mod fuzz;
+mod limits;
+mod multi_factor;
+mod proxy_protocol;
+mod query_attributes;
+mod readers;
+mod sandbox_lifecycle;
+mod sandbox_mysql;
+mod session_auth;
+mod session_clients;
+mod session_gate;
+mod session_hazards;
+mod session_requirement;
+mod session_sysbench;
+mod sql_statements;
+mod tls_clients;
+mod tls_mysql;
+mod tls_replication;
+mod tls_servers;
+mod unsafe_statements;

@@ -1,0 +1,168 @@
+//! Logins with each authentication plugin through the session listener, and what they teach it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+
+use crate::support::certificates::Authority;
+use crate::support::mysql;
+use crate::support::session::{PASSWORD, Proxy, Server, USER, eventually};
+use ackline::net::tls::{Acceptor, Mode, Offer, ServerFiles};
+use ackline::protocol::password::Password;
+use ackline::session::Config;
+
+/// A proxy that offers TLS.
+fn proxy(server: &Server, folder: &Path) -> Proxy {
+    let certificate = Authority::new(folder, "ca").issue("proxy");
+    let files = ServerFiles {
+        cert: certificate.cert,
+        key: certificate.key,
+        client_ca: None,
+    };
+    let tls = Acceptor::new(Offer::new(Mode::Preferred, Some(files.load().unwrap())));
+    let sealed = Arc::new(Password::new(b"sealed".to_vec()));
+    let config = Config {
+        tls,
+        users: [(b"configured".to_vec(), sealed)].into(),
+        ..Config::default()
+    };
+    Proxy::with(server, config)
+}
+
+fn client(proxy: &Proxy, user: &str, password: &str, channel: &str, statement: &str) -> Command {
+    let mut command = Command::new("mariadb");
+    command
+        .args(["--no-defaults", "-h127.0.0.1", "-N", "-B", channel])
+        .arg(format!("-P{}", proxy.port))
+        .arg(format!("-u{user}"))
+        .arg(format!("--password={password}"))
+        .args(["-e", statement])
+        .stdin(Stdio::null());
+    command
+}
+
+/// Stays until it is dropped.
+struct Session(Child);
+
+impl Session {
+    /// With whether its login has taught enough to be repeated.
+    fn open(proxy: &Proxy, user: &str, password: &str, channel: &str) -> (Self, bool) {
+        let others: Vec<u64> = proxy.registry.list().iter().map(|info| info.id).collect();
+        let mut command = client(proxy, user, password, channel, "SELECT SLEEP(60)");
+        let session = Self(command.stdout(Stdio::null()).spawn().unwrap());
+        let mine = || {
+            let list = proxy.registry.list();
+            let mine = list.into_iter().find(|info| !others.contains(&info.id))?;
+            (mine.activity == ackline::session::Activity::Running).then_some(mine)
+        };
+        eventually("it is logged in", || mine().is_some());
+        (session, mine().unwrap().learned)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[track_caller]
+fn denied(output: Output) {
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("ERROR 1045 (28000)"), "{output:?}");
+}
+
+fn plugins() -> Option<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
+    let folder = cache?.join("ackline/mariadb-plugins");
+    folder.join("auth_ed25519.so").exists().then_some(folder)
+}
+
+#[test]
+fn native_and_ed25519() {
+    let Some(plugins) = plugins() else {
+        println!(
+            "SKIPPED HERE: native_and_ed25519: tests/auth/install.sh could not fetch the plugin"
+        );
+        return;
+    };
+    let plugins = format!("--plugin-dir={}", plugins.display());
+    let server = Server::start(&[&plugins, "--plugin-load-add=auth_ed25519"]);
+    let accounts = server.root(
+        "CREATE USER ed@'%' IDENTIFIED VIA ed25519 USING PASSWORD('sealed');\
+         CREATE USER configured@'%' IDENTIFIED VIA ed25519 USING PASSWORD('sealed');\
+         CREATE USER nobody@'%'; CREATE USER either@'%' IDENTIFIED VIA ed25519 USING PASSWORD('one')\
+         OR mysql_native_password USING PASSWORD('two')",
+    );
+    assert!(accounts.status.success(), "{accounts:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let proxy = proxy(&server, folder.path());
+    for channel in ["--skip-ssl", "--ssl"] {
+        for (user, password, learned) in [
+            (USER, PASSWORD, true),
+            ("nobody", "", true),
+            ("ed", "sealed", false),
+            ("configured", "sealed", true),
+            ("either", "one", false),
+            ("either", "two", true),
+        ] {
+            let session = Session::open(&proxy, user, password, channel);
+            assert_eq!(session.1, learned, "{user} {password} {channel}");
+            drop(session);
+            denied(
+                client(&proxy, user, "wrong", channel, "SELECT 1")
+                    .output()
+                    .unwrap(),
+            );
+        }
+        eventually("all have left", || proxy.registry.is_empty());
+    }
+}
+
+#[test]
+fn caching_sha2() {
+    let Some(programs) = mysql::programs("caching_sha2") else {
+        return;
+    };
+    let server = Server::start_mysql(&programs);
+    let folder = tempfile::tempdir().unwrap();
+    let proxy = proxy(&server, folder.path());
+    // The server knows the password: without TLS the client is not asked for it.
+    let (_clear, learned) = Session::open(&proxy, USER, PASSWORD, "--skip-ssl");
+    assert!(!learned);
+    {
+        let (_first, learned) = Session::open(&proxy, USER, PASSWORD, "--ssl");
+        assert!(learned, "its first login brings it");
+        let (_second, learned) = Session::open(&proxy, USER, PASSWORD, "--ssl");
+        assert!(learned);
+        let (_third, learned) = Session::open(&proxy, USER, PASSWORD, "--skip-ssl");
+        assert!(
+            learned,
+            "its answer proves what another session has brought"
+        );
+        let (_other, learned) = Session::open(&proxy, "other", "other", "--skip-ssl");
+        assert!(!learned, "another's");
+        assert_eq!(proxy.registry.count_learned(), 3);
+        for channel in ["--ssl", "--skip-ssl"] {
+            denied(
+                client(&proxy, USER, "wrong", channel, "SELECT 1")
+                    .output()
+                    .unwrap(),
+            );
+        }
+    }
+    eventually("they have left", || proxy.registry.len() == 1);
+    let (_late, learned) = Session::open(&proxy, USER, PASSWORD, "--skip-ssl");
+    assert!(!learned, "it is gone with the last session that had it");
+
+    // Once the server has forgotten it, a client without TLS has to tell it: encrypted with our key.
+    let output = client(&proxy, USER, PASSWORD, "--ssl", "FLUSH PRIVILEGES")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let (_cold, learned) = Session::open(&proxy, USER, PASSWORD, "--skip-ssl");
+    assert!(learned);
+}
