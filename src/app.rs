@@ -10,6 +10,7 @@ mod commands;
 mod descriptors;
 mod following;
 mod gate;
+mod histories;
 mod keeper;
 mod logging;
 mod moving;
@@ -169,10 +170,14 @@ async fn start(
         guard.clone(),
         shutdown.clone(),
     );
+    let walker = Worker::start("histories", shutdown).context("cannot start a thread")?;
+    let histories =
+        histories::Histories::new(acks.clone(), store.clone(), Some(walker), shutdown.clone());
     let servers = roster::Servers::new(
         acks.clone(),
         store.clone(),
         follow_end(&store, &acks, shutdown),
+        histories,
         shutdown.clone(),
     );
     servers.configure(&config);

@@ -51,6 +51,31 @@ impl fmt::Display for ServerId {
     }
 }
 
+/// The machine behind a name, as far as it can be told without reading its binlog: where it was met, and who
+/// it says it is there. Names move from one to another; what a machine confirmed stays with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    pub address: String,
+    pub server_id: ServerId,
+    /// `@@server_uuid`, of a MySQL server.
+    pub uuid: Option<String>,
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "server_id {}", self.server_id)?;
+        if let Some(uuid) = &self.uuid {
+            write!(f, ", uuid {uuid}")?;
+        }
+        write!(f, " at {}", self.address)
+    }
+}
+
+/// A dump connection's place in the order in which dumps were accepted. Of each listed server only the
+/// newest is listened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Voice(pub u64);
+
 /// Which family a server belongs to; its GTIDs, events and variables follow from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]

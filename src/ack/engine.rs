@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! captured ─► pending ──(position ≤ what the policy in force holds for)──► released
-//! marks, confirm, reconnected, connected, set_voters, set_sync, tick: each looks again
+//! marks, confirm, identified, reconnected, verified, disconnected, set_voters, set_sync, tick: each looks again
 //! ```
 //!
 //! Instants are handed in as a [`Duration`] since any fixed moment; they only have to grow.
@@ -14,6 +14,9 @@
 //!   `LOCAL durable` while it is lowered (`on_timeout = "degrade"`).
 //! - What is released while the policy asked for does not hold for it is in the degraded list
 //!   until that policy holds for it.
+//! - A vote is a machine's: it is the word of the machine at the voter's address, or of the newest of its dump
+//!   connections, and of nobody else; and it counts only while that machine's own binlog is known to have
+//!   what it claims.
 //! - Of what a failed fsync took back, nothing is pending and no voter has it.
 
 use std::collections::VecDeque;
@@ -23,9 +26,9 @@ use std::time::Duration;
 use super::degraded::{DegradedCommit, DegradedList, Recent};
 use super::demand::{Demands, Oldest, Ticket};
 use super::policy::{Mode, OnTimeout, Requirement, Sync};
-use super::quorum::{self, Confirmed, Missing, Vote, Voter, Votes, satisfied};
+use super::quorum::{self, Confirmed, Missing, Vote, Voter, Votes, Word, satisfied};
 use crate::gtid::Gtid;
-use crate::ids::{Level, ServerName, StorePosition};
+use crate::ids::{Level, Machine, ServerName, StorePosition, Voice};
 
 /// A lowered policy is raised again when the voters have all that was written this long ago. Under
 /// load they never have all that is written *now*; whatever they lack then, commits wait for again.
@@ -206,11 +209,8 @@ impl Engine {
             lowered.sample.1 = lowered.sample.1.min(self.last_end);
         }
         for vote in &mut self.votes.voters {
-            let confirmed = &mut vote.confirmed;
-            for level in [Level::Received, Level::Durable, Level::Applied] {
-                let said = confirmed.said(level);
-                *said = said.map(|position| position.min(end));
-            }
+            vote.confirmed = vote.confirmed.min(end);
+            vote.heard = vote.heard.min(end);
         }
         self.note_taken_back(count);
     }
@@ -221,11 +221,13 @@ impl Engine {
         }
     }
 
-    /// `voter` itself said that it has everything up to `position` at `level`. Who is no voter, and
-    /// what we never had ourselves, does not count.
+    /// `voter` itself said that it has everything up to `position` at `level`. Who is no voter, what
+    /// another machine or an older dump says in its name, and what we never had ourselves, does not
+    /// count.
     pub fn confirm(
         &mut self,
         voter: &ServerName,
+        word: Word<'_>,
         level: Level,
         position: StorePosition,
         now: Duration,
@@ -235,41 +237,111 @@ impl Engine {
             self.ignored += 1;
             return;
         }
-        let Some(vote) = self.vote(voter) else {
+        let Some(vote) = self.vote(voter).filter(|vote| vote.hears(&word)) else {
             self.ignored += 1;
             return;
         };
-        let said = vote.confirmed.said(level);
+        let verified = vote.verified;
+        let said = match verified {
+            true => vote.confirmed.said(level),
+            false => vote.heard.said(level),
+        };
         if Some(position) > *said {
             *said = Some(position);
-            self.look(now);
+            if verified {
+                self.look(now);
+            }
         }
     }
 
-    /// `voter` asks for what follows `position`: it has everything before, and nothing else. A
-    /// replica throws away what it had only received when its threads restart.
-    pub fn reconnected(&mut self, voter: &ServerName, position: StorePosition, now: Duration) {
-        let position = position.min(self.last_known());
+    /// Which machine is behind the name. Another one has confirmed nothing: what the name's votes were
+    /// worth counts as unconfirmed until this one has said it, too.
+    pub fn identified(&mut self, voter: &ServerName, machine: &Machine, now: Duration) {
         let before = self.held_by_enough();
         let Some(vote) = self.vote(voter) else {
             return;
         };
-        let confirmed = vote.confirmed;
-        let fallen = |said: Option<StorePosition>| said.map(|said| said.min(position));
-        vote.confirmed = Confirmed {
-            received: Some(position),
-            durable: fallen(confirmed.durable),
-            applied: fallen(confirmed.applied),
-        };
+        if vote.machine.as_ref() == Some(machine) {
+            return;
+        }
+        vote.machine = Some(machine.clone());
+        vote.fall_silent();
+        vote.confirmed = Confirmed::default();
         self.list_unconfirmed(before, now);
         self.look(now);
     }
 
-    pub fn connected(&mut self, voter: &ServerName, yes: bool, now: Duration) {
+    /// `voter` asks, with a new dump, for what follows `position`: it has nothing else, and whether it has
+    /// everything before is not known until it is [`Self::verified`]. A replica throws away what it had
+    /// only received when its threads restart. False where a newer dump of it has come meanwhile.
+    #[must_use]
+    pub fn reconnected(
+        &mut self,
+        voter: &ServerName,
+        voice: Voice,
+        position: StorePosition,
+        now: Duration,
+    ) -> bool {
+        let position = position.min(self.last_known());
+        let before = self.held_by_enough();
+        let Some(vote) = self.vote(voter) else {
+            // Listed, and without a vote.
+            return true;
+        };
+        if vote.voice > Some(voice) {
+            return false;
+        }
+        (vote.voice, vote.connected, vote.verified) = (Some(voice), true, false);
+        vote.confirmed = vote.confirmed.min(position);
+        vote.heard = Confirmed {
+            received: Some(position),
+            ..Confirmed::default()
+        };
+        self.list_unconfirmed(before, now);
+        self.look(now);
+        true
+    }
+
+    /// Since this dump began, the server's own binlog was walked, and it has all that it claims: its word
+    /// counts.
+    pub fn verified(&mut self, voter: &ServerName, voice: Voice, now: Duration) {
         if let Some(vote) = self.vote(voter)
-            && vote.connected != yes
+            && vote.voice == Some(voice)
+            && !vote.verified
         {
-            vote.connected = yes;
+            vote.verified = true;
+            vote.confirmed = vote.confirmed.max(std::mem::take(&mut vote.heard));
+            self.look(now);
+        }
+    }
+
+    /// This dump is gone, or must not be listened to any more. What it confirmed stays true.
+    pub fn disconnected(&mut self, voter: &ServerName, voice: Voice, now: Duration) {
+        if let Some(vote) = self.vote(voter)
+            && vote.voice == Some(voice)
+        {
+            vote.fall_silent();
+            self.look(now);
+        }
+    }
+
+    /// The machine at the voter's address has less than it said before: it was set up anew, or its history
+    /// was reset. Whatever was received there went with it.
+    pub fn fallen(
+        &mut self,
+        voter: &ServerName,
+        machine: &Machine,
+        position: StorePosition,
+        now: Duration,
+    ) {
+        let before = self.held_by_enough();
+        let Some(vote) = self.vote(voter) else {
+            return;
+        };
+        if vote.hears(&Word::Answer(machine)) {
+            vote.confirmed = vote.confirmed.min(position);
+            vote.heard = vote.heard.min(position);
+            self.list_unconfirmed(before, now);
             self.look(now);
         }
     }

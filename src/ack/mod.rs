@@ -38,7 +38,7 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
 use crate::gtid::{Gtid, GtidSet, Position};
-use crate::ids::{Epoch, Level, ServerName, StorePosition};
+use crate::ids::{Epoch, Level, Machine, ServerName, StorePosition, Voice};
 use engine::{Engine, Event, Restored};
 use parked::{Parked, Ticket};
 use policy::{Mode, Requirement, Unmeetable};
@@ -48,7 +48,7 @@ pub use history::Confirmation;
 use history::History;
 pub use permit::AckPermit;
 pub use policy::{Sync, SyncPatch};
-pub use quorum::{Confirmed, Vote, Voter};
+pub use quorum::{Confirmed, Vote, Voter, Word};
 pub use snapshot::Snapshot;
 
 /// A commit that waits for longer than this makes a KILL likely; see capture's guard.
@@ -69,6 +69,8 @@ struct Shared {
     /// Since when the oldest captured transaction waits, in nanoseconds of [`Shared::now`].
     oldest: AtomicU64,
     applied_wanted: watch::Sender<bool>,
+    voices: AtomicU64,
+    dumps: watch::Sender<u64>,
     started: Instant,
     /// Unix time at `started`.
     started_at: Duration,
@@ -122,6 +124,8 @@ impl Acks {
             released: watch::Sender::new(released),
             oldest: AtomicU64::new(NOBODY),
             applied_wanted: watch::Sender::new(applied_wanted),
+            voices: AtomicU64::default(),
+            dumps: watch::Sender::new(0),
             started: Instant::now(),
             started_at,
         }))
@@ -146,18 +150,61 @@ impl Acks {
     }
 
     /// `voter` itself said that it has all up to `position`. Per level it only grows; a position
-    /// that is not ours (yet) is ignored and counted.
-    pub fn confirm(&self, voter: &ServerName, level: Level, position: StorePosition) {
-        self.change(|gate, now| gate.engine.confirm(voter, level, position, now));
+    /// that is not ours (yet), and a word that is not the voter's own, is ignored and counted.
+    pub fn confirm(
+        &self,
+        voter: &ServerName,
+        word: Word<'_>,
+        level: Level,
+        position: StorePosition,
+    ) {
+        self.change(|gate, now| gate.engine.confirm(voter, word, level, position, now));
     }
 
-    /// `voter` asks for what follows `position`: it has nothing more, whatever it said before.
-    pub fn reconnected(&self, voter: &ServerName, position: StorePosition) {
-        self.change(|gate, now| gate.engine.reconnected(voter, position, now));
+    /// The machine that was met at the voter's address. Another one than before has confirmed nothing.
+    pub fn identified(&self, voter: &ServerName, machine: &Machine) {
+        self.change(|gate, now| gate.engine.identified(voter, machine, now));
     }
 
-    pub fn connected(&self, voter: &ServerName, yes: bool) {
-        self.change(|gate, now| gate.engine.connected(voter, yes, now));
+    /// The next dump's place in the order of all.
+    pub fn next_voice(&self) -> Voice {
+        Voice(self.0.voices.fetch_add(1, Ordering::AcqRel))
+    }
+
+    /// `voter` asks for what follows `position`: it has nothing more, whatever it said before. False where
+    /// a newer dump of it has come meanwhile.
+    #[must_use]
+    pub fn reconnected(&self, voter: &ServerName, voice: Voice, position: StorePosition) -> bool {
+        let came = self.change(|gate, now| gate.engine.reconnected(voter, voice, position, now));
+        self.0.dumps.send_modify(|count| *count += 1);
+        came
+    }
+
+    /// Whose dump has begun and whose binlog has not been walked since: their word does not count yet.
+    pub fn unverified(&self, voter: &ServerName) -> Option<Voice> {
+        let gate = self.0.gate.lock();
+        let mut votes = gate.engine.votes().voters.iter();
+        let vote = votes.find(|vote| vote.voter.name == *voter)?;
+        vote.voice.filter(|_| !vote.verified)
+    }
+
+    /// The server's own binlog was walked since this dump began, and has all that it claims.
+    pub fn verified(&self, voter: &ServerName, voice: Voice) {
+        self.change(|gate, now| gate.engine.verified(voter, voice, now));
+    }
+
+    /// Moves with every dump of a voter that begins.
+    pub fn dumps(&self) -> watch::Receiver<u64> {
+        self.0.dumps.subscribe()
+    }
+
+    pub fn disconnected(&self, voter: &ServerName, voice: Voice) {
+        self.change(|gate, now| gate.engine.disconnected(voter, voice, now));
+    }
+
+    /// The machine at the voter's address has less than it said before.
+    pub fn fallen(&self, voter: &ServerName, machine: &Machine, position: StorePosition) {
+        self.change(|gate, now| gate.engine.fallen(voter, machine, position, now));
     }
 
     /// Whether `voter` is what a voter must be (read-only, no filters, …). One that is not keeps its
@@ -333,10 +380,6 @@ impl Acks {
             NOBODY => false,
             since => self.0.now().saturating_sub(Duration::from_nanos(since)) > STALLED,
         }
-    }
-
-    pub fn is_anyone_waiting(&self) -> bool {
-        self.0.oldest.load(Ordering::Acquire) != NOBODY
     }
 
     /// Whether anything waits for what replicas have applied, so that somebody should ask them.

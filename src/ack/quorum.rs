@@ -12,7 +12,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 
 use super::policy::{Requirement, Who};
-use crate::ids::{Level, ServerName, StorePosition, Zone};
+use crate::ids::{Level, Machine, ServerName, StorePosition, Voice, Zone};
 
 /// A server with `vote = true`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,25 @@ impl Confirmed {
         }
     }
 
+    /// The farther of both, level by level.
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            received: self.received.max(other.received),
+            durable: self.durable.max(other.durable),
+            applied: self.applied.max(other.applied),
+        }
+    }
+
+    /// Nothing beyond `position`.
+    pub fn min(self, position: StorePosition) -> Self {
+        let least = |said: Option<StorePosition>| said.map(|said| said.min(position));
+        Self {
+            received: least(self.received),
+            durable: least(self.durable),
+            applied: least(self.applied),
+        }
+    }
+
     /// Exactly what was said for `level`.
     pub fn said(&mut self, level: Level) -> &mut Option<StorePosition> {
         match level {
@@ -50,6 +69,15 @@ impl Confirmed {
             Level::Applied => &mut self.applied,
         }
     }
+}
+
+/// How a server said something of itself.
+#[derive(Clone, Copy, Debug)]
+pub enum Word<'a> {
+    /// Over a dump connection of ours.
+    Dump(Voice),
+    /// Asked at its address, where this machine was.
+    Answer(&'a Machine),
 }
 
 /// A voter and all that is known of it.
@@ -61,7 +89,15 @@ pub struct Vote {
     /// Whether it is, just now, what a voter must be. Who is not keeps its seat, so a majority does
     /// not shrink, but what it confirmed does not count.
     pub eligible: bool,
+    /// Whose word counts: that of the machine at its address,
+    pub machine: Option<Machine>,
+    /// and that of its newest dump connection.
+    pub voice: Option<Voice>,
+    /// Whether its own binlog was walked since that dump began, and has all that it claims.
+    pub verified: bool,
     pub confirmed: Confirmed,
+    /// What it said since that dump began, while it was not verified.
+    pub heard: Confirmed,
 }
 
 impl Vote {
@@ -70,7 +106,25 @@ impl Vote {
             voter,
             connected: false,
             eligible: true,
+            machine: None,
+            voice: None,
+            verified: false,
             confirmed: Confirmed::default(),
+            heard: Confirmed::default(),
+        }
+    }
+
+    /// Nobody speaks for it.
+    pub fn fall_silent(&mut self) {
+        (self.voice, self.connected, self.verified) = (None, false, false);
+        self.heard = Confirmed::default();
+    }
+
+    /// Whether it is this server that speaks.
+    pub fn hears(&self, word: &Word<'_>) -> bool {
+        match word {
+            Word::Dump(voice) => self.voice == Some(*voice),
+            Word::Answer(machine) => self.machine.as_ref() == Some(machine),
         }
     }
 

@@ -3,7 +3,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use super::*;
-use crate::ids::Flavor;
+use crate::ids::{Flavor, ServerId};
 
 fn position(text: &str) -> Position {
     Position::parse(Flavor::MariaDb, text).unwrap()
@@ -31,7 +31,18 @@ fn acks() -> Acks {
     };
     let acks = Acks::new(Sync::default(), voters.into(), durable, Epoch(3));
     acks.marks(at(40), at(40));
+    acks.identified(&ServerName::new("db2"), &machine());
+    assert!(acks.reconnected(&ServerName::new("db2"), Voice(0), at(40)));
+    acks.verified(&ServerName::new("db2"), Voice(0));
     acks
+}
+
+fn machine() -> Machine {
+    Machine {
+        address: "db2:3306".into(),
+        server_id: ServerId(2),
+        uuid: None,
+    }
 }
 
 fn store(acks: &Acks, n: u64) {
@@ -40,7 +51,8 @@ fn store(acks: &Acks, n: u64) {
 }
 
 fn confirm(acks: &Acks, n: u64) {
-    acks.confirm(&ServerName::new("db2"), Level::Received, at(10 * n));
+    let word = Word::Dump(Voice(0));
+    acks.confirm(&ServerName::new("db2"), word, Level::Received, at(10 * n));
 }
 
 fn is_ready(future: impl Future<Output = ()>) -> bool {
@@ -92,7 +104,8 @@ async fn a_session_waits_for_what_it_asks_itself() {
     assert!(*acks.applied_wanted().borrow());
     drop(leaving);
     assert_eq!(acks.snapshot().asking, 2);
-    acks.confirm(&ServerName::new("db2"), Level::Applied, at(50));
+    let (name, machine) = (ServerName::new("db2"), machine());
+    acks.confirm(&name, Word::Answer(&machine), Level::Applied, at(50));
     waiting.await.unwrap();
     everything.await.unwrap();
     assert_eq!(acks.snapshot().asking, 0);
@@ -217,7 +230,9 @@ fn a_restart_forgets_nothing() {
     again.marks(at(60), at(60));
     assert_eq!(again.durable(), durable);
     assert!(is_ready(again.wait_released(&gtid("0-1-6"))));
-    again.reconnected(&ServerName::new("db2"), at(60));
+    assert!(again.reconnected(&ServerName::new("db2"), Voice(0), at(60)));
+    assert!(!again.durable().degraded.is_empty());
+    again.verified(&ServerName::new("db2"), Voice(0));
     assert!(again.durable().degraded.is_empty());
     assert_eq!(again.snapshot().degraded_total, 2);
 }

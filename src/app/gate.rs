@@ -63,7 +63,7 @@ impl Gate for AppGate {
     }
 
     fn may_show_now(&self) -> bool {
-        self.guard.is_open() && !self.acks.stalled()
+        self.guard.is_open() && !self.guard.is_in_doubt() && !self.acks.stalled()
     }
 
     fn may_show(&self) -> BoxFuture<'_, ()> {
@@ -124,11 +124,10 @@ impl Gate for AppGate {
         Box::pin(self.console.waits_for_ack(victim))
     }
 
-    fn source_left(&self) {
+    fn source_left(&self, epoch: Epoch) {
         // A KILL CONNECTION at the source looks like this, and lets the commit through.
-        if self.acks.is_anyone_waiting() {
-            self.guard
-                .escaped("the source ended a session while commits wait");
+        if epoch == self.epoch() {
+            self.guard.doubt();
         }
     }
 }

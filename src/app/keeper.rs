@@ -33,7 +33,11 @@ pub(super) fn keep(app: &App) {
         .map(|source| FollowedSource {
             name: app.following.present().server.name.clone(),
             server_id: source.server_id,
+            uuid: source.uuid.clone(),
+            anchor: None,
         });
+    let present = app.following.present();
+    let anchor = app.capture.anchor.lock().clone();
     let kept = app.store.change_durable(|state| {
         // Not beyond what is on disk: after a power cut there must be nothing of it that we lack.
         state.released = snapshot.released.min(snapshot.synced).max(state.released);
@@ -41,7 +45,20 @@ pub(super) fn keep(app: &App) {
         // A move writes both itself, before anybody follows.
         if state.source.is_none() && state.moving.is_none() {
             state.epoch = app.following.epoch();
-            state.source = source;
+            state.source = source.clone();
+        }
+        // Captured in the present epoch, so from whom is followed now.
+        if let (Some((epoch, anchor)), Some(kept), Some(found)) =
+            (anchor, &mut state.source, source)
+            && epoch == state.epoch
+            && epoch == present.epoch
+            && kept.name == present.server.name
+        {
+            *kept = FollowedSource {
+                name: kept.name.clone(),
+                anchor: Some(anchor),
+                ..found
+            };
         }
         state.degraded = snapshot
             .degraded_commits

@@ -8,10 +8,12 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::following::Present;
+use super::histories::Proven;
 use super::{App, commands, roster};
 use crate::capture::State;
 use crate::config::Server;
 use crate::failover::course::Answer;
+use crate::failover::facts::Walked;
 use crate::failover::plan::Refused;
 use crate::failover::proof::Verdict;
 use crate::failover::{Course, Facts, Hands, Moved, Order, Plan, Said, Seen, Step, mover, servers};
@@ -81,7 +83,17 @@ pub async fn facts(app: &App, hopeless: Option<&ServerName>) -> Facts {
                 true => ASK_THE_DEAD,
                 false => ASK,
             };
-            tokio::spawn(async move { servers::look(&account, within).await })
+            let histories = app.servers.histories().clone();
+            let name = server.name.clone();
+            let is_source = name == app.following.present().server.name;
+            tokio::spawn(async move {
+                let mut said = servers::look(&account, within).await?;
+                if !is_source {
+                    let proven = histories.prove(&name, &account).await;
+                    said.walked = Some(proven.map(|Proven { has, beyond }| Walked { has, beyond }));
+                }
+                Ok::<_, servers::Error>(said)
+            })
         })
         .collect();
     let mut servers = Vec::new();
@@ -262,7 +274,7 @@ impl Hands for ProxyHands {
             Step::StopReplication => self.stop_replication(plan).await,
             Step::Rest => self.rest().await,
             // Decided, not done: the mover's.
-            Step::Prove => Ok(()),
+            Step::Prove | Step::ProveBack => Ok(()),
             Step::Follow => self.follow(&plan.to, plan.epoch).await,
             Step::Open => return self.open_new().await,
             Step::Forget => self.forget(plan).await,
@@ -436,6 +448,8 @@ impl ProxyHands {
         let source = FollowedSource {
             name: name.clone(),
             server_id: said.server_id,
+            uuid: said.uuid,
+            anchor: None,
         };
         self.keep(move |state| {
             state.epoch = epoch;

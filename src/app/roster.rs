@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::ack::{Acks, Voter};
+use super::histories::Histories;
+use crate::ack::{Acks, Voter, Word};
 use crate::config::{self, Config};
 use crate::gtid::Position;
 use crate::ids::{Level, ServerName, StorePosition};
@@ -17,6 +19,7 @@ use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::topology::health::Member;
 use crate::topology::identity::{self, identify};
+use crate::topology::voter::{Reason, Repair};
 use crate::topology::{Health, Role, ServerConfig, Ship, Topology, applied};
 
 /// Every configured server, changed as the configuration is.
@@ -26,6 +29,7 @@ pub struct Servers {
     wanted: watch::Receiver<Position>,
     acks: Acks,
     store: Store,
+    histories: Histories,
     /// The replicas that are asked what they have applied.
     asked: Mutex<BTreeMap<ServerName, Asked>>,
     shutdown: Shutdown,
@@ -42,6 +46,8 @@ struct Asked {
 #[derive(Clone, Debug, Default)]
 pub struct Applied {
     pub said: Option<Position>,
+    /// When the answer came.
+    pub said_at: Option<Instant>,
     /// Up to there it has everything that our binlog holds; [`StorePosition::ZERO`] until it has said so.
     pub up_to: StorePosition,
 }
@@ -73,6 +79,7 @@ impl Servers {
         acks: Acks,
         store: Store,
         wanted: watch::Receiver<Position>,
+        histories: Histories,
         shutdown: Shutdown,
     ) -> Arc<Self> {
         let servers = Arc::new(Self {
@@ -81,6 +88,7 @@ impl Servers {
             wanted,
             acks,
             store,
+            histories,
             asked: Mutex::default(),
             shutdown,
         });
@@ -92,6 +100,10 @@ impl Servers {
         self.roster.subscribe()
     }
 
+    pub fn histories(&self) -> &Histories {
+        &self.histories
+    }
+
     /// In the config's order.
     pub fn list(&self) -> Vec<Member> {
         self.topology.members()
@@ -101,7 +113,22 @@ impl Servers {
     pub fn identities(&self) -> Vec<identity::Identity> {
         let members = self.list();
         let health: Vec<Health> = members.iter().map(Member::now).collect();
-        identify(members.iter().map(|member| &member.config).zip(&health))
+        let mut identities = identify(members.iter().map(|member| &member.config).zip(&health));
+        for (identity, member) in identities.iter_mut().zip(&members) {
+            if member.config.role == Role::Replica
+                && let Some(what) = self.histories.problem(&identity.name)
+            {
+                identity.votes = false;
+                identity.reasons.push(Reason {
+                    what,
+                    repair: Repair::ByHand(
+                        "set it up anew from a copy of the source: what it skipped is missing there"
+                            .into(),
+                    ),
+                });
+            }
+        }
+        identities
     }
 
     /// Starts and stops watching until the watched servers are the configured ones.
@@ -134,12 +161,22 @@ impl Servers {
             account: server.account.clone(),
             counts: self.acks.applied_wanted(),
             wanted: self.wanted.clone(),
-            report: move |name: &ServerName, position| servers.applied(name, &applied, &position),
+            report: move |name: &ServerName, answer| servers.applied(name, &applied, &answer),
         };
+        let histories = self.histories.clone();
+        let walks = histories.follow(server.name.clone(), server.account.clone());
         let (stopped, ending) = (stop.clone(), self.shutdown.clone());
         self.shutdown.spawn(async move {
             tokio::select! {
                 () = question.run() => {}
+                () = stopped.cancelled() => {}
+                () = ending.cancelled() => {}
+            }
+        });
+        let (stopped, ending) = (stop.clone(), self.shutdown.clone());
+        self.shutdown.spawn(async move {
+            tokio::select! {
+                () = walks => {}
                 () = stopped.cancelled() => {}
                 () = ending.cancelled() => {}
             }
@@ -171,7 +208,7 @@ impl Servers {
 
     fn polled(&self) {
         for member in self.list() {
-            let Health::Up { report, .. } = member.now() else {
+            let Health::Up { report, at } = member.now() else {
                 continue;
             };
             let name = &member.config.name;
@@ -181,7 +218,12 @@ impl Servers {
                 .get(name)
                 .map(|asked| asked.applied.clone());
             if let Some(known) = known {
-                self.applied(name, &known, &report.applied);
+                let answer = applied::Answer {
+                    machine: report.machine(&member.config.account.address),
+                    applied: report.applied.clone(),
+                    asked: at,
+                };
+                self.applied(name, &known, &answer);
             }
         }
     }
@@ -200,18 +242,34 @@ impl Servers {
             .collect()
     }
 
-    fn applied(&self, name: &ServerName, known: &Mutex<Applied>, position: &Position) {
+    fn applied(&self, name: &ServerName, known: &Mutex<Applied>, answer: &applied::Answer) {
         let mut known = known.lock();
-        if (known.said.as_ref()).is_some_and(|before| !position.covers(before)) {
-            // It was set up anew, or its history was reset: what it had says nothing of what it has.
-            known.up_to = StorePosition::ZERO;
+        let position = &answer.applied;
+        let falls = (known.said.as_ref()).is_some_and(|before| !position.covers(before));
+        if falls && known.said_at.is_some_and(|said_at| answer.asked < said_at) {
+            // It has said more since it was asked this.
+            return;
         }
-        known.up_to = self.store.applied_up_to(known.up_to, position);
+        let from = if falls {
+            StorePosition::ZERO
+        } else {
+            known.up_to
+        };
+        let up_to = self.store.applied_up_to(from, position);
+        if falls || (up_to.is_none() && known.up_to > StorePosition::ZERO) {
+            // It was set up anew, its history was reset, or it is none of ours: what it had says nothing of
+            // what it has.
+            tracing::warn!(server = %name, said = ?known.said.as_ref().map(ToString::to_string), now = %position, "a server has not what it had: what it confirmed is taken back");
+            let has = up_to.unwrap_or(StorePosition::ZERO);
+            self.acks.fallen(name, &answer.machine, has);
+        }
+        known.up_to = up_to.unwrap_or(StorePosition::ZERO);
         known.said = Some(position.clone());
-        let known = known.up_to;
+        known.said_at = Some(Instant::now());
         let votes = |identity: &Identity| identity.name == *name && identity.votes;
-        if self.roster.borrow().values().any(votes) {
-            self.acks.confirm(name, Level::Applied, known);
+        if up_to.is_some() && self.roster.borrow().values().any(votes) {
+            let word = Word::Answer(&answer.machine);
+            self.acks.confirm(name, word, Level::Applied, known.up_to);
         }
     }
 
@@ -226,10 +284,16 @@ impl Servers {
                     name: identity.name,
                     uuid: identity.uuid,
                     listed,
+                    machine: identity.machine,
+                    accepts_own: identity.accepts_own,
                     votes: listed && identity.votes,
                     durable: identity.durable,
                 };
                 if listed {
+                    // First who it is: what another machine confirmed under this name is not its own.
+                    if let Some(machine) = &known.machine {
+                        self.acks.identified(&known.name, machine);
+                    }
                     self.acks.eligible(&known.name, known.votes);
                 }
                 Some((identity.server_id?, known))

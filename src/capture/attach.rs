@@ -8,11 +8,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::console::{Counters, read_counters};
+use super::walk;
 use crate::gtid::{Gtid, GtidSet, State};
-use crate::ids::{Flavor, ServerId};
+use crate::ids::{Flavor, ServerId, SourcePosition};
 use crate::net;
-use crate::net::admin::{Admin, Row};
+use crate::net::admin::{Account, Admin, Row};
 use crate::protocol::semi_sync::Names;
+use crate::store::state::FollowedSource;
 
 /// The largest value that the servers take; a source that nobody acknowledges waits for ever.
 const ENDLESS: &str = "18446744073709551615";
@@ -63,6 +65,26 @@ pub enum Refusal {
     OtherSemiSync { count: u64 },
     #[error("the account may not do what the source needs: {0}")]
     Denied(String),
+    #[error(
+        "it replicates from {0}: a source must follow nobody; give the right address, or, if this is to be the source, run STOP SLAVE and RESET SLAVE ALL (MySQL: STOP REPLICA and RESET REPLICA ALL) there"
+    )]
+    Replicates(String),
+    #[error(
+        "its gtid_strict_mode is off, so that it may use a GTID twice: run SET GLOBAL gtid_strict_mode=ON there"
+    )]
+    NotStrict,
+    #[error(
+        "it wrote {gtid}, and our binlog has {last} of that domain: its numbers do not grow (RESET MASTER?), and a GTID would stand for two transactions"
+    )]
+    DoesNotGrow { gtid: Gtid, last: Gtid },
+    #[error(
+        "another server answers at its address ({found}; our binlog was captured from {kept}): give the right address, or move the source with switchover or failover"
+    )]
+    OtherMachine { kept: String, found: String },
+    #[error(
+        "{gtid} does not stand in its binlog where we captured it ({place}), though its ids are the same: it is a copy, or its binlogs were removed. Give the right address, or move the source with switchover or failover"
+    )]
+    Copy { gtid: Gtid, place: SourcePosition },
 }
 
 /// What the source said of itself at this attach.
@@ -75,6 +97,8 @@ pub struct Source {
     pub domain: u32,
     /// `server_uuid`; MariaDB has none.
     pub uuid: Option<String>,
+    /// MariaDB's `gtid_strict_mode`.
+    pub strict: bool,
     /// What its binlog holds by its own word, acknowledged or not.
     pub state: State,
     /// Where an empty store of ours begins.
@@ -84,7 +108,10 @@ pub struct Source {
 pub async fn read(admin: &mut Admin) -> Result<Source, Error> {
     let flavor = admin.flavor();
     let of_flavor = match flavor {
-        Flavor::MariaDb => "@@global.gtid_domain_id AS domain, @@global.gtid_binlog_state AS state",
+        Flavor::MariaDb => {
+            "@@global.gtid_domain_id AS domain, @@global.gtid_strict_mode AS strict_mode, \
+             @@global.gtid_binlog_state AS state"
+        }
         // Owned before executed: what moves from one to the other meanwhile is in both.
         Flavor::MySql => {
             "@@global.server_uuid AS uuid, @@global.gtid_mode AS gtid_mode, \
@@ -105,9 +132,12 @@ pub async fn read(admin: &mut Admin) -> Result<Source, Error> {
     let base = State::parse(flavor, text(row, "state"))
         .map_err(|_| unexpected(format!("its binlog's state is '{}'", text(row, "state"))))?;
     let mut state = base.clone();
-    let mut domain = 0;
+    let (mut domain, mut strict) = (0, true);
     match flavor {
-        Flavor::MariaDb => domain = number(row, "domain")?,
+        Flavor::MariaDb => {
+            domain = number(row, "domain")?;
+            strict = text(row, "strict_mode") == "1";
+        }
         Flavor::MySql => {
             let mode = text(row, "gtid_mode");
             if !mode.eq_ignore_ascii_case("ON") {
@@ -127,6 +157,7 @@ pub async fn read(admin: &mut Admin) -> Result<Source, Error> {
         version: admin.version().to_owned(),
         domain,
         uuid: row.text("uuid").map(str::to_owned),
+        strict,
         state,
         base,
     })
@@ -169,6 +200,71 @@ pub fn same_flavor(ours: &State, source: &Source) -> Result<(), Refusal> {
         theirs: source.flavor,
         ours: ours.flavor(),
     })
+}
+
+/// A server whose replication threads run is a replica of somebody: what it writes and what it applies would
+/// meet there, and another server is most likely the source.
+pub async fn follows_nobody(admin: &mut Admin) -> Result<(), Error> {
+    let statement = match admin.flavor() {
+        Flavor::MariaDb => "SHOW ALL SLAVES STATUS",
+        Flavor::MySql => "SHOW REPLICA STATUS",
+    };
+    for row in &admin.query(statement).await? {
+        let either = |names: [&str; 2]| {
+            let found = names.iter().find_map(|name| row.text(name));
+            found.unwrap_or_default()
+        };
+        let threads = [
+            either(["Slave_IO_Running", "Replica_IO_Running"]),
+            either(["Slave_SQL_Running", "Replica_SQL_Running"]),
+        ];
+        if threads.iter().any(|state| *state != "No") {
+            let host = either(["Master_Host", "Source_Host"]);
+            let port = either(["Master_Port", "Source_Port"]);
+            return Err(Refusal::Replicates(format!("{host}:{port}")).into());
+        }
+    }
+    Ok(())
+}
+
+/// Whether this is the server that our binlog was captured from, whatever answers at its address: by the
+/// bytes of what we captured there last; its ids decide only where none are kept.
+pub async fn is_whom_we_followed(
+    account: &Account,
+    source: &Source,
+    kept: &FollowedSource,
+) -> Result<(), Error> {
+    if let Some(anchor) = &kept.anchor
+        && walk::stands(account, source.flavor, anchor)
+            .await
+            .map_err(|error| unexpected(error.to_string()))?
+    {
+        return Ok(());
+    }
+    let same_ids = match (&kept.uuid, &source.uuid) {
+        // With another server_id it is the same machine under a new registration.
+        (Some(kept), Some(found)) => kept.eq_ignore_ascii_case(found),
+        _ => kept.server_id == source.server_id,
+    };
+    match &kept.anchor {
+        None if same_ids => Ok(()),
+        Some(anchor) if same_ids => Err(Refusal::Copy {
+            gtid: anchor.gtid.clone(),
+            place: anchor.place.clone(),
+        }
+        .into()),
+        _ => {
+            let words = |id: ServerId, uuid: &Option<String>| match uuid {
+                Some(uuid) => format!("server_id {id}, uuid {uuid}"),
+                None => format!("server_id {id}"),
+            };
+            Err(Refusal::OtherMachine {
+                kept: words(kept.server_id, &kept.uuid),
+                found: words(source.server_id, &source.uuid),
+            }
+            .into())
+        }
+    }
 }
 
 /// The first half of promise 5, before any event is asked for: by its own word, the source has

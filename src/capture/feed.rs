@@ -106,6 +106,11 @@ impl Feed {
         matches!(self.phase, Phase::Comparing { .. })
     }
 
+    /// The server's own file that the stream is in.
+    pub fn file(&self) -> &Arc<str> {
+        &self.file
+    }
+
     /// Grows with every event that is part of a transaction; a source that only sends heartbeats makes
     /// no progress.
     pub fn events(&self) -> u64 {

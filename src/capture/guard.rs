@@ -2,12 +2,19 @@
 //!
 //! Gate 1 lets nobody see an un-acknowledged commit, with two measured exceptions: a KILL given at the
 //! source lets a waiting commit through, and somebody may switch semi-sync off. Both move the source's
-//! own counters. So while commits wait for long enough that somebody could want to kill them, each
-//! result is passed on only after a look at the counters that *started after the result came in*; at
-//! other times a slow poll does. A session that gets the OK of an unreleased commit, or loses its
-//! source in the middle of a command, tells us at once. A moved counter closes the guard and asks capture for a new attach,
-//! which opens it again once everything in the source's binlog is released.
+//! own counters. So while commits wait for long enough that somebody could want to kill them, or a
+//! session was ended in the middle of a command, each result is passed on only after a look at the
+//! counters that *started after the result came in*; at other times a slow poll does. A session that
+//! gets the OK of an unreleased commit tells us at once. A moved counter closes the guard and asks
+//! capture for a new attach, which opens it again once everything in the source's binlog is released.
+//!
+//! Invariants:
+//! - Only an [`Attempt`] opens the guard, and only if nothing was suspected since it began; it is
+//!   subscribed from its first moment, so that no suspicion falls between its beginning and the waiting.
+//! - A suspicion is a level, not an edge: whoever looks later sees it, however often it is looked at.
+//! - An attempt that is gone leaves the guard closed.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -17,27 +24,80 @@ use tokio::sync::watch;
 use super::console::{Console, Counters};
 use crate::shutdown::Shutdown;
 
-/// An attach that was begun; it may open the guard only if nothing was suspected since.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attempt(u64);
-
-pub struct Guard {
-    open: AtomicBool,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct State {
+    open: bool,
     /// Grows with each suspicion.
-    suspicions: AtomicU64,
-    baseline: Mutex<Counters>,
-    /// Both for waiting: the guard's state, and capture's wake-up call.
-    changed: watch::Sender<()>,
+    suspicions: u64,
 }
 
-impl Default for Guard {
-    fn default() -> Self {
+#[derive(Default)]
+pub struct Guard {
+    state: watch::Sender<State>,
+    /// `state`'s, for the way of every result.
+    open: AtomicBool,
+    baseline: Mutex<Counters>,
+    /// How many sessions were ended in the middle of a command.
+    doubts: AtomicU64,
+    /// How many of these a look at the counters has cleared.
+    cleared: AtomicU64,
+}
+
+/// An attach from its beginning to its end. Dropped, it leaves the guard closed.
+#[must_use]
+pub struct Attempt {
+    guard: Arc<Guard>,
+    begun: u64,
+    state: watch::Receiver<State>,
+}
+
+/// A commit may have returned un-acknowledged since the attempt began: only a new attach can settle it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Suspected;
+
+impl Attempt {
+    pub fn begin(guard: &Arc<Guard>) -> Self {
+        let state = guard.state.subscribe();
+        let begun = guard.change(|state| {
+            state.open = false;
+            state.suspicions
+        });
         Self {
-            open: AtomicBool::new(false),
-            suspicions: AtomicU64::new(0),
-            baseline: Mutex::default(),
-            changed: watch::channel(()).0,
+            guard: guard.clone(),
+            begun,
+            state,
         }
+    }
+
+    /// What the counters are at a moment at which nothing has got past the gate.
+    pub fn baseline(&self, counters: Counters) {
+        *self.guard.baseline.lock() = counters;
+    }
+
+    /// Resolves when something was suspected since the beginning, now or earlier. Cancel-safe.
+    pub async fn suspected(&mut self) -> Suspected {
+        let begun = self.begun;
+        // The sender lives in our guard.
+        let _ = self.state.wait_for(|now| now.suspicions != begun).await;
+        Suspected
+    }
+
+    /// Everything of this attach is proven and released.
+    pub fn open(&self) -> Result<(), Suspected> {
+        self.guard.change(|state| {
+            if state.suspicions != self.begun {
+                return Err(Suspected);
+            }
+            state.open = true;
+            Ok(())
+        })
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.guard.change(|state| state.open = false);
     }
 }
 
@@ -49,41 +109,20 @@ impl Guard {
 
     /// Cancel-safe.
     pub async fn opened(&self) {
-        let mut changed = self.changed.subscribe();
-        while !self.is_open() {
-            if changed.changed().await.is_err() {
-                return;
-            }
-        }
+        let mut state = self.state.subscribe();
+        let _ = state.wait_for(|state| state.open).await;
     }
 
-    pub(super) fn begin(&self) -> Attempt {
-        self.open.store(false, Ordering::Release);
-        Attempt(self.suspicions.load(Ordering::Acquire))
-    }
-
-    pub(super) fn baseline(&self, counters: Counters) {
-        *self.baseline.lock() = counters;
-    }
-
-    /// Everything of this attach is proven and released. False where a suspicion came in between.
-    pub(super) fn open(&self, attempt: Attempt) -> bool {
-        // The lock orders this against `suspect`.
-        let _order = self.baseline.lock();
-        if self.suspicions.load(Ordering::Acquire) != attempt.0 {
-            return false;
-        }
-        self.open.store(true, Ordering::Release);
-        self.changed.send_replace(());
-        true
-    }
-
-    pub(super) fn is_suspected_since(&self, attempt: Attempt) -> bool {
-        self.suspicions.load(Ordering::Acquire) != attempt.0
-    }
-
-    pub(super) fn changes(&self) -> watch::Receiver<()> {
-        self.changed.subscribe()
+    /// The only way to change it: both views change under one lock.
+    fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        let mut result = None;
+        self.state.send_if_modified(|state| {
+            let before = *state;
+            result = Some(change(state));
+            self.open.store(state.open, Ordering::Release);
+            *state != before
+        });
+        result.expect("it was called")
     }
 
     /// Somebody saw a commit that returned from the source before its acknowledgement went out.
@@ -99,10 +138,21 @@ impl Guard {
 
     /// Closed until capture has attached anew.
     fn suspect(&self) {
-        let _order = self.baseline.lock();
-        self.open.store(false, Ordering::Release);
-        self.suspicions.fetch_add(1, Ordering::AcqRel);
-        self.changed.send_replace(());
+        self.change(|state| {
+            state.open = false;
+            state.suspicions += 1;
+        });
+    }
+
+    /// The source ended a session that was in the middle of a command. A KILL CONNECTION looks like
+    /// this and lets a commit through, and so does much that lets nothing through: the counters tell.
+    pub fn doubt(&self) {
+        self.doubts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether a look at the counters is due before anything is shown.
+    pub fn is_in_doubt(&self) -> bool {
+        self.cleared.load(Ordering::Acquire) != self.doubts.load(Ordering::Acquire)
     }
 
     fn judge(&self, now: Counters) -> Judgement {
@@ -124,9 +174,13 @@ impl Guard {
     pub async fn verified(&self, console: &Console) {
         loop {
             self.opened().await;
+            let doubts = self.doubts.load(Ordering::Acquire);
             match self.judge(console.counters().await) {
                 // Closed meanwhile: what came before it has to wait for the new attach.
-                Judgement::Clean if self.is_open() => return,
+                Judgement::Clean if self.is_open() => {
+                    self.cleared.fetch_max(doubts, Ordering::AcqRel);
+                    return;
+                }
                 Judgement::Clean => {}
                 // Closed meanwhile: somebody else has seen it.
                 Judgement::Escaped(_) if !self.is_open() => {}
@@ -154,31 +208,63 @@ enum Judgement {
 }
 
 #[cfg(test)]
+mod simulation;
+
+#[cfg(test)]
 mod tests {
     use super::*;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    fn is_ready(future: impl Future) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        matches!(pin!(future).poll(&mut context), Poll::Ready(_))
+    }
 
     #[test]
     fn a_suspicion_during_an_attach_keeps_the_guard_closed() {
-        let guard = Guard::default();
-        let first = guard.begin();
+        let guard = Arc::new(Guard::default());
+        let first = Attempt::begin(&guard);
         guard.suspect();
-        assert!(!guard.open(first));
-        let second = guard.begin();
-        assert!(guard.open(second));
+        assert_eq!(first.open(), Err(Suspected));
+        drop(first);
+        let second = Attempt::begin(&guard);
+        assert_eq!(second.open(), Ok(()));
         assert!(guard.is_open());
         guard.suspect();
         assert!(!guard.is_open());
     }
 
+    /// It came before anybody waited for it: that is where sessions were once held for ever.
+    #[test]
+    fn a_suspicion_of_before_the_waiting_is_seen_every_time() {
+        let guard = Arc::new(Guard::default());
+        let mut attempt = Attempt::begin(&guard);
+        assert!(!is_ready(attempt.suspected()));
+        guard.suspect();
+        assert!(is_ready(attempt.suspected()));
+        assert!(is_ready(attempt.suspected()));
+    }
+
+    #[test]
+    fn an_attempt_that_is_gone_leaves_the_guard_closed() {
+        let guard = Arc::new(Guard::default());
+        let attempt = Attempt::begin(&guard);
+        assert_eq!(attempt.open(), Ok(()));
+        assert!(is_ready(guard.opened()));
+        drop(attempt);
+        assert!(!guard.is_open() && !is_ready(guard.opened()));
+    }
+
     #[test]
     fn moved_counters_are_an_escape() {
-        let guard = Guard::default();
+        let guard = Arc::new(Guard::default());
         let fine = Counters {
             no_tx: 4,
             clients: 1,
             active: true,
         };
-        guard.baseline(fine);
+        Attempt::begin(&guard).baseline(fine);
         assert!(matches!(guard.judge(fine), Judgement::Clean));
         assert!(matches!(
             guard.judge(Counters { no_tx: 5, ..fine }),

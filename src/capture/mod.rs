@@ -25,31 +25,37 @@ mod console;
 mod dump_request;
 mod feed;
 mod guard;
+pub mod history;
 mod ledger;
+pub mod walk;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{Counter, counter};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::ack::Acks;
-use crate::gtid::Position;
+use crate::event::Header;
+use crate::gtid::{Gtid, Position, mariadb};
 use crate::ids::{Epoch, ServerId, ServerName, SourcePosition, StorePosition};
 use crate::net::admin::{Account, Admin};
 use crate::net::{self, PacketReader, PacketWriter};
 use crate::protocol::err::ErrPacket;
 use crate::protocol::register_slave::RegisterSlave;
-use crate::protocol::semi_sync::Ack;
+use crate::protocol::semi_sync::{Ack, EventPacket};
 use crate::shutdown::Shutdown;
+use crate::store::state::Point;
 use crate::store::{self, Store, Writer};
 
 pub use attach::{Refusal, Source};
 pub use console::{Console, Victim, read_position};
 use dump_request::DumpRequest;
 use feed::{Action, Expected, Feed};
-use guard::Attempt;
 pub use guard::Guard;
+use guard::{Attempt, Suspected};
 use ledger::Ledger;
 
 /// Whom capture follows.
@@ -148,6 +154,14 @@ impl From<attach::Error> for End {
     }
 }
 
+impl From<Suspected> for End {
+    fn from(_: Suspected) -> Self {
+        let reason =
+            "attaching again, since a commit may have returned un-acknowledged at the source";
+        Self::Lost(reason.into())
+    }
+}
+
 impl From<net::Error> for End {
     fn from(error: net::Error) -> Self {
         Self::Lost(error.to_string())
@@ -166,7 +180,13 @@ pub struct Capture {
     source: watch::Sender<Option<Source>>,
     shutdown: Shutdown,
     counted: Counted,
+    /// The newest transaction of each MariaDB domain.
+    newest: BTreeMap<u32, mariadb::Gtid>,
+    anchor: Anchor,
 }
+
+/// The last transaction that was captured, where it stands in the binlog of its epoch's source.
+pub type Anchor = Arc<Mutex<Option<(Epoch, Point)>>>;
 
 struct Counted {
     transactions: Counter,
@@ -178,6 +198,7 @@ struct Counted {
 pub struct View {
     pub state: watch::Receiver<State>,
     pub source: watch::Receiver<Option<Source>>,
+    pub anchor: Anchor,
 }
 
 impl Capture {
@@ -204,18 +225,19 @@ impl Capture {
             state,
             source,
             shutdown,
+            newest: BTreeMap::new(),
+            anchor: Anchor::default(),
             counted: Counted {
                 transactions: counter!("ackline_captured_transactions_total"),
                 bytes: counter!("ackline_captured_bytes_total"),
             },
         };
-        (
-            capture,
-            View {
-                state: state_view,
-                source: source_view,
-            },
-        )
+        let view = View {
+            state: state_view,
+            source: source_view,
+            anchor: capture.anchor.clone(),
+        };
+        (capture, view)
     }
 
     /// Runs until shutdown; every attach that ends is followed by another.
@@ -236,7 +258,6 @@ impl Capture {
                     Err(end) => end,
                 },
             };
-            self.guard.begin();
             let moved = matches!(end, End::Moved);
             let state = match end {
                 End::Shutdown => break,
@@ -334,12 +355,13 @@ impl Capture {
         followed: &Followed,
     ) -> Result<std::convert::Infallible, End> {
         let shutdown = self.shutdown.clone();
-        let attempt = self.guard.begin();
+        let mut attempt = Attempt::begin(&self.guard);
         let (mut link, mut admin) = tokio::select! {
             attached = self.attach(followed) => attached?,
             () = shutdown.cancelled() => return Err(End::Shutdown),
         };
-        self.follow(&mut link, &mut admin, attempt, followed).await
+        self.follow(&mut link, &mut admin, &mut attempt, followed)
+            .await
     }
 
     /// Everything up to the dump's first bytes.
@@ -357,11 +379,28 @@ impl Capture {
             return Err(Refusal::OwnServerId(source.server_id).into());
         }
         attach::same_flavor(&self.store.state(), &source)?;
-        attach::contains(&self.store.executed(), &source.state)?;
+        if !source.strict {
+            return Err(Refusal::NotStrict.into());
+        }
+        attach::follows_nobody(&mut admin).await?;
+        let kept = self.store.durable().source;
+        if let Some(kept) = kept.filter(|kept| kept.name == followed.name) {
+            attach::is_whom_we_followed(&followed.account, &source, &kept).await?;
+        }
+        // What was released and is not in our binlog any more (mode async, a power cut) counts as well.
+        let known = self
+            .store
+            .executed()
+            .union(&self.acks.durable().released_set);
+        attach::contains(&known, &source.state)?;
         attach::end_old_dumps(&mut admin).await?;
         attach::raise_gate(&mut admin).await?;
         attach::set_logging(&mut admin, &self.config.binlog_format).await?;
 
+        self.newest = match self.store.end() {
+            Position::MariaDb(end) => end.iter().map(|gtid| (gtid.domain, gtid)).collect(),
+            Position::MySql(_) => BTreeMap::new(),
+        };
         let last = self.store.before_last();
         let from = match &last {
             Some(last) => last.position_before.clone(),
@@ -403,7 +442,7 @@ impl Capture {
         &mut self,
         link: &mut Link,
         admin: &mut Admin,
-        attempt: Attempt,
+        attempt: &mut Attempt,
         followed: &Followed,
     ) -> Result<std::convert::Infallible, End> {
         // With an expected transaction the source is proven by its coming again; an empty store has
@@ -436,7 +475,7 @@ impl Capture {
         let until = console::read_position(admin)
             .await
             .map_err(|error| End::Lost(error.to_string()))?;
-        self.guard.baseline(counters);
+        attempt.baseline(counters);
         self.state.send_replace(State::CatchingUp {
             until: until.clone(),
         });
@@ -448,7 +487,6 @@ impl Capture {
         };
         tokio::pin!(opening);
         let mut open = false;
-        let mut suspicion = self.guard.changes();
         let mut disk = tokio::time::interval(DISK_RETRY);
         let mut silence = tokio::time::interval(self.config.heartbeat);
         silence.reset();
@@ -461,11 +499,7 @@ impl Capture {
                 () = self.shutdown.cancelled() => return Err(End::Shutdown),
                 // A failed fsync shows at the next flush; with nothing to write it has to be asked for.
                 _ = disk.tick() => self.flush(link).await?,
-                Ok(()) = suspicion.changed() => {
-                    if self.guard.is_suspected_since(attempt) {
-                        return Err(End::Lost("attaching again, since a commit may have returned un-acknowledged at the source".into()));
-                    }
-                }
+                suspected = attempt.suspected() => return Err(suspected.into()),
                 Ok(()) = link.permits.changed() => {}
                 filled = link.reader.ready() => {
                     filled?;
@@ -478,7 +512,7 @@ impl Capture {
                     open = true;
                     tracing::info!(source = %followed.name, "the source takes writes");
                     self.state.send_replace(State::Attached);
-                    self.guard.open(attempt);
+                    attempt.open()?;
                 }
                 _ = silence.tick() => {
                     if !std::mem::take(&mut heard) {
@@ -502,15 +536,22 @@ impl Capture {
             match link.feed.packet(payload).map_err(broken)? {
                 Action::Nothing => {}
                 Action::Format(event) => self.writer.source_format(event)?,
-                Action::Append(event) => self.writer.append(event)?,
+                Action::Append(event) => {
+                    self.writer.append(event)?;
+                    note(&mut link.transaction, link.feed.file(), payload)?;
+                }
                 Action::Commit {
                     event,
                     gtid,
                     position,
                     ack_wanted,
                 } => {
+                    self.grows(&gtid)?;
                     self.writer.append(event)?;
                     let ours = self.writer.commit(gtid.clone())?;
+                    note(&mut link.transaction, link.feed.file(), payload)?;
+                    let (point, _) = link.transaction.end(&gtid);
+                    *self.anchor.lock() = point.map(|point| (link.epoch, point));
                     self.acks.captured(ours, gtid);
                     transactions += 1;
                     if ack_wanted {
@@ -534,6 +575,23 @@ impl Capture {
         self.counted.transactions.increment(transactions);
         self.counted.bytes.increment(bytes as u64);
         Ok(())
+    }
+
+    /// A GTID stands for one transaction, for ever: within a domain numbers only grow.
+    fn grows(&mut self, gtid: &Gtid) -> Result<(), Refusal> {
+        let Gtid::MariaDb(new) = gtid else {
+            return Ok(());
+        };
+        match self.newest.get(&new.domain) {
+            Some(last) if last.seq >= new.seq => Err(Refusal::DoesNotGrow {
+                gtid: gtid.clone(),
+                last: (*last).into(),
+            }),
+            _ => {
+                self.newest.insert(new.domain, *new);
+                Ok(())
+            }
+        }
     }
 
     /// Writes what is buffered; a full disk is waited out here, so the source feels it and nobody else.
@@ -582,6 +640,14 @@ fn broken(error: feed::Error) -> End {
     }
 }
 
+/// One more event of the running transaction.
+fn note(transaction: &mut walk::Running, file: &Arc<str>, payload: &[u8]) -> Result<(), End> {
+    let packet = EventPacket::parse(payload, true).map_err(net::Error::from)?;
+    let header = Header::parse(packet.event).map_err(|error| broken(error.into()))?;
+    transaction.note(packet.event, &header, file);
+    Ok(())
+}
+
 /// The source ends a dump with an ERR (1236: it lacks what we ask for) or, shutting down, with EOF.
 fn end_of_dump(payload: &[u8]) -> Option<End> {
     const ER_MASTER_FATAL: u16 = 1236;
@@ -604,6 +670,8 @@ struct Link {
     writer: PacketWriter,
     feed: Feed,
     ledger: Ledger,
+    /// The one that is being sent.
+    transaction: walk::Running,
     permits: watch::Receiver<Option<crate::ack::AckPermit>>,
     epoch: Epoch,
     acks_sent: Counter,
@@ -646,6 +714,7 @@ impl Link {
             writer,
             feed: Feed::new(true, expected),
             ledger: Ledger::default(),
+            transaction: walk::Running::default(),
             permits,
             epoch: followed.epoch,
             acks_sent: counter!("ackline_source_acks_total"),

@@ -34,6 +34,15 @@ pub fn fit<'a>(name: &ServerName, facts: &'a Facts) -> Result<&'a Said, NoCandid
             said.objections.join("; ")
         )));
     }
+    match &said.walked {
+        Some(Ok(_)) => {}
+        Some(Err(why)) => return Err(NoCandidate::Unfit(format!("{name}: {why}"))),
+        None => {
+            return Err(NoCandidate::Unfit(format!(
+                "what {name} has executed is not known: its binlog was not walked"
+            )));
+        }
+    }
     if !said.follows_us {
         return Err(NoCandidate::Unfit(format!(
             "{name} does not follow us: what it lacks would not reach it (ackline doctor)"

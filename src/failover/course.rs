@@ -44,6 +44,8 @@ pub enum Step {
     Finish,
 
     // The way back.
+    /// Containment once more, now of the old source: it must not come back with less.
+    ProveBack,
     /// The old source is the source again, in an epoch of its own: the new one could not be opened.
     FollowBack,
     /// The replication threads of the one that was to be the source.
@@ -73,6 +75,7 @@ impl fmt::Display for Step {
             Self::Demote => "make the old source a replica",
             Self::After => "run after_command",
             Self::Finish => "drop the intent",
+            Self::ProveBack => "prove containment for the way back",
             Self::FollowBack => "keep the old source and an epoch of its own",
             Self::StartReplication => "start its replication again",
             Self::FollowOn => "attach to the old source again",
@@ -123,6 +126,22 @@ const BACK: &[Step] = &[
     Step::LetGo,
     Step::Finish,
 ];
+
+/// From a new source that does not open, while the old one lacks nothing: [`Step::FollowBack`] is a commit
+/// point as [`Step::Follow`] is.
+const HOME: &[Step] = &[
+    Step::Rest,
+    Step::ProveBack,
+    Step::FollowBack,
+    Step::StartReplication,
+    Step::FollowOn,
+    Step::Events,
+    Step::LetGo,
+    Step::Finish,
+];
+
+/// The new source stays; the intent too, so that whatever is left is done later.
+const STAY: &[Step] = &[Step::FollowOn];
 
 /// What a proxy that starts with a committed move has left to do.
 const TIDY_SWITCHOVER: &[Step] = &[
@@ -227,6 +246,11 @@ impl Course {
             Answer::FailedForGood(reason) => (reason, true),
         };
         match step {
+            Step::Rest | Step::ProveBack | Step::FollowBack if self.script == HOME => {
+                self.outcome = Outcome::Unopened { reason };
+                self.script = STAY;
+                self.at = 0;
+            }
             Step::Intend => {
                 // Nothing has been touched.
                 self.outcome = Outcome::TakenBack { step, reason };
@@ -247,18 +271,11 @@ impl Course {
             }
             Step::Open if !for_good && self.script == SWITCHOVER => {
                 self.outcome = Outcome::TakenBack { step, reason };
-                self.script = &[
-                    Step::FollowBack,
-                    Step::StartReplication,
-                    Step::FollowOn,
-                    Step::Events,
-                    Step::LetGo,
-                    Step::Finish,
-                ];
+                self.script = HOME;
                 self.at = 0;
             }
             // The intent stays: whatever is left is done by the next start, or by the next command.
-            Step::Open | Step::FollowBack => {
+            Step::Open => {
                 self.outcome = Outcome::Unopened { reason };
                 self.at = self.script.len();
             }
@@ -269,7 +286,9 @@ impl Course {
             | Step::Finish
             | Step::StartReplication
             | Step::FollowOn
-            | Step::Events => {
+            | Step::Events
+            | Step::ProveBack
+            | Step::FollowBack => {
                 self.warnings.push(format!("{step}: {reason}"));
                 self.at += 1;
             }
@@ -345,6 +364,18 @@ mod tests {
                 ..
             }
         ));
+        let place = |step| taken.iter().rposition(|at| *at == step).unwrap();
+        assert!(place(Step::Open) < place(Step::Rest));
+        assert!(place(Step::Rest) < place(Step::ProveBack));
+        assert!(place(Step::ProveBack) < place(Step::FollowBack));
+        // Where the way back cannot be proven, the new source stays, and is followed again.
+        for step in [Step::ProveBack, Step::FollowBack] {
+            let course = Course::begin(MoveKind::Switchover);
+            let (taken, outcome) = run(course, &[Step::Open, step], Answer::Failed);
+            assert_eq!(taken[taken.len() - 2..], [step, Step::FollowOn]);
+            assert!(matches!(outcome, Outcome::Unopened { .. }));
+            assert!(!taken.contains(&Step::StartReplication));
+        }
         let (taken, outcome) = run(
             Course::begin(MoveKind::Switchover),
             &[Step::Open],

@@ -39,6 +39,17 @@ pub struct Said {
     pub waiting: u64,
     /// `event_scheduler` is on.
     pub events: bool,
+    /// What its own binlog proves; of the present source, which cannot be walked while commits wait there,
+    /// its word is taken.
+    pub walked: Option<Result<Walked, String>>,
+}
+
+/// By exact GTID.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Walked {
+    /// What it has of our binlog.
+    pub has: GtidSet,
+    pub beyond: GtidSet,
 }
 
 impl Facts {
@@ -67,15 +78,27 @@ impl Said {
         }
     }
 
-    /// What a server of this state lacks of `set`.
+    /// What it lacks of `set`; of a binlog that cannot be walked nothing is known.
     pub fn lacks(&self, set: &GtidSet) -> GtidSet {
-        set.difference(&self.state.claimed())
+        match &self.walked {
+            None => set.difference(&self.state.claimed()),
+            Some(Ok(walked)) => set.difference(&walked.has),
+            Some(Err(_)) => set.clone(),
+        }
     }
 
     /// What it has beyond `set`, as far as its own word goes. MariaDB's lists the last of each domain and server, and
     /// numbers are shared by the servers of a domain: not every smaller number exists, so what is between our last one of
     /// that server and its last one stands for those that do.
     pub fn beyond(&self, set: &GtidSet) -> GtidSet {
+        let mut beyond = self.claims_beyond(set);
+        if let Some(Ok(walked)) = &self.walked {
+            beyond.merge(&walked.beyond.difference(set));
+        }
+        beyond
+    }
+
+    fn claims_beyond(&self, set: &GtidSet) -> GtidSet {
         match &self.state {
             State::MySql(executed) => executed.difference(set),
             State::MariaDb(state) => {
@@ -113,6 +136,7 @@ mod tests {
             objections: Vec::new(),
             waiting: 0,
             events: false,
+            walked: None,
         }
     }
 
@@ -129,6 +153,20 @@ mod tests {
         assert_eq!(other.beyond(&stored).to_string(), "0-3-10");
         let less = said(Flavor::MariaDb, "0-1-7,0-2-8");
         assert_eq!(less.lacks(&stored).to_string(), "0-2-9");
+    }
+
+    #[test]
+    fn what_was_walked_counts_and_not_what_is_claimed() {
+        let stored: GtidSet = "0-1-1..7,0-2-8..9".parse().unwrap();
+        let mut jumped = said(Flavor::MariaDb, "0-1-7,0-2-9");
+        jumped.walked = Some(Ok(Walked {
+            has: "0-1-1..3,0-2-8..9".parse().unwrap(),
+            beyond: "0-3-4".parse().unwrap(),
+        }));
+        assert_eq!(jumped.lacks(&stored).to_string(), "0-1-4..7");
+        assert_eq!(jumped.beyond(&stored).to_string(), "0-3-4");
+        jumped.walked = Some(Err("no".into()));
+        assert_eq!(jumped.lacks(&stored), stored);
     }
 
     #[test]

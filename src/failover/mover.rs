@@ -79,17 +79,15 @@ pub async fn run(hands: &impl Hands, plan: &Plan, mut course: Course) -> Moved {
         hands.begins(step);
         let begun = Instant::now();
         let answer = match step {
-            Step::Prove => match prove(plan, &hands.facts(plan).await) {
-                Ok(proof) => {
-                    let answer = match proof.passes() {
-                        true => Answer::Done,
-                        false => Answer::Failed(proof.reason(plan)),
-                    };
-                    moved.proof = Some(proof);
-                    answer
-                }
-                Err(reason) => Answer::Failed(reason),
-            },
+            Step::Prove => {
+                let (answer, proof) = judged(plan, &hands.facts(plan).await);
+                moved.proof = proof;
+                answer
+            }
+            Step::ProveBack => {
+                let back = plan.back();
+                judged(&back, &hands.facts(&back).await).0
+            }
             step => hands.perform(step, plan).await,
         };
         let failure = match &answer {
@@ -117,6 +115,14 @@ pub async fn run(hands: &impl Hands, plan: &Plan, mut course: Course) -> Moved {
         Outcome::Unopened { reason } => ("unopened".into(), Some(reason)),
     };
     moved
+}
+
+fn judged(plan: &Plan, facts: &Facts) -> (Answer, Option<Proof>) {
+    match prove(plan, facts) {
+        Ok(proof) if proof.passes() => (Answer::Done, Some(proof)),
+        Ok(proof) => (Answer::Failed(proof.reason(plan)), Some(proof)),
+        Err(reason) => (Answer::Failed(reason), None),
+    }
 }
 
 fn milliseconds(time: Duration) -> u64 {

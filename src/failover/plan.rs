@@ -85,6 +85,24 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// The same two servers the other way round, both asked as in a switchover.
+    pub fn back(&self) -> Self {
+        Self {
+            order: Order {
+                kind: MoveKind::Switchover,
+                to: Some(self.from.clone()),
+                force: false,
+                accept_loss: false,
+            },
+            from: self.to.clone(),
+            to: self.from.clone(),
+            epoch: Epoch(self.epoch.0 + 1),
+            ..self.clone()
+        }
+    }
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

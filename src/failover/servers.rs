@@ -48,6 +48,7 @@ pub async fn look(account: &Account, deadline: Duration) -> Result<Said, Error> 
         objections,
         waiting: report.semi_sync_source.waiting,
         events: report.event_scheduler.eq_ignore_ascii_case("ON"),
+        walked: None,
     })
 }
 
@@ -117,7 +118,15 @@ pub async fn stop_replication(admin: &mut Admin, end: &Position) -> Result<(), E
     if !has_applied(admin, end, Duration::from_secs(5)).await? {
         return Err(Error::Other(format!("it has not applied all up to {end}")));
     }
-    Ok(admin.execute(&format!("STOP {noun}")).await?)
+    admin.execute(&format!("STOP {noun}")).await?;
+    if admin.flavor() == Flavor::MariaDb {
+        // Behind RESET MASTER its own next number would be 1, a GTID that may be released already; set
+        // anew, to the same value too, it goes on above it (FACTS.md, section 13).
+        admin
+            .execute("SET GLOBAL gtid_slave_pos=@@global.gtid_slave_pos")
+            .await?;
+    }
+    Ok(())
 }
 
 /// A replica as it was, though somebody had begun to make a source of it.

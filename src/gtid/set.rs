@@ -122,6 +122,21 @@ impl GtidSet {
         difference
     }
 
+    /// What MariaDB's servers wrote in each of these domains up to this number. Only of a history in which the
+    /// numbers of a domain grow is that what came before it.
+    pub fn up_to(&self, limits: &BTreeMap<u32, u64>) -> Self {
+        let mut within = Self::new();
+        for (origin, first, last) in self.ranges() {
+            if let Origin::MariaDb { domain, .. } = origin
+                && let Some(limit) = limits.get(domain)
+                && first <= *limit
+            {
+                within.insert_range(origin.clone(), first, last.min(*limit));
+            }
+        }
+        within
+    }
+
     pub fn is_subset(&self, other: &Self) -> bool {
         self.origins.iter().all(|(origin, intervals)| {
             other.origins.get(origin).is_some_and(|theirs| {

@@ -66,6 +66,6 @@ pub trait Gate: Send + Sync + 'static {
     /// the KILL would make its commit visible without one).
     fn waits_for_ack(&self, target: KillTarget) -> BoxFuture<'_, bool>;
 
-    /// The source ended a session that was in the middle of a command.
-    fn source_left(&self);
+    /// The source of this epoch ended a session that was in the middle of a command.
+    fn source_left(&self, epoch: Epoch);
 }

@@ -182,7 +182,6 @@ async fn run(stream: Stream, peer: Address, shared: Shared) {
         Err(full) => return Box::pin(turn_away(client, full, &shared)).await,
     };
     let id = entry.id();
-    let shared_gate = shared.gate.clone();
     let (end, peer) = match arrival::ends(&mut client, &shared.config).await {
         Ok(ends) => {
             let peer = ends.map_or(peer, |ends| Address::Tcp(ends.client));
@@ -199,9 +198,6 @@ async fn run(stream: Stream, peer: Address, shared: Shared) {
         }
         Err(end) => (end, peer),
     };
-    if matches!(end, End::SourceLeft(_) | End::SourceCut(_)) {
-        shared_gate.source_left();
-    }
     match end {
         End::SourceProtocol(_) => tracing::warn!(session = id, %peer, "session ended: {end}"),
         End::ClientTls(_) => tracing::info!(session = id, %peer, "session ended: {end}"),

@@ -48,6 +48,16 @@ enum Phase {
     Dialogue(Running),
 }
 
+impl Phase {
+    /// Whether the source may be in the middle of a commit of this session.
+    fn may_commit(&self) -> bool {
+        match self {
+            Self::Idle | Self::Discarding(_) | Self::Sending { .. } => false,
+            Self::Answering(_) | Self::SendingFile(_) | Self::Dialogue(_) => true,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Running {
     case: Case,
@@ -131,6 +141,7 @@ impl Relay {
         running.lesson = Some(Box::new(lesson));
         let mut phase = Phase::Answering(running);
         let end = loop {
+            let may_commit = self.logged_in && phase.may_commit();
             let next = match phase {
                 Phase::Idle => self.idle().await,
                 Phase::Sending { running, missing } => self.send(running, missing).await,
@@ -141,7 +152,12 @@ impl Relay {
             };
             match next {
                 Ok(next) => phase = next,
-                Err(end) => break end,
+                Err(end) => {
+                    if may_commit && matches!(end, End::SourceLeft(_) | End::SourceCut(_)) {
+                        self.shared.gate.source_left(self.agreed.epoch);
+                    }
+                    break end;
+                }
             }
         };
         self.part(&end).await;

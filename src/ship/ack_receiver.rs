@@ -6,7 +6,8 @@ use parking_lot::Mutex;
 use super::Ship;
 use super::error::Error;
 use super::progress::{Entered, Identity};
-use crate::ids::{Level, ServerName, StorePosition};
+use crate::ack::Word;
+use crate::ids::{Level, ServerName, StorePosition, Voice};
 use crate::net::{self, PacketReader};
 use crate::protocol::Command;
 use crate::protocol::semi_sync::Ack;
@@ -15,6 +16,8 @@ use crate::store;
 /// What the sending and the receiving half of one dump share.
 pub struct Shared {
     pub identity: Identity,
+    /// What its word is known by.
+    pub voice: Voice,
     /// Nothing beyond this can have been received.
     pub sent: StorePosition,
 }
@@ -69,9 +72,10 @@ impl AckReceiver {
                     )));
                 };
                 let position = StorePosition::new(file, ack.position);
-                let (identity, sent) = {
+                let (identity, word, sent) = {
                     let shared = shared.lock();
-                    (shared.identity.clone(), shared.sent)
+                    let word = Word::Dump(shared.voice);
+                    (shared.identity.clone(), word, shared.sent)
                 };
                 if position > sent {
                     return Err(Error::Peer(format!(
@@ -84,9 +88,11 @@ impl AckReceiver {
                 self.acks.1.increment(1);
                 row.update(|reader| reader.acked = Some(position));
                 if identity.votes {
-                    ship.acks.confirm(&identity.name, Level::Received, position);
+                    ship.acks
+                        .confirm(&identity.name, word, Level::Received, position);
                     if identity.durable {
-                        ship.acks.confirm(&identity.name, Level::Durable, position);
+                        ship.acks
+                            .confirm(&identity.name, word, Level::Durable, position);
                     }
                 }
             }

@@ -152,6 +152,7 @@ pub(super) async fn run_dump(
         let message = format!("ackline: a replica follows this port by GTID: run {how} on it");
         return refuse(&mut stream, 1236, &message).await;
     }
+    let voice = ship.acks.next_voice();
     tracing::info!(connection = id, %peer, server = %identity.name, semi_sync = asked.semi_sync, votes = identity.votes, "dump begins");
     let (reader, writer) = stream.into_halves();
     let outbox = Outbox::new(
@@ -168,6 +169,7 @@ pub(super) async fn run_dump(
         ship,
         id,
         peer,
+        voice,
         server_id,
         identity,
         registered,

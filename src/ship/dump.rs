@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::Ship;
 use super::ack_receiver::{AckReceiver, Shared};
@@ -14,9 +15,10 @@ use super::outbox::Outbox;
 use super::progress::{Entered, Identity, Progress};
 use super::questions::Asked;
 use super::until::Until;
-use crate::event::EventType;
+use super::voices::Taken;
+use crate::event::{EventType, Header};
 use crate::gtid::{Gtid, Position};
-use crate::ids::{ServerId, ServerName, StorePosition};
+use crate::ids::{ServerId, ServerName, StorePosition, Voice};
 use crate::store::{Batch, Place, Reader};
 
 /// One batch is at most about this much; a single event may be larger.
@@ -29,6 +31,8 @@ pub(super) struct Stream<'a> {
     pub ship: &'a Ship,
     pub id: u32,
     pub peer: SocketAddr,
+    /// Its place in the order of all dumps, of the moment in which it was accepted.
+    pub voice: Voice,
     pub server_id: ServerId,
     pub identity: Identity,
     pub registered: Registered,
@@ -44,37 +48,58 @@ pub(super) fn visible_to_readers(ship: &Ship) -> StorePosition {
     released.min(ship.store.marks().borrow().synced)
 }
 
-/// A listed server is connected as long as this lives.
+/// The dump of a listed server, which is its voice unless another one is.
 struct Attendance<'a> {
     ship: &'a Ship,
     name: ServerName,
-    row: &'a Entered,
+    voice: Voice,
 }
 
-impl<'a> Attendance<'a> {
-    /// None for who is not listed. It has everything up to `has` and nothing more, whatever it
-    /// acknowledged on an earlier connection (promise 4).
-    fn begin(
-        ship: &'a Ship,
-        row: &'a Entered,
-        identity: &Identity,
-        has: StorePosition,
-    ) -> Option<Self> {
-        if !identity.listed {
-            return None;
+impl Attendance<'_> {
+    /// Takes the voice. The server has everything up to `has` and nothing more, whatever it acknowledged
+    /// on an earlier connection (promise 4). False where several take it from each other.
+    fn speak(&self, (id, peer): (u32, SocketAddr), has: StorePosition) -> Result<bool, Error> {
+        let Self { ship, name, voice } = self;
+        let late = || {
+            Err(Error::Peer(
+                "a newer dump of the same server has come".into(),
+            ))
+        };
+        let taken = {
+            let mut voices = ship.voices.lock();
+            voices.take(name, *voice, id, peer, Instant::now())
+        };
+        match taken {
+            Taken::Late => late(),
+            Taken::Contested { silenced } => {
+                if let Some(silenced) = silenced {
+                    tracing::error!(server = %name, "{}", ship.contest(name).unwrap_or_default());
+                    ship.acks.disconnected(name, silenced);
+                }
+                Ok(false)
+            }
+            Taken::Voice { ends } => {
+                for connection in ends {
+                    tracing::info!(server = %name, connection, "ended: a newer dump of the same server has come");
+                    ship.kill(connection);
+                }
+                match ship.acks.reconnected(name, *voice, has) {
+                    true => Ok(true),
+                    false => late(),
+                }
+            }
         }
-        let name = identity.name.clone();
-        ship.acks.reconnected(&name, has);
-        ship.acks.connected(&name, true);
-        Some(Self { ship, name, row })
+    }
+
+    fn speaks(&self) -> bool {
+        self.ship.voices.lock().is_held_by(&self.name, self.voice)
     }
 }
 
 impl Drop for Attendance<'_> {
     fn drop(&mut self) {
-        if !self.row.others_of(&self.name) {
-            self.ship.acks.connected(&self.name, false);
-        }
+        self.ship.voices.lock().leave(&self.name, self.voice);
+        self.ship.acks.disconnected(&self.name, self.voice);
     }
 }
 
@@ -85,6 +110,9 @@ pub(super) async fn send(
 ) -> Result<(), Error> {
     let Stream {
         ship,
+        id,
+        peer,
+        voice,
         identity,
         server_id,
         registered,
@@ -92,17 +120,18 @@ pub(super) async fn send(
         request,
         outbox,
         mut ack_receiver,
-        ..
     } = stream;
-    let attendance = Attendance::begin(ship, &row, &identity, from);
     row.update(|reader| reader.progress = Progress::Streaming { sent: from });
     let until = until(&asked);
     let shared = Mutex::new(Shared {
         identity,
+        voice,
         sent: from,
     });
     let mut sender = Sender {
         ship,
+        connection: (id, peer),
+        voice,
         server_id,
         registered,
         from,
@@ -110,7 +139,7 @@ pub(super) async fn send(
         request,
         shared: &shared,
         row: &row,
-        attendance,
+        attendance: None,
         outbox,
         until,
         passing: false,
@@ -130,6 +159,8 @@ fn until(asked: &Asked) -> Option<Until> {
 
 struct Sender<'a> {
     ship: &'a Ship,
+    connection: (u32, SocketAddr),
+    voice: Voice,
     server_id: ServerId,
     registered: Registered,
     from: StorePosition,
@@ -173,7 +204,7 @@ impl Sender<'_> {
                 // What it got beyond the cut comes again under other positions; it has to ask anew.
                 return Err(Error::Peer("our binlog goes on in a new file after a failed fsync; the reader has to connect again".into()));
             }
-            let votes = self.identify();
+            let votes = self.identify()?;
             let limit = if votes {
                 now.position
             } else {
@@ -181,7 +212,13 @@ impl Sender<'_> {
             };
             (reader, batch) = read(reader, batch, limit).await?;
             if !batch.is_empty() {
-                self.frame(&batch, votes)?;
+                if let Err(error) = self.frame(&batch, votes) {
+                    if let Error::Own(message) = &error {
+                        self.outbox.flush().await?;
+                        self.outbox.refuse(message).await?;
+                    }
+                    return Err(error);
+                }
                 let sent = reader.position();
                 // Before it can be acknowledged.
                 self.shared.lock().sent = sent;
@@ -210,28 +247,44 @@ impl Sender<'_> {
     }
 
     /// Who it is may change while it is connected: it came before anybody had asked its server for
-    /// its id, `doctor --fix` made a voter of it, or a restart of its server took the vote away.
-    fn identify(&mut self) -> bool {
+    /// its id, `doctor --fix` made a voter of it, a restart of its server took the vote away, or another
+    /// machine is met at its address. Says whether its acknowledgements count.
+    fn identify(&mut self) -> Result<bool, Error> {
         let mut shared = self.shared.lock();
         if !matches!(self.registered, Registered::As(_)) {
-            return false;
+            return Ok(false);
         }
         let identity = self
             .ship
             .identify(self.server_id, self.asked.uuid.as_deref());
         let before = std::mem::replace(&mut shared.identity, identity.clone());
-        if identity == before {
-            return identity.votes;
+        if !identity.listed && before.listed && self.ship.has_other_id(&before.name, self.server_id)
+        {
+            return Err(Error::Peer(format!(
+                "{} is registered as server_id {} and has another by now: it has to register again",
+                before.name, self.server_id
+            )));
         }
-        self.row.update(|row| row.identity = identity.clone());
-        if (&identity.name, identity.listed) != (&before.name, before.listed) {
+        if identity != before {
+            self.row.update(|row| row.identity = identity.clone());
+            self.outbox.count_for(&identity.name);
             // The old one leaves before the new one comes: it may be the same server.
             self.attendance = None;
-            let has = self.row.acked().unwrap_or(self.from).max(self.from);
-            self.attendance = Attendance::begin(self.ship, self.row, &identity, has);
-            self.outbox.count_for(&identity.name);
         }
-        identity.votes
+        if !identity.listed {
+            return Ok(false);
+        }
+        let ship = self.ship;
+        let attendance = self.attendance.get_or_insert_with(|| Attendance {
+            ship,
+            name: identity.name.clone(),
+            voice: self.voice,
+        });
+        if attendance.speaks() {
+            return Ok(identity.votes);
+        }
+        let has = self.row.acked().unwrap_or(self.from).max(self.from);
+        Ok(attendance.speak(self.connection, has)? && identity.votes)
     }
 
     fn wants(&mut self, gtid: &Gtid) -> bool {
@@ -268,6 +321,24 @@ impl Sender<'_> {
         }
     }
 
+    /// A server drops transactions that carry its own server id, and moves its position over them.
+    fn refuse_own(&self, gtid: &Gtid, event: &[u8]) -> Result<(), Error> {
+        let shared = self.shared.lock();
+        let written_by = Header::parse(event)?.server_id;
+        if !shared.identity.listed || shared.identity.accepts_own || written_by != self.server_id {
+            return Ok(());
+        }
+        let how = match gtid {
+            Gtid::MariaDb(_) => {
+                "run SET GLOBAL rpl_semi_sync_slave_enabled=ON, gtid_strict_mode=ON there, then START SLAVE"
+            }
+            Gtid::MySql(_) => "give it another server_id, then START REPLICA",
+        };
+        Err(Error::Own(format!(
+            "ackline: {gtid} was written by server_id {written_by}, which is this replica's own: it would drop it without a word; {how}"
+        )))
+    }
+
     fn frame(&mut self, batch: &Batch, votes: bool) -> Result<(), Error> {
         // One ack for the whole batch: a replica that syncs its relay log does so once.
         let last = batch
@@ -284,6 +355,9 @@ impl Sender<'_> {
                 }
                 Place::Start(gtid) => {
                     self.passing = !self.wants(gtid);
+                    if !self.passing {
+                        self.refuse_own(gtid, bytes)?;
+                    }
                     if self.passing && self.is_over() {
                         return Ok(());
                     }

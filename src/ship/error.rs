@@ -8,6 +8,9 @@ pub enum Error {
     Net(#[from] net::Error),
     #[error("{0}")]
     Peer(String),
+    /// The reader would drop what it would be sent, and is told so.
+    #[error("{0}")]
+    Own(String),
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error(transparent)]

@@ -13,7 +13,10 @@
 //!   only what is released and synced, so nobody without a vote is ever ahead of the truth.
 //! - Who votes is said by the roster that is handed in, by the registered server id; it may change
 //!   while a dump runs.
-//! - An acknowledgement counts only up to what was sent on the same connection.
+//! - An acknowledgement counts only up to what was sent on the same connection, and only while that is its
+//!   server's voice ([`voices`]).
+//! - A transaction with the reader's own server id goes only to a reader that is known to accept such: others
+//!   drop it without a word, and acknowledge what comes after it.
 //! - Who logs in with an account of the source ([`Guest`]: CDC readers) never counts as one of our
 //!   servers, whatever it registers as.
 //! - A replica that has what our store lacks is held with heartbeats, never sent error 1236: on it a
@@ -31,6 +34,7 @@ mod progress;
 pub mod questions;
 mod start;
 mod until;
+mod voices;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -43,7 +47,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ack::Acks;
 use crate::gtid::mysql::Uuid;
-use crate::ids::ServerId;
+use crate::ids::{ServerId, ServerName};
 use crate::net::listener::{Listeners, Peer};
 use crate::net::stream::Stream;
 use crate::net::tls::Acceptor;
@@ -52,6 +56,7 @@ use crate::store::Store;
 
 pub use guest::{Guest, Guests};
 pub use progress::{Identity, Progress, Reader, Readers};
+use voices::Voices;
 
 /// Who is who among those who pull: server id → identity.
 pub type Roster = HashMap<ServerId, Identity>;
@@ -94,6 +99,7 @@ pub struct Ship {
     roster: watch::Receiver<Arc<Roster>>,
     source: watch::Receiver<SourceFacts>,
     pub readers: Readers,
+    voices: Mutex<Voices>,
     shutdown: Shutdown,
     next_connection: AtomicU32,
     /// For `KILL`: STOP SLAVE ends its dump from a second connection.
@@ -116,6 +122,7 @@ impl Ship {
             roster,
             source,
             readers: Readers::default(),
+            voices: Mutex::default(),
             shutdown,
             next_connection: AtomicU32::new(1),
             connections: Mutex::default(),
@@ -163,6 +170,18 @@ impl Ship {
             }
             None => false,
         }
+    }
+
+    /// Why a listed server has no voice though it is connected.
+    pub fn contest(&self, name: &ServerName) -> Option<String> {
+        self.voices.lock().contest(name)
+    }
+
+    /// Whether the server of this name is registered under another id by now.
+    fn has_other_id(&self, name: &ServerName, id: ServerId) -> bool {
+        let roster = self.roster.borrow();
+        let mut servers = roster.iter();
+        servers.any(|(known, identity)| identity.name == *name && *known != id)
     }
 
     /// Who registered so. A MySQL server shows its uuid as well; two can have the same id.

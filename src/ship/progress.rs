@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::ids::{ServerId, ServerName, StorePosition};
+use crate::ids::{Machine, ServerId, ServerName, StorePosition};
 
 /// What the roster knows of a registered server id. Handed in, because who is listed and who may
 /// vote is decided where the servers are watched.
@@ -15,6 +15,11 @@ pub struct Identity {
     /// `@@server_uuid` of the listed MySQL server: who registers under its id has to have it, too.
     pub uuid: Option<String>,
     pub listed: bool,
+    /// Who was met at its address.
+    pub machine: Option<Machine>,
+    /// Whether it applies transactions that carry its own server id (FACTS.md, section 10). Others drop them
+    /// without a word.
+    pub accepts_own: bool,
     /// Whether its acknowledgements count now.
     pub votes: bool,
     /// Whether `received` is also `durable` there (`sync_relay_log=1`).
@@ -27,6 +32,8 @@ impl Identity {
             name: ServerName::unlisted(id),
             uuid: None,
             listed: false,
+            machine: None,
+            accepts_own: false,
             votes: false,
             durable: false,
         }
@@ -90,15 +97,6 @@ impl Entered {
     /// The last position acknowledged on this connection.
     pub fn acked(&self) -> Option<StorePosition> {
         self.readers.0.lock().get(&self.connection)?.acked
-    }
-
-    /// Whether another connection of the same listed server is still there.
-    pub fn others_of(&self, name: &ServerName) -> bool {
-        self.readers
-            .0
-            .lock()
-            .values()
-            .any(|r| r.connection != self.connection && r.identity.name == *name)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::binlog_file::{self, file_name};
 use super::catalogue::{Catalogue, FileEntry, Transaction};
 use super::scan::{Depth, Found, Scanner};
-use super::{Error, Shared, Trouble};
+use super::{Batch, Error, Shared, Trouble};
 use crate::gtid::{Gtid, GtidSet, Position, State, mariadb};
 use crate::ids::StorePosition;
 
@@ -118,7 +118,7 @@ impl Shared {
         Ok(())
     }
 
-    pub(super) fn position_of(&self, gtid: &Gtid) -> Result<Option<StorePosition>, Error> {
+    pub(super) fn transaction_of(&self, gtid: &Gtid) -> Result<Option<Transaction>, Error> {
         let (files, written) = {
             let catalogue = self.catalogue.read();
             if !catalogue.executed.contains(gtid) {
@@ -126,7 +126,7 @@ impl Shared {
             }
             let mut recent = catalogue.recent.iter().rev();
             if let Some(found) = recent.find(|recent| recent.gtid == *gtid) {
-                return Ok(Some(found.end));
+                return Ok(Some(found.clone()));
             }
             (catalogue.files.clone(), self.marks.now().written)
         };
@@ -139,7 +139,7 @@ impl Shared {
         let mut found = None;
         self.walk(&files, from, written, |transaction| {
             if transaction.gtid == *gtid {
-                found = Some(transaction.end);
+                found = Some(transaction);
             }
             found.is_none()
         })?;
@@ -150,9 +150,19 @@ impl Shared {
         &self,
         from: StorePosition,
         position: &Position,
-    ) -> Result<StorePosition, Error> {
+    ) -> Result<Option<StorePosition>, Error> {
         let (files, written) = {
             let catalogue = self.catalogue.read();
+            let start = catalogue.files.first().map(|file| &file.start);
+            let start = start.unwrap_or(&catalogue.written.state);
+            // By the highest number a position claims whatever anybody ever wrote with a smaller one.
+            if let Position::MariaDb(position) = position {
+                let ours = catalogue.written.state.position();
+                let unfit = unfit_position(&in_domains_of(position, &ours), start, &catalogue);
+                if let Some(Located::Ahead { .. } | Located::Diverged { .. }) = unfit {
+                    return Ok(None);
+                }
+            }
             let recent = &catalogue.recent;
             let remembered = match recent.front() {
                 Some(oldest) => from >= oldest.start,
@@ -163,7 +173,7 @@ impl Shared {
                 let had = recent
                     .range(next..)
                     .take_while(|transaction| position.contains(&transaction.gtid));
-                return Ok(had.last().map_or(from, |transaction| transaction.end));
+                return Ok(Some(had.last().map_or(from, |transaction| transaction.end)));
             }
             (catalogue.files.clone(), self.marks.now().written)
         };
@@ -176,14 +186,16 @@ impl Shared {
             let start = StorePosition::new(before.number, before.head_end);
             let found = self.first_without(&files, start.max(from), written, has)?;
             if found > start {
-                return Ok(found.max(from));
+                return Ok(Some(found.max(from)));
             }
         }
-        self.first_without(&files, from, written, has)
+        self.first_without(&files, from, written, has).map(Some)
     }
 }
 
-/// Why a MariaDB replica cannot be served, if it cannot.
+/// **Where a MariaDB position stands in our history**: nowhere, unless each of its GTIDs is, exactly, one of ours
+/// or of our base; says why it does not. Within our history numbers only grow in each domain, so a position
+/// that stands there may be compared by its numbers, and no other.
 fn unfit_position(
     replica: &mariadb::Position,
     start: &State,
@@ -221,6 +233,15 @@ fn unfit_position(
     Some(Located::Purged { gone: gone.into() })
 }
 
+/// Without the domains of which we have nothing: what is there speaks neither for nor against a server.
+fn in_domains_of(position: &mariadb::Position, ours: &Position) -> mariadb::Position {
+    let known = |gtid: &mariadb::Gtid| match ours {
+        Position::MariaDb(ours) => ours.get(gtid.domain).is_some(),
+        Position::MySql(_) => false,
+    };
+    position.iter().filter(known).collect()
+}
+
 /// Why a MySQL replica cannot be served, if it cannot. What it alone has under an origin that our
 /// binlog has never seen is its own affair (an account made there): it costs it the vote, not the
 /// service.
@@ -252,15 +273,40 @@ impl super::Store {
     /// Where a transaction ends, if the store holds it: from memory for recent ones, else read from
     /// its file.
     pub fn position_of(&self, gtid: &Gtid) -> Option<StorePosition> {
-        let found = self.shared.position_of(gtid);
-        found.unwrap_or_else(|error| self.shared.unreadable(&error, None))
+        let found = self.shared.transaction_of(gtid);
+        let found = found.unwrap_or_else(|error| self.shared.unreadable(&error, None));
+        found.map(|transaction| transaction.end)
     }
 
-    /// The largest position, not below `from`, up to which everything is claimed by `position`.
-    /// Where a file cannot be read, `from`: nothing is confirmed that was not seen.
-    pub fn applied_up_to(&self, from: StorePosition, position: &Position) -> StorePosition {
+    /// How many events a transaction has, if the store holds it.
+    pub fn events_of(&self, gtid: &Gtid) -> Option<usize> {
+        let found = self.shared.transaction_of(gtid);
+        let found = found.unwrap_or_else(|error| self.shared.unreadable(&error, None))?;
+        self.count_events(found.start, found.end)
+            .unwrap_or_else(|error| self.shared.unreadable(&error, None))
+    }
+
+    fn count_events(
+        &self,
+        start: StorePosition,
+        end: StorePosition,
+    ) -> Result<Option<usize>, Error> {
+        let (mut reader, mut batch, mut count) = (self.reader(start)?, Batch::new(), 0);
+        while reader.position() < end {
+            reader.next_batch(end, 256 * 1024, &mut batch)?;
+            if batch.is_empty() {
+                return Ok(None);
+            }
+            count += batch.len();
+        }
+        Ok(Some(count))
+    }
+
+    /// The largest position, not below `from`, up to which a server at `position` claims everything. None
+    /// where it does not stand in our history: one of its GTIDs is none of ours. Where a file cannot be read, `from`: nothing is confirmed that was not seen.
+    pub fn applied_up_to(&self, from: StorePosition, position: &Position) -> Option<StorePosition> {
         let found = self.shared.applied_up_to(from, position);
-        found.unwrap_or_else(|error| self.shared.unreadable(&error, from))
+        found.unwrap_or_else(|error| self.shared.unreadable(&error, Some(from)))
     }
 
     /// A reader that starts at `from`, which [`Located::At`] named or an earlier reader reached.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use super::disk::Disk;
 use crate::gtid::{Gtid, GtidSet};
-use crate::ids::{Epoch, ServerId, ServerName, StorePosition};
+use crate::ids::{Epoch, ServerId, ServerName, SourcePosition, StorePosition};
 
 const MAGIC: &str = "ackline-state 1 ";
 
@@ -21,6 +21,20 @@ const MAGIC: &str = "ackline-state 1 ";
 pub struct FollowedSource {
     pub name: ServerName,
     pub server_id: ServerId,
+    /// Of a MySQL server.
+    pub uuid: Option<String>,
+    /// One of the last transactions that were captured there.
+    pub anchor: Option<Point>,
+}
+
+/// A transaction at its place in a server's own binlog, by which that binlog is known again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// Where it begins.
+    pub place: SourcePosition,
+    pub gtid: Gtid,
+    /// CRC32 of its bytes, as they stand there.
+    pub checksum: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +118,11 @@ struct Text {
     epoch: u64,
     source: Option<(String, u32)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    source_uuid: Option<String>,
+    /// File, offset, GTID, checksum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source_anchor: Option<(String, u64, String, u32)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     moving: Option<Intent>,
     released: (u32, u64),
     released_set: String,
@@ -175,6 +194,22 @@ impl From<&DurableState> for Text {
         Self {
             epoch: state.epoch.0,
             source: source.map(|source| (source.name.as_str().to_owned(), source.server_id.0)),
+            source_uuid: source.and_then(|source| source.uuid.clone()),
+            source_anchor: source
+                .and_then(|source| source.anchor.as_ref())
+                .map(|anchor| {
+                    let Point {
+                        place,
+                        gtid,
+                        checksum,
+                    } = anchor;
+                    (
+                        place.file.to_string(),
+                        place.offset,
+                        gtid.to_string(),
+                        *checksum,
+                    )
+                }),
             moving: state.moving.clone(),
             released: (state.released.file, state.released.offset),
             released_set: state.released_set.to_string(),
@@ -201,12 +236,25 @@ impl TryFrom<Text> for DurableState {
                 at,
             })
         });
+        let anchor = match text.source_anchor {
+            Some((file, offset, gtid, checksum)) => Some(Point {
+                place: SourcePosition {
+                    file: file.into(),
+                    offset,
+                },
+                gtid: gtid.parse()?,
+                checksum,
+            }),
+            None => None,
+        };
         let cuts = text.cuts.into_iter();
         Ok(Self {
             epoch: Epoch(text.epoch),
             source: text.source.map(|(name, id)| FollowedSource {
                 name: ServerName::new(&name),
                 server_id: ServerId(id),
+                uuid: text.source_uuid,
+                anchor,
             }),
             moving: text.moving,
             released: StorePosition::new(text.released.0, text.released.1),
@@ -228,6 +276,15 @@ mod tests {
             source: Some(FollowedSource {
                 name: ServerName::new("db1"),
                 server_id: ServerId(7),
+                uuid: Some("4cd677b2-e70c-11f1-a00a-02fc00000001".into()),
+                anchor: Some(Point {
+                    place: SourcePosition {
+                        file: "bin.000007".into(),
+                        offset: 4_711,
+                    },
+                    gtid: "0-7-35".parse().unwrap(),
+                    checksum: 0xfeed_beef,
+                }),
             }),
             moving: Some(Intent {
                 kind: MoveKind::Switchover,

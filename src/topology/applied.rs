@@ -10,9 +10,10 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::gtid::Position;
-use crate::ids::{Flavor, ServerName};
+use crate::ids::{Flavor, Machine, ServerId, ServerName};
 use crate::net;
 use crate::net::admin::{Account, Admin};
 
@@ -35,7 +36,16 @@ pub struct Question<R> {
     pub report: R,
 }
 
-impl<R: FnMut(&ServerName, Position)> Question<R> {
+/// What a server answered.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub machine: Machine,
+    pub applied: Position,
+    /// It was so at this moment or later.
+    pub asked: Instant,
+}
+
+impl<R: FnMut(&ServerName, Answer)> Question<R> {
     /// Asks until one of the two watches has no sender any more. May be dropped at any moment: the
     /// connection goes with it, and there is no other state.
     pub async fn run(mut self) {
@@ -58,6 +68,7 @@ impl<R: FnMut(&ServerName, Position)> Question<R> {
     /// Over one connection.
     async fn ask_on(&mut self, retry: &mut Duration) -> Result<Idle, net::Error> {
         let mut admin = Admin::connect(&self.account, DEADLINE).await?;
+        let machine = machine(&mut admin, &self.account).await?;
         let mut applied: Option<Position> = None;
         loop {
             if !*self.counts.borrow_and_update() {
@@ -82,16 +93,25 @@ impl<R: FnMut(&ServerName, Position)> Question<R> {
                     format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{wanted}', {STANDS})")
                 }
             };
+            let asked;
             let position = match admin.value(&wait).await?.as_deref() {
-                Some("0") => wanted,
-                // Not yet: how far it has come meanwhile.
-                Some("-1" | "1") => has_applied(&mut admin).await?,
+                // Yes or not yet. A MariaDB server says yes to every GTID with a smaller number than its own,
+                // whoever wrote that, so what counts is where it stands.
+                Some("0" | "-1" | "1") => {
+                    asked = Instant::now();
+                    has_applied(&mut admin).await?
+                }
                 // NULL, at once: asking again at once would be a storm.
                 _ => return Err(unexpected(format!("{wait} has no answer"))),
             };
             *retry = FIRST_RETRY;
             if applied.as_ref() != Some(&position) {
-                (self.report)(&self.name, position.clone());
+                let answer = Answer {
+                    machine: machine.clone(),
+                    applied: position.clone(),
+                    asked,
+                };
+                (self.report)(&self.name, answer);
                 applied = Some(position);
             }
         }
@@ -102,6 +122,25 @@ impl<R: FnMut(&ServerName, Position)> Question<R> {
 enum Idle {
     NotCounted,
     Gone,
+}
+
+/// Who answers there.
+async fn machine(admin: &mut Admin, account: &Account) -> Result<Machine, net::Error> {
+    let flavor = admin.flavor();
+    let id = admin.value("SELECT @@global.server_id").await?;
+    let id = id.unwrap_or_default();
+    let uuid = match flavor {
+        Flavor::MariaDb => None,
+        Flavor::MySql => admin.value("SELECT @@global.server_uuid").await?,
+    };
+    Ok(Machine {
+        address: account.address.clone(),
+        server_id: ServerId(
+            id.parse()
+                .map_err(|_| unexpected(format!("server_id is '{id}'")))?,
+        ),
+        uuid,
+    })
 }
 
 /// What a replica says that it has applied.

@@ -44,6 +44,7 @@ pub enum Health {
     Unknown,
     Up {
         report: Arc<Report>,
+        /// When it was asked: the server was so then or later.
         at: Instant,
     },
     /// It does not answer in time; `report`, taken at `at`, stands for a while.
@@ -282,12 +283,13 @@ impl Watcher {
     async fn run(mut self) {
         let mut retry = FIRST_RETRY;
         loop {
+            let at = Instant::now();
             let pause = match self.ask().await {
                 Ok(report) => {
                     retry = FIRST_RETRY;
                     self.publish(Health::Up {
                         report: Arc::new(report),
-                        at: Instant::now(),
+                        at,
                     });
                     PERIOD
                 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::health::Health;
 use super::roster::{Role, ServerConfig};
 use super::voter::{self, Reason, Repair};
-use crate::ids::{ServerId, ServerName};
+use crate::ids::{Machine, ServerId, ServerName};
 
 /// What is known of one listed server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,10 @@ pub struct Identity {
     pub server_id: Option<ServerId>,
     /// Of a MySQL server.
     pub uuid: Option<String>,
+    /// None until the server has answered at its address.
+    pub machine: Option<Machine>,
+    /// Whether it applies transactions that carry its own server id.
+    pub accepts_own: bool,
     /// Whether its acknowledgements are wanted (`vote`) and count.
     pub votes: bool,
     /// Why it has no vote although the config gives it one.
@@ -44,6 +48,9 @@ pub fn identify<'a>(
                 name: config.name.clone(),
                 server_id: health.last_report().map(|report| report.server_id),
                 uuid: health.last_report().and_then(|report| report.uuid.clone()),
+                machine: (health.last_report())
+                    .map(|report| report.machine(&config.account.address)),
+                accepts_own: health.report().is_some_and(|report| report.accepts_own()),
                 votes: config.vote && reasons.is_empty(),
                 reasons,
                 durable: health.report().is_some_and(|report| report.acks_durably()),

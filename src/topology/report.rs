@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::variables;
 use crate::gtid::Position;
-use crate::ids::{Flavor, ServerId};
+use crate::ids::{Flavor, Machine, ServerId};
 use crate::net;
 use crate::net::admin::{Admin, Row};
 use crate::protocol::semi_sync::Names;
@@ -217,6 +217,24 @@ impl Report {
         all.iter()
             .find(|one| one.connection.is_empty())
             .or_else(|| all.first())
+    }
+
+    /// Who answered at this address.
+    pub fn machine(&self, address: &str) -> Machine {
+        Machine {
+            address: address.to_owned(),
+            server_id: self.server_id,
+            uuid: self.uuid.clone(),
+        }
+    }
+
+    /// Whether it applies transactions that carry its own server id, instead of dropping them without a word
+    /// (FACTS.md, sections 10 and 13).
+    pub fn accepts_own(&self) -> bool {
+        match self.gtid_mode {
+            GtidMode::MariaDb { strict } => strict && self.semi_sync_replica.enabled,
+            GtidMode::MySql { .. } => false,
+        }
     }
 
     /// Whether what it acknowledges is fsynced first.

@@ -16,7 +16,6 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::support::session::{self, Proxy};
-use crate::support::{mysql, session};
 use mutation::mutate;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

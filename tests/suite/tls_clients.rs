@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::certificates::{Authority, Certificate};
 use crate::support::session::{Proxy, Server, eventually};
+use crate::support::wire;
 use ackline::net::tls::{Acceptor, Mode, Offer, ServerFiles};
 use ackline::session::Config;
 

@@ -277,7 +277,7 @@ impl TestGate {
 }
 
 impl Gate for TestGate {
-    fn source_left(&self) {}
+    fn source_left(&self, _: Epoch) {}
 
     fn is_open(&self) -> bool {
         self.0.borrow().open

@@ -13,6 +13,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::ack::policy::Who;
+use crate::ids::ServerId;
 
 const NAMES: [&str; 5] = ["db1", "db2", "db3", "db4", "db5"];
 const POLICIES: [&str; 9] = [
@@ -44,6 +45,8 @@ struct Transaction {
     fate: Fate,
     /// Who (index into `NAMES`) said what of it (`LEVELS`).
     said: [[bool; 3]; 5],
+    /// The same, while they are not verified.
+    heard: [[bool; 3]; 5],
     /// What is owed to it, if it is degraded.
     owed: Option<Requirement>,
 }
@@ -54,6 +57,10 @@ struct Seat {
     source: bool,
     connected: bool,
     eligible: bool,
+    /// Which machine answers at its address, and which of its dumps is listened to.
+    machine: Option<u32>,
+    voice: Option<Voice>,
+    verified: bool,
 }
 
 struct World {
@@ -66,6 +73,7 @@ struct World {
     /// Numbers that have to come again before new ones.
     again: Vec<u64>,
     next: u64,
+    next_voice: u64,
     file: u32,
     offset: u64,
     written: StorePosition,
@@ -75,6 +83,14 @@ struct World {
     asking: Vec<(Ticket, u64, Requirement)>,
     met: u32,
     released_once: HashSet<u64>,
+}
+
+fn machine_of(number: u32) -> Machine {
+    Machine {
+        address: format!("10.0.0.{number}:3306"),
+        server_id: ServerId(number),
+        uuid: None,
+    }
 }
 
 fn zone(who: usize) -> &'static str {
@@ -177,14 +193,23 @@ impl World {
             .map(|who| Seat {
                 who,
                 source: who == 0,
-                connected: false,
+                connected: true,
                 eligible: true,
+                machine: Some(0),
+                voice: Some(Voice(1)),
+                verified: true,
             })
             .collect();
         let sync = some_sync(&mut random);
         let mut engine = Engine::new(sync.clone(), voters(&seats), Restored::default());
         let start = StorePosition::new(1, 4);
         engine.marks(start, start, Duration::ZERO);
+        for seat in &seats {
+            let name = ServerName::new(NAMES[seat.who]);
+            engine.identified(&name, &machine_of(0), Duration::ZERO);
+            assert!(engine.reconnected(&name, Voice(1), StorePosition::ZERO, Duration::ZERO));
+            engine.verified(&name, Voice(1), Duration::ZERO);
+        }
         Self {
             random,
             engine,
@@ -194,6 +219,7 @@ impl World {
             log: Vec::new(),
             again: Vec::new(),
             next: 1,
+            next_voice: 10,
             file: 1,
             offset: 4,
             written: start,
@@ -213,8 +239,11 @@ impl World {
             20..35 => self.flush(),
             35..50 => self.fsync(),
             50..75 => self.confirm(),
-            75..79 => self.reconnect(),
-            79..82 => self.connect(),
+            75..76 | 78..79 => self.reconnect(),
+            76..78 => self.verify(),
+            79..80 => self.disconnect(),
+            80..81 => self.identify(),
+            81..82 => self.fall(),
             82..83 => self.judge(),
             83..85 => self.change_policy(),
             85..86 => self.change_roster(),
@@ -250,6 +279,7 @@ impl World {
             synced: false,
             fate: Fate::Pending,
             said: Default::default(),
+            heard: Default::default(),
             owed: None,
         });
         self.engine.captured(end, gtid(number), self.now);
@@ -332,33 +362,142 @@ impl World {
             self.random.random_range(0..3),
         );
         let position = self.some_position();
+        // Now and then another machine, or an older dump, speaks in its name.
+        let honest = self.random.random_bool(0.9);
+        let seat = self.seats.iter().find(|seat| seat.who == who);
+        let verified = seat.is_some_and(|seat| seat.verified);
+        let (machine, voice) = seat.map_or((None, None), |seat| (seat.machine, seat.voice));
+        let answering = machine_of(machine.unwrap_or_default() + u32::from(!honest));
+        let (word, heard) = match LEVELS[level] {
+            Level::Applied => (Word::Answer(&answering), machine.is_some()),
+            _ => {
+                let Voice(own) = voice.unwrap_or(Voice(0));
+                let older = if honest { own } else { own.saturating_sub(1) };
+                (Word::Dump(Voice(older)), voice.is_some_and(|own| own.0 > 0))
+            }
+        };
         self.engine.confirm(
             &ServerName::new(NAMES[who]),
+            word,
             LEVELS[level],
             position,
             self.now,
         );
-        if position <= self.high && self.seats.iter().any(|seat| seat.who == who) {
+        if position <= self.high && honest && heard {
             for transaction in &mut self.log {
-                transaction.said[who][level] |= transaction.end <= position;
+                let words = match verified {
+                    true => &mut transaction.said,
+                    false => &mut transaction.heard,
+                };
+                words[who][level] |= transaction.end <= position;
             }
         }
+    }
+
+    fn verify(&mut self) {
+        let index = self.random.random_range(0..self.seats.len());
+        let older = u64::from(self.random.random_bool(0.2));
+        let seat = &mut self.seats[index];
+        let who = seat.who;
+        let voice = Voice(seat.voice.map_or(0, |voice| voice.0.saturating_sub(older)));
+        if seat.voice == Some(voice) {
+            seat.verified = true;
+            for transaction in &mut self.log {
+                let heard = std::mem::take(&mut transaction.heard[who]);
+                for (said, heard) in transaction.said[who].iter_mut().zip(heard) {
+                    *said |= heard;
+                }
+            }
+        }
+        let name = ServerName::new(NAMES[who]);
+        self.engine.verified(&name, voice, self.now);
     }
 
     fn reconnect(&mut self) {
         let who = self.random.random_range(0..NAMES.len());
         let position = self.some_position();
-        if self.seats.iter().any(|seat| seat.who == who) {
-            let before = self.held();
-            for transaction in &mut self.log {
-                let asked = transaction.end <= position;
-                let said = &mut transaction.said[who];
-                *said = [asked, said[1] && asked, said[2] && asked];
+        // A dump may come late: a newer one was accepted meanwhile.
+        let late = self.random.random_range(0..3);
+        let voice = Voice(self.next_voice.saturating_sub(late));
+        self.next_voice += 1;
+        let before = self.held();
+        let mut expected = true;
+        if let Some(seat) = self.seats.iter_mut().find(|seat| seat.who == who) {
+            expected = seat.voice <= Some(voice);
+            if expected {
+                (seat.voice, seat.connected, seat.verified) = (Some(voice), true, false);
+                for transaction in &mut self.log {
+                    let asked = transaction.end <= position;
+                    transaction.heard[who] = [asked, false, false];
+                    let said = &mut transaction.said[who];
+                    *said = said.map(|said| said && asked);
+                }
             }
-            self.note_unconfirmed(&before, &self.seats.clone());
         }
+        self.note_unconfirmed(&before, &self.seats.clone());
+        let came = self
+            .engine
+            .reconnected(&ServerName::new(NAMES[who]), voice, position, self.now);
+        assert_eq!(came, expected);
+    }
+
+    /// Of a dump that is listened to, or of one that is not any more.
+    fn disconnect(&mut self) {
+        let index = self.random.random_range(0..self.seats.len());
+        let newer = u64::from(self.random.random_bool(0.3));
+        let seat = &mut self.seats[index];
+        let voice = Voice(seat.voice.map_or(0, |voice| voice.0) + newer);
+        if seat.voice == Some(voice) {
+            (seat.voice, seat.connected, seat.verified) = (None, false, false);
+            for transaction in &mut self.log {
+                transaction.heard[seat.who] = Default::default();
+            }
+        }
+        let name = ServerName::new(NAMES[seat.who]);
+        self.engine.disconnected(&name, voice, self.now);
+    }
+
+    /// Another machine behind the name, or the same.
+    fn identify(&mut self) {
+        let index = self.random.random_range(0..self.seats.len());
+        let machine = self.random.random_range(0..2);
+        let before = self.held();
+        let seat = &mut self.seats[index];
+        let who = seat.who;
+        if seat.machine != Some(machine) {
+            (seat.machine, seat.voice, seat.connected) = (Some(machine), None, false);
+            seat.verified = false;
+            for transaction in &mut self.log {
+                transaction.said[who] = Default::default();
+                transaction.heard[who] = Default::default();
+            }
+        }
+        self.note_unconfirmed(&before, &self.seats.clone());
+        let name = ServerName::new(NAMES[who]);
         self.engine
-            .reconnected(&ServerName::new(NAMES[who]), position, self.now);
+            .identified(&name, &machine_of(machine), self.now);
+    }
+
+    /// A machine has less than it said.
+    fn fall(&mut self) {
+        let index = self.random.random_range(0..self.seats.len());
+        let machine = self.random.random_range(0..2);
+        let position = self.some_position();
+        let before = self.held();
+        let seat = &self.seats[index];
+        let who = seat.who;
+        if seat.machine == Some(machine) {
+            for transaction in &mut self.log {
+                let kept = transaction.end <= position;
+                for words in [&mut transaction.said, &mut transaction.heard] {
+                    words[who] = words[who].map(|said| said && kept);
+                }
+            }
+        }
+        self.note_unconfirmed(&before, &self.seats.clone());
+        let name = ServerName::new(NAMES[who]);
+        let machine = machine_of(machine);
+        self.engine.fallen(&name, &machine, position, self.now);
     }
 
     /// For which transactions the policy holds, whoever is connected.
@@ -377,14 +516,6 @@ impl World {
                 transaction.owed = Some(requirement.whoever_is_connected());
             }
         }
-    }
-
-    fn connect(&mut self) {
-        let index = self.random.random_range(0..self.seats.len());
-        let seat = &mut self.seats[index];
-        seat.connected = !seat.connected;
-        let (name, yes) = (ServerName::new(NAMES[seat.who]), seat.connected);
-        self.engine.connected(&name, yes, self.now);
     }
 
     fn judge(&mut self) {
@@ -444,6 +575,9 @@ impl World {
                     source: who == source,
                     connected: false,
                     eligible: true,
+                    machine: None,
+                    voice: None,
+                    verified: false,
                 }),
             }
         }
@@ -453,6 +587,7 @@ impl World {
             if staying.iter().all(|seat| seat.who != who) {
                 for transaction in &mut self.log {
                     transaction.said[who] = Default::default();
+                    transaction.heard[who] = Default::default();
                 }
             }
         }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::ack::policy::SyncPatch;
+use crate::ids::ServerId;
 
 fn at(offset: u64) -> StorePosition {
     StorePosition::new(1, offset)
@@ -38,6 +39,16 @@ fn require(text: &str) -> Sync {
     Sync::custom(Requirement::parse(text).unwrap())
 }
 
+const VOICE: Voice = Voice(5);
+
+fn machine(of: &str) -> Machine {
+    Machine {
+        address: format!("{of}:3306"),
+        server_id: ServerId(7),
+        uuid: None,
+    }
+}
+
 /// An engine whose transaction `n` ends at `10 * n` and has the GTID `0-1-n`.
 struct Bench {
     engine: Engine,
@@ -48,7 +59,9 @@ impl Bench {
     fn new(sync: Sync) -> Self {
         let mut engine = Engine::new(sync, voters(&["db1", "db2", "db3"]), Restored::default());
         for own in ["db2", "db3"] {
-            engine.connected(&name(own), true, ms(0));
+            engine.identified(&name(own), &machine(own), ms(0));
+            assert!(engine.reconnected(&name(own), VOICE, at(0), ms(0)));
+            engine.verified(&name(own), VOICE, ms(0));
         }
         engine.marks(at(0), at(0), ms(0));
         Self { engine, now: ms(0) }
@@ -75,8 +88,32 @@ impl Bench {
     }
 
     fn confirm(&mut self, voter: &str, level: Level, n: u64) {
+        self.say(voter, level, at(10 * n));
+    }
+
+    fn say(&mut self, voter: &str, level: Level, position: StorePosition) {
+        let machine = machine(voter);
+        let word = match level {
+            Level::Applied => Word::Answer(&machine),
+            _ => Word::Dump(VOICE),
+        };
         self.engine
-            .confirm(&name(voter), level, at(10 * n), self.now);
+            .confirm(&name(voter), word, level, position, self.now);
+    }
+
+    /// With a dump of the same voice.
+    fn reconnect(&mut self, voter: &str, n: u64) {
+        self.engine
+            .identified(&name(voter), &machine(voter), self.now);
+        let came = self
+            .engine
+            .reconnected(&name(voter), VOICE, at(10 * n), self.now);
+        assert!(came);
+        self.engine.verified(&name(voter), VOICE, self.now);
+    }
+
+    fn disconnect(&mut self, voter: &str) {
+        self.engine.disconnected(&name(voter), VOICE, self.now);
     }
 
     fn tick(&mut self, to: u64) {
@@ -288,12 +325,12 @@ fn a_vote_that_is_taken_back_makes_released_commits_degraded() {
     }
     bench.confirm("db3", Level::Received, 2);
     assert_eq!(bench.released(), 4);
-    bench.engine.connected(&name("db2"), false, bench.now);
+    bench.disconnect("db2");
     assert!(
         bench.degraded().is_empty(),
         "what db2 said stays true while it is away"
     );
-    bench.engine.reconnected(&name("db2"), at(10), bench.now);
+    bench.reconnect("db2", 1);
     assert_eq!(
         bench.degraded(),
         ["0-1-3", "0-1-4"],
@@ -313,11 +350,11 @@ fn first_moves_on_to_the_next_and_that_takes_no_vote_back() {
     bench.store(1);
     bench.confirm("db3", Level::Received, 1);
     assert_eq!(bench.released(), 0, "db2 comes first");
-    bench.engine.connected(&name("db2"), false, bench.now);
+    bench.disconnect("db2");
     assert_eq!(bench.released(), 1);
-    bench.engine.connected(&name("db2"), true, bench.now);
+    bench.reconnect("db2", 0);
     assert!(bench.degraded().is_empty(), "db3 still has it");
-    bench.engine.reconnected(&name("db3"), at(0), bench.now);
+    bench.reconnect("db3", 0);
     assert_eq!(bench.degraded(), ["0-1-1"]);
 }
 
@@ -325,7 +362,7 @@ fn first_moves_on_to_the_next_and_that_takes_no_vote_back() {
 fn reconnecting_is_a_statement_too() {
     let mut bench = Bench::new(mode("semi-sync"));
     bench.store(1);
-    bench.engine.reconnected(&name("db2"), at(10), bench.now);
+    bench.reconnect("db2", 1);
     assert_eq!(
         bench.released(),
         1,
@@ -340,7 +377,7 @@ fn nobody_confirms_for_another_or_beyond_the_end() {
     bench.confirm("db2", Level::Received, 2);
     bench.confirm("db9", Level::Received, 1);
     bench.confirm("db1", Level::Received, 1);
-    assert_eq!(bench.engine.ignored(), 2);
+    assert_eq!(bench.engine.ignored(), 3);
     assert_eq!(
         bench.released(),
         0,
@@ -372,6 +409,7 @@ fn the_roster_decides_who_votes() {
     bench.store(2);
     bench.confirm("db2", Level::Received, 2);
     assert_eq!(bench.released(), 1);
+    bench.reconnect("db4", 0);
     bench.confirm("db4", Level::Received, 2);
     assert_eq!((bench.released(), bench.degraded().len()), (2, 0));
     // A new voter takes nothing from anybody.
@@ -389,6 +427,127 @@ fn the_roster_decides_who_votes() {
     bench.store(3);
     bench.confirm("db4", Level::Received, 3);
     assert_eq!(bench.released(), 2);
+}
+
+/// Two names swap their addresses in the configuration: what a machine confirmed stays with it.
+#[test]
+fn a_vote_belongs_to_the_machine_and_not_to_its_name() {
+    let mut bench = Bench::new(require("ANY 2 (db2, db3) received"));
+    bench.store(1);
+    bench.confirm("db2", Level::Received, 1);
+    let now = bench.now;
+    bench.engine.identified(&name("db3"), &machine("db2"), now);
+    bench.engine.identified(&name("db2"), &machine("db3"), now);
+    assert!(
+        bench
+            .engine
+            .reconnected(&name("db3"), Voice(6), at(10), now)
+    );
+    bench.engine.verified(&name("db3"), Voice(6), now);
+    assert_eq!(bench.released(), 0, "one machine has it");
+    let word = Word::Answer(&machine("db2"));
+    let db2 = name("db2");
+    bench
+        .engine
+        .confirm(&db2, word, Level::Applied, at(10), now);
+    assert_eq!(bench.released(), 0, "the old machine speaks for the name");
+    let word = Word::Answer(&machine("db3"));
+    bench
+        .engine
+        .confirm(&db2, word, Level::Applied, at(10), now);
+    assert_eq!(bench.released(), 0, "its binlog was not walked");
+    assert!(bench.engine.reconnected(&db2, Voice(7), at(10), now));
+    bench.engine.verified(&db2, Voice(7), now);
+    assert_eq!(bench.released(), 1);
+}
+
+#[test]
+fn another_machine_takes_the_votes_of_the_name_back() {
+    let mut bench = Bench::new(mode("semi-sync"));
+    bench.store(1);
+    bench.confirm("db2", Level::Received, 1);
+    assert_eq!(bench.released(), 1);
+    let now = bench.now;
+    bench.engine.identified(&name("db2"), &machine("new"), now);
+    assert_eq!(bench.degraded(), ["0-1-1"]);
+    assert!(
+        bench
+            .engine
+            .reconnected(&name("db2"), Voice(6), at(10), now)
+    );
+    assert_eq!(bench.degraded(), ["0-1-1"]);
+    bench.engine.verified(&name("db2"), Voice(6), now);
+    assert!(bench.degraded().is_empty());
+}
+
+/// An ack on connection 1 is late, the relay log is thrown away, connection 2 asks from before it.
+#[test]
+fn a_late_ack_of_a_replaced_dump_says_nothing() {
+    let mut bench = Bench::new(mode("semi-sync"));
+    bench.store(1);
+    bench.store(2);
+    let now = bench.now;
+    assert!(
+        bench
+            .engine
+            .reconnected(&name("db2"), Voice(6), at(10), now)
+    );
+    bench.engine.verified(&name("db2"), Voice(6), now);
+    assert_eq!(bench.released(), 1);
+    bench.confirm("db2", Level::Received, 2);
+    assert_eq!(bench.released(), 1, "that was the voice of before");
+    let late = bench.engine.reconnected(&name("db2"), VOICE, at(20), now);
+    assert!(!late, "a dump that was accepted before comes too late");
+    bench.engine.verified(&name("db2"), VOICE, now);
+    assert_eq!(bench.released(), 1);
+    bench.engine.disconnected(&name("db2"), VOICE, now);
+    let word = Word::Dump(Voice(6));
+    let db2 = name("db2");
+    bench
+        .engine
+        .confirm(&db2, word, Level::Received, at(20), now);
+    assert_eq!(bench.released(), 2);
+}
+
+/// A jump: asked from a place, or said to be there, without having what is before it.
+#[test]
+fn nothing_counts_before_the_binlog_was_walked() {
+    let mut bench = Bench::new(mode("semi-sync"));
+    bench.store(1);
+    bench.store(2);
+    let now = bench.now;
+    let db2 = name("db2");
+    assert!(bench.engine.reconnected(&db2, Voice(6), at(10), now));
+    let machine = machine("db2");
+    let words = [Word::Dump(Voice(6)), Word::Answer(&machine)];
+    for (word, level) in words.into_iter().zip([Level::Received, Level::Applied]) {
+        bench.engine.confirm(&db2, word, level, at(20), now);
+    }
+    assert_eq!(bench.released(), 0);
+    // The next dump begins with nothing heard.
+    assert!(bench.engine.reconnected(&db2, Voice(7), at(10), now));
+    bench.engine.verified(&db2, Voice(6), now);
+    assert_eq!(bench.released(), 0);
+    bench.engine.verified(&db2, Voice(7), now);
+    assert_eq!(bench.released(), 1);
+}
+
+#[test]
+fn who_has_fallen_has_what_it_says_now() {
+    let mut bench = Bench::new(mode("semi-sync"));
+    bench.store(1);
+    bench.store(2);
+    bench.confirm("db2", Level::Received, 2);
+    assert_eq!(bench.released(), 2);
+    let now = bench.now;
+    bench
+        .engine
+        .fallen(&name("db2"), &machine("other"), at(0), now);
+    assert!(bench.degraded().is_empty(), "another machine");
+    bench
+        .engine
+        .fallen(&name("db2"), &machine("db2"), at(10), now);
+    assert_eq!(bench.degraded(), ["0-1-2"]);
 }
 
 #[test]
@@ -433,9 +592,7 @@ fn what_a_failed_fsync_takes_back_comes_again_in_a_new_file() {
     bench.engine.marks(new(50), new(50), bench.now);
     assert!(bench.engine.released() < new(20));
     assert_eq!(bench.engine.waiting(), 4);
-    bench
-        .engine
-        .confirm(&name("db2"), Level::Received, new(50), bench.now);
+    bench.say("db2", Level::Received, new(50));
     assert_eq!(bench.engine.released(), new(50));
 }
 
@@ -479,7 +636,7 @@ fn after_a_restart_what_the_store_holds_has_yet_to_be_released() {
         (bench.degraded().len(), bench.engine.degraded_count()),
         (1, 1)
     );
-    bench.engine.reconnected(&name("db2"), at(20), bench.now);
+    bench.reconnect("db2", 2);
     assert_eq!((bench.released(), bench.engine.degraded_count()), (2, 0));
 
     // In async the marks alone release; what is told afterwards is released at once.

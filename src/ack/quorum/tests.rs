@@ -247,7 +247,6 @@ fn any_votes() -> impl Strategy<Value = Votes> {
                     is_source: index == source,
                 };
                 Vote {
-                    voter,
                     connected,
                     eligible,
                     confirmed: Confirmed {
@@ -255,6 +254,7 @@ fn any_votes() -> impl Strategy<Value = Votes> {
                         durable,
                         applied,
                     },
+                    ..Vote::new(voter)
                 }
             },
         );

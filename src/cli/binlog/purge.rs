@@ -88,7 +88,10 @@ async fn alone(config: &Config, order: &Order) -> Result<Answer, Failure> {
             Ok::<_, crate::net::Error>(position)
         };
         let from = match said.await {
-            Ok(position) => store.applied_up_to(StorePosition::ZERO, &position),
+            // What is in no place of ours needs everything.
+            Ok(position) => store
+                .applied_up_to(StorePosition::ZERO, &position)
+                .unwrap_or(StorePosition::ZERO),
             Err(error) => {
                 eprintln!(
                     "ackline: {} cannot be asked what it has applied: {error}",

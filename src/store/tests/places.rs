@@ -208,13 +208,25 @@ fn applied_up_to_stops_at_the_first_transaction_that_is_lacking() {
         ] {
             let position = self::position(position);
             let found = store.applied_up_to(end_of(from), &position);
-            assert_eq!(found, end_of(expected), "{from} {position} {remembered}");
+            let expected = Some(end_of(expected));
+            assert_eq!(found, expected, "{from} {position} {remembered}");
         }
         let all = position("0-7-24,3-7-3");
         assert_eq!(
             store.applied_up_to(StorePosition::ZERO, &all),
-            end_of("3-7-3")
+            Some(end_of("3-7-3"))
         );
+        // Of a domain that nobody here ever wrote in.
+        let other = position("0-7-24,3-7-3,5-1-7");
+        assert_eq!(
+            store.applied_up_to(StorePosition::ZERO, &other),
+            Some(end_of("3-7-3"))
+        );
+        // A larger number, or the same in another server's name, stands for nothing of ours.
+        for none in ["0-99-1000000", "0-99-20", "0-7-24,3-9-2", "0-7-1000000"] {
+            let none = position(none);
+            assert_eq!(store.applied_up_to(end_of("0-7-11"), &none), None, "{none}");
+        }
     };
     check(true);
     // As if only the last two were still remembered.

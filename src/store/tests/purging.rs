@@ -129,7 +129,9 @@ fn somebody_who_needs_it_holds_it() {
     let (store, _writer, _) = ten(&bench);
     let need = Need {
         who: "db2".into(),
-        from: store.applied_up_to(StorePosition::ZERO, &position("0-7-3")),
+        from: store
+            .applied_up_to(StorePosition::ZERO, &position("0-7-3"))
+            .unwrap(),
     };
     let request = PurgeRequest {
         needs: vec![need.clone()],
@@ -145,7 +147,7 @@ fn somebody_who_needs_it_holds_it() {
     ));
     // Asked from nothing, what stayed is enough to find where it is.
     let found = store.applied_up_to(StorePosition::ZERO, &position("0-7-9"));
-    assert_eq!(Some(found), store.position_of(&"0-7-9".parse().unwrap()));
+    assert_eq!(found, store.position_of(&"0-7-9".parse().unwrap()));
 }
 
 #[test]

@@ -1,0 +1,166 @@
+//! What the servers' own binlogs tell of them: each replica's is walked when its dump begins, and now and
+//! then, so that its word is known to be worth something and a move need not walk far.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::ack::Acks;
+use crate::capture::history::History;
+use crate::capture::walk::{self, Walked, holes};
+use crate::gtid::{Gtid, GtidSet};
+use crate::ids::ServerName;
+use crate::net::admin::Account;
+use crate::shutdown::Shutdown;
+use crate::store::Store;
+use crate::workers::Worker;
+
+/// Between two walks of a server at which nothing happens.
+const EVERY: Duration = Duration::from_secs(10);
+/// After one that failed.
+const RETRY: Duration = Duration::from_millis(500);
+/// GTID, BEGIN, COMMIT: MySQL's transaction with nothing in it.
+const EVENTS_OF_NOTHING: usize = 3;
+
+/// Clones are the same.
+#[derive(Clone)]
+pub struct Histories {
+    acks: Acks,
+    store: Store,
+    /// None: on the thread that asks.
+    worker: Option<Worker>,
+    shutdown: Shutdown,
+    known: Arc<Mutex<BTreeMap<ServerName, Known>>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Known {
+    account: Option<Account>,
+    history: Option<History>,
+    /// Why its word counts for nothing.
+    problem: Option<String>,
+}
+
+/// What a server has by the word of its binlog.
+#[derive(Clone, Debug)]
+pub struct Proven {
+    /// Of what our binlog holds.
+    pub has: GtidSet,
+    pub beyond: GtidSet,
+}
+
+impl Histories {
+    pub fn new(acks: Acks, store: Store, worker: Option<Worker>, shutdown: Shutdown) -> Self {
+        Self {
+            acks,
+            store,
+            worker,
+            shutdown,
+            known: Arc::default(),
+        }
+    }
+
+    /// Walks this replica until the future is dropped.
+    pub async fn follow(self, name: ServerName, account: Account) {
+        let mut dumps = self.acks.dumps();
+        loop {
+            dumps.borrow_and_update();
+            let voice = self.acks.unverified(&name);
+            let walked = self.walk(&name, &account).await;
+            let pause = match (&walked, voice) {
+                (Ok(_), _) => EVERY,
+                (Err(_), Some(_)) => RETRY,
+                (Err(_), None) => EVERY,
+            };
+            if walked.is_ok()
+                && let Some(voice) = voice
+            {
+                self.acks.verified(&name, voice);
+            }
+            tokio::select! {
+                // Cancel-safe: a watch and a timer.
+                _ = dumps.changed() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Why its word counts for nothing, if that is known.
+    pub fn problem(&self, name: &ServerName) -> Option<String> {
+        self.known.lock().get(name)?.problem.clone()
+    }
+
+    pub fn forget(&self, name: &ServerName) {
+        self.known.lock().remove(name);
+    }
+
+    /// What the server has now, from where the last walk ended.
+    pub async fn prove(&self, name: &ServerName, account: &Account) -> Result<Proven, String> {
+        let walked = self.walked(name, account).await?;
+        let ours = self.store.executed();
+        Ok(Proven {
+            has: walked.history.has(&ours, |gtid| self.is_empty(gtid)),
+            beyond: walked.history.beyond(&ours),
+        })
+    }
+
+    /// Whether it has all that it claims.
+    async fn walk(&self, name: &ServerName, account: &Account) -> Result<(), String> {
+        let walked = self.walked(name, account).await?;
+        let ours = self.store.executed();
+        let has = walked.history.has(&ours, |gtid| self.is_empty(gtid));
+        let holes = holes(&walked, &ours, &has);
+        let problem = (!holes.is_empty()).then(|| {
+            format!(
+                "it claims to have executed {holes} of our binlog, and its own binlog has nothing of it: it was moved over them by hand, or skipped them"
+            )
+        });
+        let mut known = self.known.lock();
+        let known = known.entry(name.clone()).or_default();
+        if known.problem != problem {
+            match &problem {
+                Some(problem) => tracing::error!(server = %name, "{problem}; it has no vote"),
+                None => tracing::info!(server = %name, "its binlog has all that it claims"),
+            }
+            known.problem = problem.clone();
+        }
+        match problem {
+            Some(problem) => Err(problem),
+            None => Ok(()),
+        }
+    }
+
+    async fn walked(&self, name: &ServerName, account: &Account) -> Result<Walked, String> {
+        let kept = self.known.lock().get(name).cloned().unwrap_or_default();
+        let same = kept.account.as_ref() == Some(account);
+        let history = kept.history.filter(|_| same);
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let task = {
+            let account = account.clone();
+            async move {
+                let _ = sender.send(walk::walk(&account, history).await);
+            }
+        };
+        // Much may have to be read.
+        match &self.worker {
+            Some(worker) => worker.spawn(&self.shutdown, task),
+            None => self.shutdown.spawn(task),
+        }
+        let walked = receiver.await.map_err(|error| error.to_string())?;
+        let walked = walked.map_err(|error| {
+            tracing::debug!(server = %name, %error, "its binlog cannot be walked");
+            format!("its binlog cannot be walked: {error}")
+        })?;
+        let mut known = self.known.lock();
+        let known = known.entry(name.clone()).or_default();
+        known.account = Some(account.clone());
+        known.history = Some(walked.history.clone());
+        Ok(walked)
+    }
+
+    fn is_empty(&self, gtid: &Gtid) -> bool {
+        self.store.events_of(gtid) == Some(EVENTS_OF_NOTHING)
+    }
+}

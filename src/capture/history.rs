@@ -1,0 +1,190 @@
+//! What a server executed, by the word of its own binlog. Pure: what a walk has seen goes in, sets come out.
+//!
+//! A position is not a set: `0-1-100` does not tell whether 0-1-60 was executed. The binlog does, from its
+//! beginning on; what came before that is its *base*. A walk proves execution, not that rows are equal.
+
+use std::collections::BTreeMap;
+
+use crate::gtid::mariadb::BinlogState;
+use crate::gtid::{Gtid, GtidSet, Position};
+use crate::store::state::Point;
+
+/// What lies before a server's binlog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// MySQL: `gtid_purged`.
+    Set(GtidSet),
+    /// MariaDB: the GTID_LIST of its oldest file.
+    List(BinlogState),
+}
+
+/// What walks have found so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    base: Base,
+    /// MariaDB, where nothing was logged and no list tells: `gtid_slave_pos` when it was first walked.
+    found_at: Position,
+    seen: GtidSet,
+    /// MySQL: those of them that have nothing in them, as injected ones.
+    empty: GtidSet,
+    point: Option<Point>,
+}
+
+impl History {
+    pub fn begin(base: Base, found_at: Position) -> Self {
+        Self {
+            base,
+            found_at,
+            seen: GtidSet::new(),
+            empty: GtidSet::new(),
+            point: None,
+        }
+    }
+
+    /// MariaDB: what the oldest file says at its head.
+    pub fn set_list(&mut self, list: BinlogState) {
+        self.base = Base::List(list);
+    }
+
+    pub fn point(&self) -> Option<&Point> {
+        self.point.as_ref()
+    }
+
+    pub fn saw(&mut self, gtid: &Gtid, is_empty: bool) {
+        self.seen.insert(gtid);
+        if is_empty {
+            self.empty.insert(gtid);
+        }
+    }
+
+    pub fn ends_at(&mut self, point: Point) {
+        self.point = Some(point);
+    }
+
+    /// All that it has of `ours`, which numbers each domain in the order of its transactions.
+    /// `is_empty_here`: whether a transaction of ours has nothing in it, either.
+    pub fn has(&self, ours: &GtidSet, is_empty_here: impl Fn(&Gtid) -> bool) -> GtidSet {
+        let mut has = match &self.base {
+            Base::Set(purged) => purged.clone(),
+            Base::List(list) => ours.up_to(&self.limits(list, ours)),
+        };
+        has.merge(&self.seen);
+        for gtid in self.empty.iter() {
+            if ours.contains(&gtid) && !is_empty_here(&gtid) {
+                has.remove(&gtid);
+            }
+        }
+        has
+    }
+
+    /// What it wrote or took from elsewhere.
+    pub fn beyond(&self, ours: &GtidSet) -> GtidSet {
+        self.seen.difference(ours)
+    }
+
+    /// Up to which number of each domain its base stands for ours: up to the last of its GTIDs that is,
+    /// exactly, one of ours. A binlog whose list is empty (RESET MASTER, a restored copy) begins behind
+    /// what it has: at the first of our GTIDs in it.
+    fn limits(&self, list: &BinlogState, ours: &GtidSet) -> BTreeMap<u32, u64> {
+        let mut limits = BTreeMap::new();
+        let exact = |gtid: &crate::gtid::mariadb::Gtid| ours.contains(&Gtid::MariaDb(*gtid));
+        if !list.is_empty() {
+            for gtid in list.to_list().into_iter().filter(exact) {
+                let limit = limits.entry(gtid.domain).or_insert(gtid.seq);
+                *limit = gtid.seq.max(*limit);
+            }
+            return limits;
+        }
+        if let Position::MariaDb(found_at) = &self.found_at {
+            for gtid in found_at.iter().filter(exact) {
+                limits.insert(gtid.domain, gtid.seq);
+            }
+        }
+        for gtid in self.seen.iter().filter(|gtid| ours.contains(gtid)) {
+            if let Gtid::MariaDb(gtid) = gtid
+                && !limits.contains_key(&gtid.domain)
+            {
+                let first = self.first_in(gtid.domain, ours);
+                limits.insert(gtid.domain, first.saturating_sub(1));
+            }
+        }
+        limits
+    }
+
+    fn first_in(&self, domain: u32, ours: &GtidSet) -> u64 {
+        let seen = self.seen.iter().filter(|gtid| ours.contains(gtid));
+        let numbers = seen.filter_map(|gtid| match gtid {
+            Gtid::MariaDb(gtid) if gtid.domain == domain => Some(gtid.seq),
+            _ => None,
+        });
+        numbers.min().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Flavor;
+
+    fn set(text: &str) -> GtidSet {
+        text.parse().unwrap()
+    }
+
+    fn history(list: &str, found_at: &str, seen: &str) -> History {
+        let found_at = Position::parse(Flavor::MariaDb, found_at).unwrap();
+        let mut history = History::begin(Base::List(list.parse().unwrap()), found_at);
+        set(seen).iter().for_each(|gtid| history.saw(&gtid, false));
+        history
+    }
+
+    fn lacks(history: &History, ours: &str) -> String {
+        let ours = set(ours);
+        ours.difference(&history.has(&ours, |_| false)).to_string()
+    }
+
+    /// 1 was the source up to 7, 2 since then.
+    const OURS: &str = "0-1-1..7,0-2-8..12";
+
+    #[test]
+    fn a_list_stands_for_all_up_to_its_last_exact_entry() {
+        assert_eq!(lacks(&history("0-1-7,0-2-9", "", "0-2-10..12"), OURS), "");
+        assert_eq!(lacks(&history("0-1-5", "", "0-1-6..7,0-2-8..12"), OURS), "");
+        // The end of a dead branch is none of ours.
+        let dead = history("0-1-9", "", "0-2-10..12");
+        assert_eq!(lacks(&dead, OURS), "0-1-1..7,0-2-8..9");
+    }
+
+    #[test]
+    fn a_jump_is_a_hole() {
+        let jumped = history("", "0-2-12", "0-1-1..4,0-2-11..12");
+        assert_eq!(lacks(&jumped, OURS), "");
+        let mut jumped = history("", "", "0-1-1..4");
+        jumped.saw(&"0-2-11".parse().unwrap(), false);
+        assert_eq!(lacks(&jumped, OURS), "0-1-5..7,0-2-8..10,0-2-12");
+    }
+
+    #[test]
+    fn a_restored_copy_begins_at_its_first_transaction_or_where_it_was_found() {
+        assert_eq!(lacks(&history("", "", "0-2-10..12"), OURS), "");
+        assert_eq!(lacks(&history("", "0-2-9", ""), OURS), "0-2-10..12");
+        assert_eq!(lacks(&history("", "", ""), OURS), OURS);
+        // What it was found at is kept, though its first transaction comes later.
+        assert_eq!(lacks(&history("", "0-2-9", "0-2-11..12"), OURS), "0-2-10");
+        assert_eq!(lacks(&history("", "0-9-11", "0-2-12"), OURS), "");
+    }
+
+    #[test]
+    fn an_injected_transaction_is_a_hole() {
+        let uuid = "4cd677b2-e70c-11f1-a00a-02fc00000001";
+        let base = Base::Set(set(&format!("{uuid}:1-3")));
+        let mut history = History::begin(base, Position::MySql(GtidSet::new()));
+        let gtid = |number: u64| format!("{uuid}:{number}").parse::<Gtid>().unwrap();
+        history.saw(&gtid(4), false);
+        history.saw(&gtid(5), true);
+        history.saw(&gtid(6), true);
+        let ours = set(&format!("{uuid}:1-6"));
+        let has = history.has(&ours, |empty| *empty == gtid(6));
+        assert_eq!(ours.difference(&has).to_string(), format!("{uuid}:5"));
+        assert!(history.beyond(&ours).is_empty());
+    }
+}

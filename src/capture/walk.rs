@@ -1,0 +1,302 @@
+//! Walks a server's own binlog to its end: by file and position, never by GTID (a MariaDB server with an
+//! empty list of GTIDs serves an old start silently with a gap), with server id 0, and never as a semi-sync
+//! replica. It goes on behind the last transaction of the walk before, if that still stands there byte for
+//! byte; else it begins anew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::feed::{self, Action, Feed};
+use super::history::{Base, History};
+use crate::event::format_description::FormatDescription;
+use crate::event::{self, Algorithm, EventType, Header, checksum, gtid_list};
+use crate::gtid::mariadb::BinlogState;
+use crate::gtid::{Gtid, GtidSet, Position};
+use crate::ids::{Flavor, ServerId, SourcePosition};
+use crate::net::admin::{Account, Admin};
+use crate::net::{self, PacketReader, PacketWriter};
+use crate::protocol;
+use crate::protocol::binlog_dump::BinlogDump;
+use crate::protocol::err::ErrPacket;
+use crate::protocol::semi_sync::EventPacket;
+use crate::store::state::Point;
+
+/// A server that sends nothing for so long does not answer.
+const STEP: Duration = Duration::from_secs(5);
+const FIRST_EVENT: u64 = 4;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Net(#[from] net::Error),
+    #[error(transparent)]
+    Feed(#[from] feed::Error),
+    #[error("it sent a broken event: {0}")]
+    Event(#[from] event::Error),
+    #[error("it sent {0}")]
+    Packet(#[from] protocol::Error),
+    #[error("{0}")]
+    Said(String),
+}
+
+/// A server's history, and where it stood before it was walked.
+#[derive(Clone, Debug)]
+pub struct Walked {
+    pub history: History,
+    /// `gtid_slave_pos`, or MySQL's `gtid_executed`: all of it is in the binlog that was walked, or in its base.
+    pub position: Position,
+}
+
+/// `known`: what walks of the same server have found before.
+pub async fn walk(account: &Account, known: Option<History>) -> Result<Walked, Error> {
+    let mut admin = Admin::connect(account, STEP).await?;
+    let flavor = admin.flavor();
+    let (variable, base) = match flavor {
+        Flavor::MariaDb => ("gtid_slave_pos", None),
+        Flavor::MySql => ("gtid_executed", Some("gtid_purged")),
+    };
+    let position = ask(&mut admin, variable).await?;
+    let files: Vec<String> = admin
+        .query("SHOW BINARY LOGS")
+        .await?
+        .iter()
+        .filter_map(|row| row.at(0).map(ToOwned::to_owned))
+        .collect();
+    let purged = match base {
+        Some(variable) => Some(ask(&mut admin, variable).await?),
+        None => None,
+    };
+    admin.close().await;
+    let begun = || {
+        let base = match &purged {
+            Some(Position::MySql(set)) => Base::Set(set.clone()),
+            _ => Base::List(BinlogState::new()),
+        };
+        History::begin(base, position.clone())
+    };
+    if let Some(known) = known
+        && let Some(point) = known.point().cloned()
+        && files.iter().any(|file| **file == *point.place.file)
+        && let start = point.place.clone()
+        && let walker = Walker::new(known, Some(point), start.clone())
+        && let Some(history) = walker.run(account, flavor, start).await?
+    {
+        return Ok(Walked { history, position });
+    }
+    let first = files
+        .first()
+        .ok_or_else(|| Error::Said("it has no binary log".into()))?;
+    let start = SourcePosition {
+        file: first.as_str().into(),
+        offset: FIRST_EVENT,
+    };
+    let walker = Walker::new(begun(), None, start.clone());
+    let history = walker.run(account, flavor, start).await?;
+    let history = history.ok_or_else(|| Error::Said("its binary log changed meanwhile".into()))?;
+    Ok(Walked { history, position })
+}
+
+/// Whether this transaction stands in the server's binlog where it was seen, byte for byte.
+pub async fn stands(account: &Account, flavor: Flavor, point: &Point) -> Result<bool, Error> {
+    let nothing = History::begin(Base::Set(GtidSet::new()), Position::MySql(GtidSet::new()));
+    let start = point.place.clone();
+    let mut walker = Walker::new(nothing, Some(point.clone()), start.clone());
+    walker.only_expected = true;
+    let found = walker.run(account, flavor, start).await?;
+    Ok(found.is_some())
+}
+
+async fn ask(admin: &mut Admin, variable: &str) -> Result<Position, Error> {
+    let text = admin.value(&format!("SELECT @@global.{variable}")).await?;
+    let text = text.unwrap_or_default();
+    Position::parse(admin.flavor(), &text)
+        .map_err(|_| Error::Said(format!("its {variable} is '{text}'")))
+}
+
+struct Walker {
+    history: History,
+    /// Has to come first, as it was.
+    expected: Option<Point>,
+    /// What comes behind it does not matter.
+    only_expected: bool,
+    feed: Feed,
+    algorithm: Algorithm,
+    /// The file that the walk began in: only the list of the oldest one is a base.
+    first_file: bool,
+    transaction: Running,
+}
+
+/// The transaction that is being sent, as it stands in the server's binlog.
+#[derive(Default)]
+pub(super) struct Running {
+    start: Option<SourcePosition>,
+    checksum: crc32fast::Hasher,
+    events: usize,
+}
+
+impl Running {
+    /// The next event of it, as it was sent, in this file.
+    pub(super) fn note(&mut self, event: &[u8], header: &Header, file: &Arc<str>) {
+        if self.start.is_none() {
+            let end = u64::from(header.next_position);
+            self.start = Some(SourcePosition {
+                file: file.clone(),
+                offset: end.saturating_sub(u64::from(header.length)),
+            });
+        }
+        self.checksum.update(event);
+        self.events += 1;
+    }
+
+    /// It ended. None of one whose beginning was not seen.
+    pub(super) fn end(&mut self, gtid: &Gtid) -> (Option<Point>, usize) {
+        let Self {
+            start,
+            checksum,
+            events,
+        } = std::mem::take(self);
+        let point = start.map(|place| Point {
+            place,
+            gtid: gtid.clone(),
+            checksum: checksum.finalize(),
+        });
+        (point, events)
+    }
+}
+
+impl Walker {
+    fn new(history: History, expected: Option<Point>, start: SourcePosition) -> Self {
+        Self {
+            history,
+            first_file: expected.is_none() && start.offset == FIRST_EVENT,
+            expected,
+            only_expected: false,
+            feed: Feed::new(false, None),
+            algorithm: Algorithm::Off,
+            transaction: Running::default(),
+        }
+    }
+
+    async fn run(
+        mut self,
+        account: &Account,
+        flavor: Flavor,
+        start: SourcePosition,
+    ) -> Result<Option<History>, Error> {
+        // The connection ends with its writing half.
+        let (mut reader, _writer) = dump(account, flavor, &start).await?;
+        loop {
+            let ready = tokio::time::timeout(STEP, reader.ready()).await;
+            ready.map_err(|_| Error::Said("it stopped sending its binary log".into()))??;
+            while let Some(packet) = reader.try_next()? {
+                let payload = packet.payload;
+                match payload.first() {
+                    Some(&ErrPacket::FIRST) if self.expected.is_some() => return Ok(None),
+                    Some(&ErrPacket::FIRST) => {
+                        return Err(Error::Said(ErrPacket::parse(payload)?.to_string()));
+                    }
+                    Some(0xfe) if payload.len() < 9 => {
+                        let lost = self.expected.is_some();
+                        return Ok((!lost).then_some(self.history));
+                    }
+                    _ => {}
+                }
+                match self.take(payload) {
+                    Ok(true) if self.only_expected && self.expected.is_none() => {
+                        return Ok(Some(self.history));
+                    }
+                    Ok(true) => {}
+                    Ok(false) => return Ok(None),
+                    // In the middle of other bytes.
+                    Err(_) if self.expected.is_some() => return Ok(None),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+
+    /// False where it is not the binlog of the last walk.
+    fn take(&mut self, payload: &[u8]) -> Result<bool, Error> {
+        let event = EventPacket::parse(payload, false)?.event;
+        let header = Header::parse(event)?;
+        match header.kind {
+            EventType::FORMAT_DESCRIPTION => {
+                self.algorithm = FormatDescription::parse(event)?.algorithm();
+            }
+            EventType::GTID_LIST if std::mem::take(&mut self.first_file) => {
+                let list = gtid_list::parse(checksum::strip(event, self.algorithm)?)?;
+                self.history.set_list(BinlogState::from_list(&list));
+            }
+            _ => {}
+        }
+        let is_query = header.kind == EventType::QUERY;
+        match self.feed.packet(payload)? {
+            Action::Append(_) => {
+                self.transaction.note(event, &header, self.feed.file());
+            }
+            Action::Commit { gtid, .. } => {
+                self.transaction.note(event, &header, self.feed.file());
+                let (point, events) = self.transaction.end(&gtid);
+                let point = point.ok_or_else(|| Error::Said("half a transaction".into()))?;
+                if let Some(expected) = self.expected.take() {
+                    return Ok(expected == point);
+                }
+                // GTID, BEGIN, COMMIT.
+                let is_empty = is_query && events == 3 && gtid.flavor() == Flavor::MySql;
+                self.history.saw(&gtid, is_empty);
+                self.history.ends_at(point);
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+}
+
+async fn dump(
+    account: &Account,
+    flavor: Flavor,
+    start: &SourcePosition,
+) -> Result<(PacketReader, PacketWriter), Error> {
+    let offset = u32::try_from(start.offset)
+        .map_err(|_| Error::Said(format!("{start} is beyond what a dump can be asked for")))?;
+    let login = async {
+        let (mut stream, _) = net::login::connect_and_login(account, STEP).await?;
+        let statements: &[&str] = match flavor {
+            Flavor::MariaDb => &[
+                "SET @master_binlog_checksum=@@global.binlog_checksum",
+                "SET @mariadb_slave_capability=4",
+            ],
+            Flavor::MySql => &["SET @source_binlog_checksum=@@global.binlog_checksum"],
+        };
+        for statement in statements {
+            stream.execute(statement).await?;
+        }
+        let mut command = Vec::new();
+        BinlogDump {
+            position: offset,
+            flags: BinlogDump::NON_BLOCK,
+            server_id: ServerId(0),
+            file: start.file.as_bytes().to_vec(),
+        }
+        .write(&mut command);
+        stream.command(&command).await?;
+        Ok::<_, net::Error>(stream.into_halves())
+    };
+    let halves = tokio::time::timeout(STEP, login).await;
+    Ok(halves.map_err(|_| Error::Said("it does not answer the walk's login".into()))??)
+}
+
+/// What of ours a server at this position must have, and has not.
+pub fn holes(walked: &Walked, ours: &GtidSet, has: &GtidSet) -> GtidSet {
+    let claimed = match &walked.position {
+        Position::MySql(set) => {
+            let missing = ours.difference(set);
+            ours.difference(&missing)
+        }
+        Position::MariaDb(position) => {
+            let limits = position.iter().map(|gtid| (gtid.domain, gtid.seq));
+            ours.up_to(&limits.collect())
+        }
+    };
+    claimed.difference(has)
+}
