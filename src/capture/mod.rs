@@ -383,16 +383,14 @@ impl Capture {
             return Err(Refusal::NotStrict.into());
         }
         attach::follows_nobody(&mut admin).await?;
+        // What was released and is not in our binlog any more (mode async, a power cut) counts as well.
+        let known = self.store.executed();
+        let known = known.union(&self.acks.durable().released_set);
+        attach::contains(&known, &source.state)?;
         let kept = self.store.durable().source;
         if let Some(kept) = kept.filter(|kept| kept.name == followed.name) {
             attach::is_whom_we_followed(&followed.account, &source, &kept).await?;
         }
-        // What was released and is not in our binlog any more (mode async, a power cut) counts as well.
-        let known = self
-            .store
-            .executed()
-            .union(&self.acks.durable().released_set);
-        attach::contains(&known, &source.state)?;
         attach::end_old_dumps(&mut admin).await?;
         attach::raise_gate(&mut admin).await?;
         attach::set_logging(&mut admin, &self.config.binlog_format).await?;
