@@ -21,6 +21,7 @@ use crate::store::state::MoveKind;
 use crate::topology::health::Member;
 use crate::topology::identity::Identity;
 use crate::topology::report::Thread;
+use crate::topology::voter::{Reason, Repair};
 use crate::topology::{Report, Role};
 
 pub struct AppBackend(pub Arc<App>);
@@ -172,7 +173,15 @@ fn rows(app: &App, acks: &Snapshot, readers: &[Reader]) -> Vec<ReplicaRow> {
         .iter()
         .zip(app.servers.identities())
         .filter(|(member, _)| member.config.role == Role::Replica)
-        .map(|(member, identity)| row(member, &identity, acks, readers))
+        .map(|(member, mut identity)| {
+            if identity.votes
+                && let Some(why) = why_silent(app, &identity.name)
+            {
+                identity.votes = false;
+                identity.reasons.push(why);
+            }
+            row(member, &identity, acks, readers)
+        })
         .collect();
     for reader in readers.iter().filter(|reader| !reader.identity.listed) {
         let (state, reason) = progress(reader);
@@ -186,6 +195,21 @@ fn rows(app: &App, acks: &Snapshot, readers: &[Reader]) -> Vec<ReplicaRow> {
         });
     }
     rows
+}
+
+/// Why the word of a server that may vote does not count just now.
+fn why_silent(app: &App, name: &ServerName) -> Option<Reason> {
+    if let Some(what) = app.ship.contest(name) {
+        let how = "give each server a server_id of its own, and leave each one channel to us";
+        let repair = Repair::ByHand(how.into());
+        return Some(Reason { what, repair });
+    }
+    app.acks.unverified(name)?;
+    let trouble = app.servers.histories().trouble(name);
+    let what = trouble.unwrap_or_else(|| "its binlog is being walked".into());
+    let how = "its word counts as soon as that is done, by itself";
+    let repair = Repair::ByHand(how.into());
+    Some(Reason { what, repair })
 }
 
 fn row(member: &Member, identity: &Identity, acks: &Snapshot, readers: &[Reader]) -> ReplicaRow {

@@ -15,6 +15,7 @@ use crate::ids::ServerName;
 use crate::net::admin::Account;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
+use crate::store::state::Point;
 use crate::workers::Worker;
 
 /// Between two walks of a server at which nothing happens.
@@ -41,6 +42,8 @@ struct Known {
     history: Option<History>,
     /// Why its word counts for nothing.
     problem: Option<String>,
+    /// Why it could not be walked the last time.
+    trouble: Option<String>,
 }
 
 /// What a server has by the word of its binlog.
@@ -87,13 +90,20 @@ impl Histories {
         }
     }
 
+    /// The last transaction in its binlog when it was last walked.
+    pub fn point(&self, name: &ServerName) -> Option<Point> {
+        let known = self.known.lock();
+        known.get(name)?.history.as_ref()?.point().cloned()
+    }
+
     /// Why its word counts for nothing, if that is known.
     pub fn problem(&self, name: &ServerName) -> Option<String> {
         self.known.lock().get(name)?.problem.clone()
     }
 
-    pub fn forget(&self, name: &ServerName) {
-        self.known.lock().remove(name);
+    /// Why it could not be walked, if it could not.
+    pub fn trouble(&self, name: &ServerName) -> Option<String> {
+        self.known.lock().get(name)?.trouble.clone()
     }
 
     /// What the server has now, from where the last walk ended.
@@ -149,15 +159,22 @@ impl Histories {
             None => self.shutdown.spawn(task),
         }
         let walked = receiver.await.map_err(|error| error.to_string())?;
-        let walked = walked.map_err(|error| {
-            tracing::debug!(server = %name, %error, "its binlog cannot be walked");
-            format!("its binlog cannot be walked: {error}")
-        })?;
         let mut known = self.known.lock();
         let known = known.entry(name.clone()).or_default();
-        known.account = Some(account.clone());
-        known.history = Some(walked.history.clone());
-        Ok(walked)
+        match walked {
+            Ok(walked) => {
+                known.account = Some(account.clone());
+                known.history = Some(walked.history.clone());
+                known.trouble = None;
+                Ok(walked)
+            }
+            Err(error) => {
+                let trouble = format!("its binlog cannot be walked: {error}");
+                tracing::debug!(server = %name, "{trouble}");
+                known.trouble = Some(trouble.clone());
+                Err(trouble)
+            }
+        }
     }
 
     fn is_empty(&self, gtid: &Gtid) -> bool {

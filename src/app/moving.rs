@@ -449,7 +449,8 @@ impl ProxyHands {
             name: name.clone(),
             server_id: said.server_id,
             uuid: said.uuid,
-            anchor: None,
+            // Walked for the proof, a moment ago.
+            anchor: self.app.servers.histories().point(name),
         };
         self.keep(move |state| {
             state.epoch = epoch;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::gtid::{GtidSet, Position};
-use crate::ids::{Flavor, ServerId};
+use crate::ids::{Flavor, ServerId, SourcePosition};
 use crate::protocol::binlog_dump::BinlogDump;
 use crate::protocol::binlog_dump_gtid::BinlogDumpGtid;
 use crate::protocol::semi_sync::Names;
@@ -14,6 +14,9 @@ pub(super) struct DumpRequest<'a> {
     pub heartbeat: Duration,
     /// What follows is wanted.
     pub from: &'a Position,
+    /// Where that begins in a MariaDB source's binlog, if it is known: one that begins behind a position (after
+    /// RESET MASTER, in a restored copy) skips the first transaction behind it.
+    pub place: Option<&'a SourcePosition>,
 }
 
 impl DumpRequest<'_> {
@@ -31,7 +34,9 @@ impl DumpRequest<'_> {
         ];
         if self.flavor == Flavor::MariaDb {
             statements.push("SET @mariadb_slave_capability=4".to_owned());
-            statements.push(format!("SET @slave_connect_state='{}'", self.from));
+            if self.place.is_none() {
+                statements.push(format!("SET @slave_connect_state='{}'", self.from));
+            }
             statements.push("SET @slave_gtid_strict_mode=1".to_owned());
         }
         let announced = Names::of(self.flavor).announced;
@@ -44,13 +49,20 @@ impl DumpRequest<'_> {
     pub fn command(&self) -> Vec<u8> {
         let mut command = Vec::new();
         match (self.flavor, self.from) {
-            (Flavor::MariaDb, _) => BinlogDump {
-                position: 4,
-                flags: BinlogDump::SEND_ANNOTATE_ROWS,
-                server_id: self.server_id,
-                file: Vec::new(),
+            (Flavor::MariaDb, _) => {
+                let (position, file) = match self.place {
+                    // Whoever names it knows that it has 32 bits.
+                    Some(place) => (place.offset as u32, place.file.as_bytes().to_vec()),
+                    None => (4, Vec::new()),
+                };
+                BinlogDump {
+                    position,
+                    flags: BinlogDump::SEND_ANNOTATE_ROWS,
+                    server_id: self.server_id,
+                    file,
+                }
+                .write(&mut command);
             }
-            .write(&mut command),
             (Flavor::MySql, Position::MySql(executed)) => {
                 BinlogDumpGtid::new(self.server_id, executed.clone()).write(&mut command);
             }

@@ -22,8 +22,10 @@ pub enum Base {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History {
     base: Base,
-    /// MariaDB, where nothing was logged and no list tells: `gtid_slave_pos` when it was first walked.
+    /// MariaDB: `gtid_slave_pos` when it was first walked, of the domains of which nothing was logged then.
     found_at: Position,
+    /// Of the head of its first file: tells whether the binlog is still the same while it has no transaction.
+    head: Option<u32>,
     seen: GtidSet,
     /// MySQL: those of them that have nothing in them, as injected ones.
     empty: GtidSet,
@@ -35,6 +37,7 @@ impl History {
         Self {
             base,
             found_at,
+            head: None,
             seen: GtidSet::new(),
             empty: GtidSet::new(),
             point: None,
@@ -44,6 +47,22 @@ impl History {
     /// MariaDB: what the oldest file says at its head.
     pub fn set_list(&mut self, list: BinlogState) {
         self.base = Base::List(list);
+    }
+
+    pub fn set_head(&mut self, checksum: u32) {
+        self.head = Some(checksum);
+    }
+
+    /// Takes over what was known of the same binlog when it had no transaction; and of a domain that has one
+    /// by the end of the first walk, that one tells where the binlog begins.
+    pub fn found(&mut self, known: Option<&Self>) {
+        if let Some(known) = known.filter(|known| known.head == self.head) {
+            self.found_at = known.found_at.clone();
+        } else if let Position::MariaDb(found_at) = &self.found_at {
+            let logged = |domain: u32| self.seen.iter_domains().any(|seen| seen == domain);
+            let rest = found_at.iter().filter(|gtid| !logged(gtid.domain));
+            self.found_at = Position::MariaDb(rest.collect());
+        }
     }
 
     pub fn point(&self) -> Option<&Point> {
@@ -130,6 +149,7 @@ mod tests {
         text.parse().unwrap()
     }
 
+    /// Found at a position when nothing was logged.
     fn history(list: &str, found_at: &str, seen: &str) -> History {
         let found_at = Position::parse(Flavor::MariaDb, found_at).unwrap();
         let mut history = History::begin(Base::List(list.parse().unwrap()), found_at);
@@ -156,8 +176,10 @@ mod tests {
 
     #[test]
     fn a_jump_is_a_hole() {
-        let jumped = history("", "0-2-12", "0-1-1..4,0-2-11..12");
-        assert_eq!(lacks(&jumped, OURS), "");
+        // Also one that was walked for the first time after it.
+        let mut jumped = history("", "0-2-12", "0-1-1..4,0-2-12");
+        jumped.found(None);
+        assert_eq!(lacks(&jumped, OURS), "0-1-5..7,0-2-8..11");
         let mut jumped = history("", "", "0-1-1..4");
         jumped.saw(&"0-2-11".parse().unwrap(), false);
         assert_eq!(lacks(&jumped, OURS), "0-1-5..7,0-2-8..10,0-2-12");
@@ -171,6 +193,15 @@ mod tests {
         // What it was found at is kept, though its first transaction comes later.
         assert_eq!(lacks(&history("", "0-2-9", "0-2-11..12"), OURS), "0-2-10");
         assert_eq!(lacks(&history("", "0-9-11", "0-2-12"), OURS), "");
+        // Moved forward while its binlog had no transaction: it is known where it was found.
+        let known = history("", "0-2-9", "");
+        let mut moved = history("", "0-2-11", "");
+        moved.found(Some(&known));
+        assert_eq!(lacks(&moved, OURS), "0-2-10..12");
+        let mut other = history("", "0-2-11", "");
+        other.set_head(7);
+        other.found(Some(&known));
+        assert_eq!(lacks(&other, OURS), "0-2-12");
     }
 
     #[test]

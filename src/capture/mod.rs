@@ -388,8 +388,9 @@ impl Capture {
         let known = known.union(&self.acks.durable().released_set);
         attach::contains(&known, &source.state)?;
         let kept = self.store.durable().source;
-        if let Some(kept) = kept.filter(|kept| kept.name == followed.name) {
-            attach::is_whom_we_followed(&followed.account, &source, &kept).await?;
+        let kept = kept.filter(|kept| kept.name == followed.name);
+        if let Some(kept) = &kept {
+            attach::is_whom_we_followed(&followed.account, &source, kept).await?;
         }
         attach::end_old_dumps(&mut admin).await?;
         attach::raise_gate(&mut admin).await?;
@@ -405,6 +406,12 @@ impl Capture {
             None if self.store.files().is_empty() => self.choose_base(&source)?,
             None => self.store.end(),
         };
+        // What was just seen to stand there.
+        let place = kept
+            .and_then(|kept| kept.anchor)
+            .filter(|anchor| last.as_ref().is_some_and(|last| last.gtid == anchor.gtid))
+            .map(|anchor| anchor.place)
+            .filter(|place| u32::try_from(place.offset).is_ok());
         let expected = match last {
             Some(last) => Some(Expected {
                 digest: self.store.digest(&last)?,
@@ -416,7 +423,7 @@ impl Capture {
             &self.config,
             followed,
             &source,
-            &from,
+            (&from, place.as_ref()),
             expected,
             self.acks.permits(),
         )
@@ -681,7 +688,7 @@ impl Link {
         config: &Config,
         followed: &Followed,
         source: &Source,
-        from: &Position,
+        (from, place): (&Position, Option<&SourcePosition>),
         expected: Option<Expected>,
         permits: watch::Receiver<Option<crate::ack::AckPermit>>,
     ) -> Result<Self, End> {
@@ -691,6 +698,7 @@ impl Link {
             // Twice as often as silence is taken for death.
             heartbeat: config.heartbeat / 2,
             from,
+            place,
         };
         let login = async {
             let (mut stream, _) = net::login::connect_and_login(&followed.account, STEP).await?;

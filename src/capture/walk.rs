@@ -74,11 +74,11 @@ pub async fn walk(account: &Account, known: Option<History>) -> Result<Walked, E
         };
         History::begin(base, position.clone())
     };
-    if let Some(known) = known
+    if let Some(known) = &known
         && let Some(point) = known.point().cloned()
         && files.iter().any(|file| **file == *point.place.file)
         && let start = point.place.clone()
-        && let walker = Walker::new(known, Some(point), start.clone())
+        && let walker = Walker::new(known.clone(), Some(point), start.clone())
         && let Some(history) = walker.run(account, flavor, start).await?
     {
         return Ok(Walked { history, position });
@@ -92,7 +92,9 @@ pub async fn walk(account: &Account, known: Option<History>) -> Result<Walked, E
     };
     let walker = Walker::new(begun(), None, start.clone());
     let history = walker.run(account, flavor, start).await?;
-    let history = history.ok_or_else(|| Error::Said("its binary log changed meanwhile".into()))?;
+    let mut history =
+        history.ok_or_else(|| Error::Said("its binary log changed meanwhile".into()))?;
+    history.found(known.as_ref().filter(|known| known.point().is_none()));
     Ok(Walked { history, position })
 }
 
@@ -222,6 +224,9 @@ impl Walker {
         match header.kind {
             EventType::FORMAT_DESCRIPTION => {
                 self.algorithm = FormatDescription::parse(event)?.algorithm();
+                if self.first_file {
+                    self.history.set_head(crc32fast::hash(event));
+                }
             }
             EventType::GTID_LIST if std::mem::take(&mut self.first_file) => {
                 let list = gtid_list::parse(checksum::strip(event, self.algorithm)?)?;
@@ -272,9 +277,14 @@ async fn dump(
             stream.execute(statement).await?;
         }
         let mut command = Vec::new();
+        // As capture asks, so that the same bytes come. What MariaDB calls so is another flag of MySQL's.
+        let annotated = match flavor {
+            Flavor::MariaDb => BinlogDump::SEND_ANNOTATE_ROWS,
+            Flavor::MySql => 0,
+        };
         BinlogDump {
             position: offset,
-            flags: BinlogDump::NON_BLOCK,
+            flags: BinlogDump::NON_BLOCK | annotated,
             server_id: ServerId(0),
             file: start.file.as_bytes().to_vec(),
         }

@@ -122,6 +122,14 @@ impl GtidSet {
         difference
     }
 
+    /// MariaDB's domains that it has something of; each may come several times.
+    pub fn iter_domains(&self) -> impl Iterator<Item = u32> + '_ {
+        self.ranges().filter_map(|(origin, ..)| match origin {
+            Origin::MariaDb { domain, .. } => Some(*domain),
+            Origin::MySql { .. } => None,
+        })
+    }
+
     /// What MariaDB's servers wrote in each of these domains up to this number. Only of a history in which the
     /// numbers of a domain grow is that what came before it.
     pub fn up_to(&self, limits: &BTreeMap<u32, u64>) -> Self {

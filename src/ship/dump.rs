@@ -210,7 +210,11 @@ impl Sender<'_> {
             } else {
                 visible_to_readers(self.ship)
             };
-            (reader, batch) = read(reader, batch, limit).await?;
+            if self.may_send() {
+                (reader, batch) = read(reader, batch, limit).await?;
+            } else {
+                batch = Batch::new();
+            }
             if !batch.is_empty() {
                 if let Err(error) = self.frame(&batch, votes) {
                     if let Error::Own(message) = &error {
@@ -227,7 +231,7 @@ impl Sender<'_> {
                 self.outbox.flush().await?;
                 continue;
             }
-            if self.request.non_block {
+            if self.request.non_block && self.may_send() {
                 self.outbox.end();
                 return self.outbox.flush().await;
             }
@@ -321,11 +325,21 @@ impl Sender<'_> {
         }
     }
 
+    /// Not before it is known whether a listed server accepts what it once wrote itself: it was started a moment
+    /// ago, and a MariaDB server that is told a wrong no stops for good.
+    fn may_send(&self) -> bool {
+        let shared = self.shared.lock();
+        !shared.identity.listed || shared.identity.accepts_own.is_some()
+    }
+
     /// A server drops transactions that carry its own server id, and moves its position over them.
     fn refuse_own(&self, gtid: &Gtid, event: &[u8]) -> Result<(), Error> {
         let shared = self.shared.lock();
         let written_by = Header::parse(event)?.server_id;
-        if !shared.identity.listed || shared.identity.accepts_own || written_by != self.server_id {
+        if !shared.identity.listed
+            || shared.identity.accepts_own == Some(true)
+            || written_by != self.server_id
+        {
             return Ok(());
         }
         let how = match gtid {

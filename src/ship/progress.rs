@@ -18,8 +18,8 @@ pub struct Identity {
     /// Who was met at its address.
     pub machine: Option<Machine>,
     /// Whether it applies transactions that carry its own server id (FACTS.md, section 10). Others drop them
-    /// without a word.
-    pub accepts_own: bool,
+    /// without a word. None while it is not known.
+    pub accepts_own: Option<bool>,
     /// Whether its acknowledgements count now.
     pub votes: bool,
     /// Whether `received` is also `durable` there (`sync_relay_log=1`).
@@ -33,7 +33,7 @@ impl Identity {
             uuid: None,
             listed: false,
             machine: None,
-            accepts_own: false,
+            accepts_own: None,
             votes: false,
             durable: false,
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::health::Health;
 use super::roster::{Role, ServerConfig};
 use super::voter::{self, Reason, Repair};
-use crate::ids::{Machine, ServerId, ServerName};
+use crate::ids::{Flavor, Machine, ServerId, ServerName};
 
 /// What is known of one listed server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +18,8 @@ pub struct Identity {
     pub uuid: Option<String>,
     /// None until the server has answered at its address.
     pub machine: Option<Machine>,
-    /// Whether it applies transactions that carry its own server id.
-    pub accepts_own: bool,
+    /// Whether it applies transactions that carry its own server id; none while it is not known.
+    pub accepts_own: Option<bool>,
     /// Whether its acknowledgements are wanted (`vote`) and count.
     pub votes: bool,
     /// Why it has no vote although the config gives it one.
@@ -50,7 +50,12 @@ pub fn identify<'a>(
                 uuid: health.last_report().and_then(|report| report.uuid.clone()),
                 machine: (health.last_report())
                     .map(|report| report.machine(&config.account.address)),
-                accepts_own: health.report().is_some_and(|report| report.accepts_own()),
+                accepts_own: match health.last_report() {
+                    // Nothing that could be set there would change it.
+                    Some(report) if report.flavor == Flavor::MySql => Some(false),
+                    // A restart may have undone what it was set to.
+                    _ => health.report().map(|report| report.accepts_own()),
+                },
                 votes: config.vote && reasons.is_empty(),
                 reasons,
                 durable: health.report().is_some_and(|report| report.acks_durably()),

@@ -52,6 +52,20 @@ impl Account {
         .await
     }
 
+    /// The same in a task of its own: `wait_until` cannot be sent to one.
+    pub async fn connect_again(&self) -> Database {
+        let deadline = std::time::Instant::now() + super::SOON;
+        loop {
+            match self.try_connect().await {
+                Ok(database) => return database,
+                Err(error) if std::time::Instant::now() > deadline => {
+                    panic!("no login at port {}: {error}", self.port)
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+
     /// For the command line clients.
     pub fn arguments(&self) -> Vec<String> {
         vec![

@@ -717,7 +717,9 @@ fn some_sync(random: &mut ChaCha8Rng) -> Sync {
 #[test]
 fn random_schedules_keep_the_promises() {
     let (mut released, mut degraded, mut lowered, mut met) = (0, 0, 0, 0);
-    for seed in 0..3_000 {
+    let seeds = std::env::var("ACKLINE_SEEDS");
+    let seeds = seeds.map_or(5_000, |text| text.parse().expect("a number"));
+    for seed in 0..seeds {
         let mut world = World::new(seed);
         let mut highest = StorePosition::ZERO;
         for step in 0..150 {
