@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::ack::Acks;
-use crate::capture::history::History;
+use crate::capture::history::{History, Kept};
 use crate::capture::walk::{self, Walked, holes};
 use crate::gtid::{Gtid, GtidSet};
 use crate::ids::ServerName;
@@ -24,6 +26,28 @@ const EVERY: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(500);
 /// GTID, BEGIN, COMMIT: MySQL's transaction with nothing in it.
 const EVENTS_OF_NOTHING: usize = 3;
+/// Beside our binlog. Its loss costs a walk.
+const KEPT_IN: &str = "ackline.histories";
+const KEPT_EVERY: Duration = Duration::from_secs(5);
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    address: String,
+    history: Kept,
+}
+
+fn parsed(text: &[u8]) -> BTreeMap<ServerName, Known> {
+    let kept: BTreeMap<String, Entry> = serde_json::from_slice(text).unwrap_or_default();
+    let known = kept.into_iter().filter_map(|(name, entry)| {
+        let known = Known {
+            address: entry.address,
+            history: Some(History::try_from(entry.history).ok()?),
+            ..Known::default()
+        };
+        Some((ServerName::new(&name), known))
+    });
+    known.collect()
+}
 
 /// Clones are the same.
 #[derive(Clone)]
@@ -34,11 +58,14 @@ pub struct Histories {
     worker: Option<Worker>,
     shutdown: Shutdown,
     known: Arc<Mutex<BTreeMap<ServerName, Known>>>,
+    /// When they were kept the last time.
+    kept: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Known {
-    account: Option<Account>,
+    /// Where it was walked.
+    address: String,
     history: Option<History>,
     /// Why its word counts for nothing.
     problem: Option<String>,
@@ -56,13 +83,43 @@ pub struct Proven {
 
 impl Histories {
     pub fn new(acks: Acks, store: Store, worker: Option<Worker>, shutdown: Shutdown) -> Self {
+        let known = store.beside(KEPT_IN).map(|text| parsed(&text));
         Self {
             acks,
             store,
             worker,
             shutdown,
-            known: Arc::default(),
+            known: Arc::new(Mutex::new(known.unwrap_or_default())),
+            kept: Arc::default(),
         }
+    }
+
+    /// So that a restart of the proxy does not walk everything again.
+    fn keep(&self) {
+        let kept: BTreeMap<String, Entry> = {
+            let mut last = self.kept.lock();
+            if last.is_some_and(|last| last.elapsed() < KEPT_EVERY) {
+                return;
+            }
+            *last = Some(Instant::now());
+            let known = self.known.lock();
+            let entries = known.iter().filter_map(|(name, known)| {
+                let entry = Entry {
+                    address: known.address.clone(),
+                    history: Kept::from(known.history.as_ref()?),
+                };
+                Some((name.to_string(), entry))
+            });
+            entries.collect()
+        };
+        let store = self.store.clone();
+        // Two fsyncs.
+        tokio::task::spawn_blocking(move || {
+            let text = serde_json::to_vec_pretty(&kept).unwrap_or_default();
+            if let Err(error) = store.keep_beside(KEPT_IN, &text) {
+                tracing::warn!(%error, "what the servers' binlogs told could not be kept");
+            }
+        });
     }
 
     /// Walks this replica until the future is dropped.
@@ -143,9 +200,8 @@ impl Histories {
     }
 
     async fn walked(&self, name: &ServerName, account: &Account) -> Result<Walked, String> {
-        let kept = self.known.lock().get(name).cloned().unwrap_or_default();
-        let same = kept.account.as_ref() == Some(account);
-        let history = kept.history.filter(|_| same);
+        let known = self.known.lock().get(name).cloned().unwrap_or_default();
+        let history = known.history.filter(|_| known.address == account.address);
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let task = {
             let account = account.clone();
@@ -159,22 +215,26 @@ impl Histories {
             None => self.shutdown.spawn(task),
         }
         let walked = receiver.await.map_err(|error| error.to_string())?;
-        let mut known = self.known.lock();
-        let known = known.entry(name.clone()).or_default();
-        match walked {
-            Ok(walked) => {
-                known.account = Some(account.clone());
-                known.history = Some(walked.history.clone());
-                known.trouble = None;
-                Ok(walked)
+        let done = {
+            let mut known = self.known.lock();
+            let known = known.entry(name.clone()).or_default();
+            match walked {
+                Ok(walked) => {
+                    known.address.clone_from(&account.address);
+                    known.history = Some(walked.history.clone());
+                    known.trouble = None;
+                    Ok(walked)
+                }
+                Err(error) => {
+                    let trouble = format!("its binlog cannot be walked: {error}");
+                    tracing::debug!(server = %name, "{trouble}");
+                    known.trouble = Some(trouble.clone());
+                    Err(trouble)
+                }
             }
-            Err(error) => {
-                let trouble = format!("its binlog cannot be walked: {error}");
-                tracing::debug!(server = %name, "{trouble}");
-                known.trouble = Some(trouble.clone());
-                Err(trouble)
-            }
-        }
+        };
+        self.keep();
+        done
     }
 
     fn is_empty(&self, gtid: &Gtid) -> bool {

@@ -5,8 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::gtid::mariadb::BinlogState;
-use crate::gtid::{Gtid, GtidSet, Position};
+use crate::gtid::{Gtid, GtidSet, ParseError, Position};
+use crate::ids::{Flavor, SourcePosition};
 use crate::store::state::Point;
 
 /// What lies before a server's binlog.
@@ -140,10 +143,83 @@ impl History {
     }
 }
 
+/// A history as text, to be kept beside our binlog. Where it does not fit the server any more, its point does not
+/// stand there, and the walk begins anew.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Kept {
+    flavor: Flavor,
+    base: String,
+    found_at: String,
+    head: Option<u32>,
+    seen: String,
+    empty: String,
+    /// File, offset, GTID, checksum.
+    point: Option<(String, u64, String, u32)>,
+}
+
+impl From<&History> for Kept {
+    fn from(history: &History) -> Self {
+        let (flavor, base) = match &history.base {
+            Base::Set(set) => (Flavor::MySql, set.to_string()),
+            Base::List(list) => (Flavor::MariaDb, list.to_string()),
+        };
+        let point = history.point.as_ref().map(|point| {
+            let Point {
+                place,
+                gtid,
+                checksum,
+            } = point;
+            (
+                place.file.to_string(),
+                place.offset,
+                gtid.to_string(),
+                *checksum,
+            )
+        });
+        Self {
+            flavor,
+            base,
+            found_at: history.found_at.to_string(),
+            head: history.head,
+            seen: history.seen.to_string(),
+            empty: history.empty.to_string(),
+            point,
+        }
+    }
+}
+
+impl TryFrom<Kept> for History {
+    type Error = ParseError;
+
+    fn try_from(kept: Kept) -> Result<Self, ParseError> {
+        let point = match kept.point {
+            Some((file, offset, gtid, checksum)) => Some(Point {
+                place: SourcePosition {
+                    file: file.into(),
+                    offset,
+                },
+                gtid: gtid.parse()?,
+                checksum,
+            }),
+            None => None,
+        };
+        Ok(Self {
+            base: match kept.flavor {
+                Flavor::MySql => Base::Set(kept.base.parse()?),
+                Flavor::MariaDb => Base::List(kept.base.parse()?),
+            },
+            found_at: Position::parse(kept.flavor, &kept.found_at)?,
+            head: kept.head,
+            seen: kept.seen.parse()?,
+            empty: kept.empty.parse()?,
+            point,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::Flavor;
 
     fn set(text: &str) -> GtidSet {
         text.parse().unwrap()
@@ -160,6 +236,29 @@ mod tests {
     fn lacks(history: &History, ours: &str) -> String {
         let ours = set(ours);
         ours.difference(&history.has(&ours, |_| false)).to_string()
+    }
+
+    #[test]
+    fn what_is_kept_is_the_same() {
+        let mut maria = history("0-1-7,0-2-9", "5-1-1", "0-2-10..12");
+        maria.set_head(77);
+        maria.ends_at(Point {
+            place: SourcePosition {
+                file: "bin.000002".into(),
+                offset: 4711,
+            },
+            gtid: "0-2-12".parse().unwrap(),
+            checksum: 9,
+        });
+        let uuid = "4cd677b2-e70c-11f1-a00a-02fc00000001";
+        let base = Base::Set(set(&format!("{uuid}:1-3")));
+        let mut mysql = History::begin(base, Position::MySql(GtidSet::new()));
+        mysql.saw(&format!("{uuid}:4").parse().unwrap(), true);
+        for history in [maria, mysql] {
+            let text = serde_json::to_string(&Kept::from(&history)).unwrap();
+            let kept: Kept = serde_json::from_str(&text).unwrap();
+            assert_eq!(History::try_from(kept).unwrap(), history);
+        }
     }
 
     /// 1 was the source up to 7, 2 since then.

@@ -313,6 +313,20 @@ impl Store {
         Skim::new(&self.shared.dir, at)
     }
 
+    /// What is kept beside the binlog under this name; none where it is not there or cannot be read.
+    pub fn beside(&self, name: &str) -> Option<Vec<u8>> {
+        std::fs::read(self.shared.dir.join(name)).ok()
+    }
+
+    /// Replaces it whole.
+    pub fn keep_beside(&self, name: &str, content: &[u8]) -> Result<(), Error> {
+        let path = self.shared.dir.join(name);
+        self.shared
+            .disk
+            .replace(&path, content)
+            .map_err(|source| Error::io("replace", &path, source))
+    }
+
     /// What is wrong with the disk, in a sentence for `status`; none when all is well.
     pub fn problem(&self) -> Option<String> {
         self.shared.problem()

@@ -241,12 +241,12 @@ async fn idle_sessions_that_the_source_ends_suspect_nobody(flavor: Flavor) {
     returns(&sandbox, 0).await;
     let before = attaches(&sandbox).await;
     let mut idle = Vec::new();
-    for _ in 0..60 {
+    for _ in 0..400 {
         let mut session = sandbox.app().connect().await;
-        session.run("SET SESSION wait_timeout=1").await;
+        session.run("SET SESSION wait_timeout=2").await;
         idle.push(session);
     }
-    let until = Instant::now() + Duration::from_secs(3);
+    let until = Instant::now() + Duration::from_secs(4);
     let mut n = 1;
     let mut app = sandbox.app().connect().await;
     while Instant::now() < until {
