@@ -14,8 +14,8 @@ echo "== what is missing is installed"
 deploy/install.sh build servers
 
 echo "== building"
-# Without what makes the release build (cargo install --path .) slow to build and a little faster.
-cargo build --profile quickstart
+# Without what makes the release build (cargo install --path .) slow to build.
+cargo build --profile quickstart --no-default-features
 
 ackline=target/quickstart/ackline
 echo "== starting a sandbox"

@@ -21,7 +21,7 @@ slots=${ACKLINE_TEST_SLOTS:-3}
 unit_limit=900
 
 # The long ones begin first.
-first=(drivers orm)
+first=(drivers e2e_identity orm differential)
 # They measure time or memory, or what they kill has to die in a certain moment.
 alone=(connections event_mutations fuzz kill_rounds limits)
 # They use fixed ports, and both cores.
