@@ -189,7 +189,7 @@ echo "programs and build: $(seconds_since "$began") s"
 
 beside=() at_the_end=()
 for name in "${first[@]}" lib doc $(printf '%s\n' "${!tests_of[@]}" | sort); do
-    if [[ " ${alone[*]} " != *" $name "* ]] && wanted "$name"; then beside+=("$name"); fi
+    if [[ " ${alone[*]} ${beside[*]} " != *" $name "* ]] && wanted "$name"; then beside+=("$name"); fi
 done
 for name in "${alone[@]}" "${scripts[@]}"; do
     if wanted "$name"; then at_the_end+=("$name"); fi

@@ -73,6 +73,14 @@ struct Known {
     trouble: Option<String>,
 }
 
+/// Why a server's word counts for nothing.
+enum Unproven {
+    /// It could not be walked, and will be in a moment.
+    Unknown,
+    /// It lacks what it claims.
+    Lacks,
+}
+
 /// What a server has by the word of its binlog.
 #[derive(Clone, Debug)]
 pub struct Proven {
@@ -130,9 +138,9 @@ impl Histories {
             let voice = self.acks.unverified(&name);
             let walked = self.walk(&name, &account).await;
             let pause = match (&walked, voice) {
-                (Ok(_), _) => EVERY,
-                (Err(_), Some(_)) => RETRY,
-                (Err(_), None) => EVERY,
+                // It waits for nothing but that.
+                (Err(Unproven::Unknown), Some(_)) => RETRY,
+                _ => EVERY,
             };
             if walked.is_ok()
                 && let Some(voice) = voice
@@ -174,8 +182,9 @@ impl Histories {
     }
 
     /// Whether it has all that it claims.
-    async fn walk(&self, name: &ServerName, account: &Account) -> Result<(), String> {
-        let walked = self.walked(name, account).await?;
+    async fn walk(&self, name: &ServerName, account: &Account) -> Result<(), Unproven> {
+        let walked = self.walked(name, account).await;
+        let walked = walked.map_err(|_| Unproven::Unknown)?;
         let ours = self.store.executed();
         let has = walked.history.has(&ours, |gtid| self.is_empty(gtid));
         let holes = holes(&walked, &ours, &has);
@@ -194,7 +203,7 @@ impl Histories {
             known.problem = problem.clone();
         }
         match problem {
-            Some(problem) => Err(problem),
+            Some(_) => Err(Unproven::Lacks),
             None => Ok(()),
         }
     }

@@ -196,6 +196,14 @@ pub async fn finish_later(app: Arc<App>) {
 
 async fn finish_one(app: &Arc<App>) {
     if is_committed(app) {
+        // Its replication threads may have started with the server, and one with such is not attached to.
+        if let Some(intent) = app.store.durable().moving
+            && let Some(server) = app.config.load().server(&intent.to)
+            && let Ok(mut admin) = Admin::connect(&roster::account(server), ASK).await
+            && let Err(error) = servers::forget_source(&mut admin).await
+        {
+            tracing::warn!(server = %intent.to, %error, "it could not be told to follow nobody");
+        }
         // Without the lock: whoever gives another order meanwhile does not wait for a source that does not open.
         app.guard.opened().await;
     }

@@ -14,7 +14,7 @@ use crate::ids::{Flavor, ServerId, SourcePosition};
 use crate::net;
 use crate::net::admin::{Account, Admin, Row};
 use crate::protocol::semi_sync::Names;
-use crate::store::state::FollowedSource;
+use crate::store::state::{FollowedSource, Point};
 
 /// The largest value that the servers take; a source that nobody acknowledges waits for ever.
 const ENDLESS: &str = "18446744073709551615";
@@ -209,7 +209,13 @@ pub async fn follows_nobody(admin: &mut Admin) -> Result<(), Error> {
         Flavor::MariaDb => "SHOW ALL SLAVES STATUS",
         Flavor::MySql => "SHOW REPLICA STATUS",
     };
-    for row in &admin.query(statement).await? {
+    let rows = match admin.query(statement).await {
+        Err(error) if is_denied(&error) => {
+            return Err(Refusal::Denied(format!("{statement}: {error}")).into());
+        }
+        asked => asked?,
+    };
+    for row in &rows {
         let either = |names: [&str; 2]| {
             let found = names.iter().find_map(|name| row.text(name));
             found.unwrap_or_default()
@@ -227,18 +233,20 @@ pub async fn follows_nobody(admin: &mut Admin) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether a transaction stands in the source's binlog where we captured it, byte for byte.
+pub async fn stands(account: &Account, source: &Source, anchor: &Point) -> Result<bool, Error> {
+    let stands = walk::stands(account, source.flavor, anchor).await;
+    Ok(stands.map_err(|error| unexpected(error.to_string()))?)
+}
+
 /// Whether this is the server that our binlog was captured from, whatever answers at its address: by the
 /// bytes of what we captured there last; its ids decide only where none are kept.
-pub async fn is_whom_we_followed(
-    account: &Account,
+pub fn is_whom_we_followed(
     source: &Source,
     kept: &FollowedSource,
-) -> Result<(), Error> {
-    if let Some(anchor) = &kept.anchor
-        && walk::stands(account, source.flavor, anchor)
-            .await
-            .map_err(|error| unexpected(error.to_string()))?
-    {
+    anchor_stands: bool,
+) -> Result<(), Refusal> {
+    if anchor_stands {
         return Ok(());
     }
     let same_ids = match (&kept.uuid, &source.uuid) {
@@ -251,8 +259,7 @@ pub async fn is_whom_we_followed(
         Some(anchor) if same_ids => Err(Refusal::Copy {
             gtid: anchor.gtid.clone(),
             place: anchor.place.clone(),
-        }
-        .into()),
+        }),
         _ => {
             let words = |id: ServerId, uuid: &Option<String>| match uuid {
                 Some(uuid) => format!("server_id {id}, uuid {uuid}"),
@@ -261,8 +268,7 @@ pub async fn is_whom_we_followed(
             Err(Refusal::OtherMachine {
                 kept: words(kept.server_id, &kept.uuid),
                 found: words(source.server_id, &source.uuid),
-            }
-            .into())
+            })
         }
     }
 }
@@ -392,11 +398,15 @@ pub async fn open_for_writing(admin: &mut Admin) -> Result<(), Error> {
 async fn set_global(admin: &mut Admin, setting: &str) -> Result<(), Error> {
     match admin.execute(&format!("SET GLOBAL {setting}")).await {
         Ok(()) => Ok(()),
-        Err(error) if matches!(error.server_code(), Some(1227 | 1044 | 1142)) => {
+        Err(error) if is_denied(&error) => {
             Err(Refusal::Denied(format!("SET GLOBAL {setting}: {error}")).into())
         }
         Err(error) => Err(error.into()),
     }
+}
+
+fn is_denied(error: &net::Error) -> bool {
+    matches!(error.server_code(), Some(1227 | 1044 | 1142))
 }
 
 /// Right after the attach: ours is the only semi-sync replica, and its counters are the base line by

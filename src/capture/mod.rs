@@ -383,14 +383,24 @@ impl Capture {
             return Err(Refusal::NotStrict.into());
         }
         attach::follows_nobody(&mut admin).await?;
-        // What was released and is not in our binlog any more (mode async, a power cut) counts as well.
-        let known = self.store.executed();
-        let known = known.union(&self.acks.durable().released_set);
-        attach::contains(&known, &source.state)?;
         let kept = self.store.durable().source;
         let kept = kept.filter(|kept| kept.name == followed.name);
+        // A binlog only grows: where its last transaction that we know stands, all before that does, whatever
+        // the state says of it (that of a restored copy begins with the copy).
+        let anchor = match kept.as_ref().and_then(|kept| kept.anchor.as_ref()) {
+            Some(anchor) if attach::stands(&followed.account, &source, anchor).await? => {
+                Some(anchor)
+            }
+            _ => None,
+        };
+        let behind = anchor.and_then(|anchor| self.store.behind(&anchor.gtid));
+        // What was released and is not in our binlog any more (mode async, a power cut) counts as well.
+        let ours = self.store.executed();
+        let lost = self.acks.durable().released_set.difference(&ours);
+        let known = behind.unwrap_or(ours).union(&lost);
+        attach::contains(&known, &source.state)?;
         if let Some(kept) = &kept {
-            attach::is_whom_we_followed(&followed.account, &source, kept).await?;
+            attach::is_whom_we_followed(&source, kept, anchor.is_some())?;
         }
         attach::end_old_dumps(&mut admin).await?;
         attach::raise_gate(&mut admin).await?;
@@ -407,10 +417,9 @@ impl Capture {
             None => self.store.end(),
         };
         // What was just seen to stand there.
-        let place = kept
-            .and_then(|kept| kept.anchor)
+        let place = anchor
             .filter(|anchor| last.as_ref().is_some_and(|last| last.gtid == anchor.gtid))
-            .map(|anchor| anchor.place)
+            .map(|anchor| anchor.place.clone())
             .filter(|place| u32::try_from(place.offset).is_ok());
         let expected = match last {
             Some(last) => Some(Expected {

@@ -278,6 +278,14 @@ impl super::Store {
         found.map(|transaction| transaction.end)
     }
 
+    /// All that the store holds behind this transaction; none where it is not one of the newest.
+    pub fn behind(&self, gtid: &Gtid) -> Option<GtidSet> {
+        let catalogue = self.shared.catalogue.read();
+        let at = (catalogue.recent.iter()).rposition(|recent| recent.gtid == *gtid)?;
+        let newer = catalogue.recent.iter().skip(at + 1);
+        Some(newer.map(|transaction| transaction.gtid.clone()).collect())
+    }
+
     /// How many events a transaction has, if the store holds it.
     pub fn events_of(&self, gtid: &Gtid) -> Option<usize> {
         let found = self.shared.transaction_of(gtid);

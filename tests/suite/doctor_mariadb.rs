@@ -240,6 +240,7 @@ impl Server {
         };
         server.write_options();
         let installed = Command::new("mariadb-install-db")
+            .env("TMPDIR", &server.folder)
             .arg(server.defaults())
             .args(["--auth-root-authentication-method=normal", "--skip-test-db"])
             .output()
@@ -264,7 +265,9 @@ impl Server {
 
     fn start(&mut self) {
         let log = std::fs::File::create(self.folder.join("log")).unwrap();
+        // Its own: a server that starts removes what it takes for leftovers from a shared one.
         let process = Command::new("mariadbd")
+            .env("TMPDIR", &self.folder)
             .arg(self.defaults())
             .stdout(Stdio::null())
             .stderr(log)

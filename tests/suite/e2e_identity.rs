@@ -387,16 +387,10 @@ async fn a_voter_that_changes_its_looks_votes_again_by_itself(flavor: Flavor) {
     sandbox.assert_equal().await;
 }
 
-/// RESET MASTER with the position kept, as a restored server has it; then two moves, and no GTID is used twice.
-async fn a_replica_whose_binlog_begins_anew_is_promotable(flavor: Flavor) {
-    let sandbox = Sandbox::of(flavor).await;
-    sandbox.create_seen().await;
-    for n in 1..=5 {
-        returns(&sandbox, n).await;
-    }
-    sandbox.assert_equal().await;
+/// Its binlog is emptied and its position kept.
+async fn begin_anew(flavor: Flavor, replica: &Account) {
     let Words { stop, start } = words(flavor);
-    let mut replica = at(&sandbox.replica(0), &[stop]).await;
+    let mut replica = at(replica, &[stop]).await;
     match flavor {
         Flavor::MariaDb => replica.run("RESET MASTER").await,
         Flavor::MySql => {
@@ -408,6 +402,17 @@ async fn a_replica_whose_binlog_begins_anew_is_promotable(flavor: Flavor) {
         }
     }
     replica.run(start).await;
+}
+
+/// RESET MASTER with the position kept, as a restored server has it; then two moves, and no GTID is used twice.
+async fn a_replica_whose_binlog_begins_anew_is_promotable(flavor: Flavor) {
+    let sandbox = Sandbox::of(flavor).await;
+    sandbox.create_seen().await;
+    for n in 1..=5 {
+        returns(&sandbox, n).await;
+    }
+    sandbox.assert_equal().await;
+    begin_anew(flavor, &sandbox.replica(0)).await;
     until_votes(&sandbox, "replica1", true).await;
     returns(&sandbox, 6).await;
     let (done, said) = moves(&sandbox, &["switchover", "--to", "replica1"]);
@@ -415,11 +420,19 @@ async fn a_replica_whose_binlog_begins_anew_is_promotable(flavor: Flavor) {
     for n in 7..=9 {
         returns(&sandbox, n).await;
     }
+    // A binlog that begins behind the move says nothing of what came before it.
+    begin_anew(flavor, &sandbox.source()).await;
+    until_votes(&sandbox, "source", true).await;
+    returns(&sandbox, 10).await;
     let (done, said) = moves(&sandbox, &["switchover", "--to", "source"]);
     assert!(done, "{said}");
-    returns(&sandbox, 10).await;
+    returns(&sandbox, 11).await;
+    sandbox.kill(Part::Proxy);
+    sandbox.start(Part::Proxy);
+    sandbox.serves().await;
+    returns(&sandbox, 12).await;
     let mut app = sandbox.app().connect().await;
-    assert_eq!(app.count("seen").await, 10);
+    assert_eq!(app.count("seen").await, 12);
     let released = sandbox.status().await.text("binlog.released").to_owned();
     println!("released: {released}");
     let check = sandbox.ackline(&["binlog", "check"]);

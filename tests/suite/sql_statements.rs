@@ -397,6 +397,7 @@ impl Mysqld {
             let log = std::fs::File::create(folder.path().join(log)).unwrap();
             let mut command = Command::new(programs.join("mysqld"));
             command
+                .env("TMPDIR", folder.path())
                 .args(["--no-defaults", &data])
                 .args(as_user)
                 .stdout(Stdio::null())

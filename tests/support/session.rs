@@ -158,6 +158,7 @@ impl Server {
         let mysqld = || {
             let mut command = Command::new(programs.join("mysqld"));
             command
+                .env("TMPDIR", folder.path())
                 .args(["--no-defaults", "--secure-file-priv=", "--mysqlx=OFF"])
                 .args(["--socket=", "--innodb-flush-log-at-trx-commit=0"])
                 .arg("--sync-binlog=0")
