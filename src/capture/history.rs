@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::gtid::mariadb::BinlogState;
 use crate::gtid::{Gtid, GtidSet, ParseError, Position};
-use crate::ids::{Flavor, SourcePosition};
-use crate::store::state::Point;
+use crate::ids::Flavor;
+use crate::store::state::{Point, PointText};
 
 /// What lies before a server's binlog.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,8 +153,7 @@ pub struct Kept {
     head: Option<u32>,
     seen: String,
     empty: String,
-    /// File, offset, GTID, checksum.
-    point: Option<(String, u64, String, u32)>,
+    point: Option<PointText>,
 }
 
 impl From<&History> for Kept {
@@ -163,19 +162,6 @@ impl From<&History> for Kept {
             Base::Set(set) => (Flavor::MySql, set.to_string()),
             Base::List(list) => (Flavor::MariaDb, list.to_string()),
         };
-        let point = history.point.as_ref().map(|point| {
-            let Point {
-                place,
-                gtid,
-                checksum,
-            } = point;
-            (
-                place.file.to_string(),
-                place.offset,
-                gtid.to_string(),
-                *checksum,
-            )
-        });
         Self {
             flavor,
             base,
@@ -183,7 +169,7 @@ impl From<&History> for Kept {
             head: history.head,
             seen: history.seen.to_string(),
             empty: history.empty.to_string(),
-            point,
+            point: history.point.as_ref().map(Point::text),
         }
     }
 }
@@ -192,17 +178,6 @@ impl TryFrom<Kept> for History {
     type Error = ParseError;
 
     fn try_from(kept: Kept) -> Result<Self, ParseError> {
-        let point = match kept.point {
-            Some((file, offset, gtid, checksum)) => Some(Point {
-                place: SourcePosition {
-                    file: file.into(),
-                    offset,
-                },
-                gtid: gtid.parse()?,
-                checksum,
-            }),
-            None => None,
-        };
         Ok(Self {
             base: match kept.flavor {
                 Flavor::MySql => Base::Set(kept.base.parse()?),
@@ -212,7 +187,7 @@ impl TryFrom<Kept> for History {
             head: kept.head,
             seen: kept.seen.parse()?,
             empty: kept.empty.parse()?,
-            point,
+            point: kept.point.map(Point::parse).transpose()?,
         })
     }
 }
@@ -220,6 +195,7 @@ impl TryFrom<Kept> for History {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::SourcePosition;
 
     fn set(text: &str) -> GtidSet {
         text.parse().unwrap()

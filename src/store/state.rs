@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::disk::Disk;
-use crate::gtid::{Gtid, GtidSet};
+use crate::gtid::{Gtid, GtidSet, ParseError};
 use crate::ids::{Epoch, ServerId, ServerName, SourcePosition, StorePosition};
 
 const MAGIC: &str = "ackline-state 1 ";
@@ -35,6 +35,32 @@ pub struct Point {
     pub gtid: Gtid,
     /// CRC32 of its bytes, as they stand there.
     pub checksum: u32,
+}
+
+/// A [`Point`] in JSON's types: file, offset, GTID, checksum.
+pub type PointText = (String, u64, String, u32);
+
+impl Point {
+    pub fn text(&self) -> PointText {
+        let SourcePosition { file, offset } = &self.place;
+        (
+            file.to_string(),
+            *offset,
+            self.gtid.to_string(),
+            self.checksum,
+        )
+    }
+
+    pub fn parse((file, offset, gtid, checksum): PointText) -> Result<Self, ParseError> {
+        Ok(Self {
+            place: SourcePosition {
+                file: file.into(),
+                offset,
+            },
+            gtid: gtid.parse()?,
+            checksum,
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,9 +145,8 @@ struct Text {
     source: Option<(String, u32)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     source_uuid: Option<String>,
-    /// File, offset, GTID, checksum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    source_anchor: Option<(String, u64, String, u32)>,
+    source_anchor: Option<PointText>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     moving: Option<Intent>,
     released: (u32, u64),
@@ -161,7 +186,7 @@ impl DurableState {
         }
         let text: Text = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         text.try_into()
-            .map_err(|error: crate::gtid::ParseError| error.to_string())
+            .map_err(|error: ParseError| error.to_string())
     }
 
     pub fn save(&self, dir: &Path) -> Result<(), Error> {
@@ -195,21 +220,7 @@ impl From<&DurableState> for Text {
             epoch: state.epoch.0,
             source: source.map(|source| (source.name.as_str().to_owned(), source.server_id.0)),
             source_uuid: source.and_then(|source| source.uuid.clone()),
-            source_anchor: source
-                .and_then(|source| source.anchor.as_ref())
-                .map(|anchor| {
-                    let Point {
-                        place,
-                        gtid,
-                        checksum,
-                    } = anchor;
-                    (
-                        place.file.to_string(),
-                        place.offset,
-                        gtid.to_string(),
-                        *checksum,
-                    )
-                }),
+            source_anchor: source.and_then(|source| Some(source.anchor.as_ref()?.text())),
             moving: state.moving.clone(),
             released: (state.released.file, state.released.offset),
             released_set: state.released_set.to_string(),
@@ -227,7 +238,7 @@ impl From<&DurableState> for Text {
 }
 
 impl TryFrom<Text> for DurableState {
-    type Error = crate::gtid::ParseError;
+    type Error = ParseError;
 
     fn try_from(text: Text) -> Result<Self, Self::Error> {
         let degraded = text.degraded.into_iter().map(|(gtid, at)| {
@@ -236,17 +247,7 @@ impl TryFrom<Text> for DurableState {
                 at,
             })
         });
-        let anchor = match text.source_anchor {
-            Some((file, offset, gtid, checksum)) => Some(Point {
-                place: SourcePosition {
-                    file: file.into(),
-                    offset,
-                },
-                gtid: gtid.parse()?,
-                checksum,
-            }),
-            None => None,
-        };
+        let anchor = text.source_anchor.map(Point::parse).transpose()?;
         let cuts = text.cuts.into_iter();
         Ok(Self {
             epoch: Epoch(text.epoch),
