@@ -172,7 +172,7 @@ async fn start(
     );
     let walker = Worker::start("histories", shutdown).context("cannot start a thread")?;
     let histories =
-        histories::Histories::new(acks.clone(), store.clone(), Some(walker), shutdown.clone());
+        histories::Histories::new(acks.clone(), store.clone(), walker, shutdown.clone());
     let servers = roster::Servers::new(
         acks.clone(),
         store.clone(),

@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use crate::ack::Acks;
 use crate::capture::history::{History, Kept};
 use crate::capture::walk::{self, Walked, holes};
-use crate::gtid::{Gtid, GtidSet};
+use crate::failover::facts;
+use crate::gtid::Gtid;
 use crate::ids::ServerName;
 use crate::net::admin::Account;
 use crate::shutdown::Shutdown;
@@ -54,8 +55,8 @@ fn parsed(text: &[u8]) -> BTreeMap<ServerName, Known> {
 pub struct Histories {
     acks: Acks,
     store: Store,
-    /// None: on the thread that asks.
-    worker: Option<Worker>,
+    /// Much may have to be read.
+    worker: Worker,
     shutdown: Shutdown,
     known: Arc<Mutex<BTreeMap<ServerName, Known>>>,
     /// When they were kept the last time.
@@ -81,16 +82,8 @@ enum Unproven {
     Lacks,
 }
 
-/// What a server has by the word of its binlog.
-#[derive(Clone, Debug)]
-pub struct Proven {
-    /// Of what our binlog holds.
-    pub has: GtidSet,
-    pub beyond: GtidSet,
-}
-
 impl Histories {
-    pub fn new(acks: Acks, store: Store, worker: Option<Worker>, shutdown: Shutdown) -> Self {
+    pub fn new(acks: Acks, store: Store, worker: Worker, shutdown: Shutdown) -> Self {
         let known = store.beside(KEPT_IN).map(|text| parsed(&text));
         Self {
             acks,
@@ -172,10 +165,14 @@ impl Histories {
     }
 
     /// What the server has now, from where the last walk ended.
-    pub async fn prove(&self, name: &ServerName, account: &Account) -> Result<Proven, String> {
+    pub async fn prove(
+        &self,
+        name: &ServerName,
+        account: &Account,
+    ) -> Result<facts::Walked, String> {
         let walked = self.walked(name, account).await?;
         let ours = self.store.executed();
-        Ok(Proven {
+        Ok(facts::Walked {
             has: walked.history.has(&ours, |gtid| self.is_empty(gtid)),
             beyond: walked.history.beyond(&ours),
         })
@@ -218,11 +215,7 @@ impl Histories {
                 let _ = sender.send(walk::walk(&account, history).await);
             }
         };
-        // Much may have to be read.
-        match &self.worker {
-            Some(worker) => worker.spawn(&self.shutdown, task),
-            None => self.shutdown.spawn(task),
-        }
+        self.worker.spawn(&self.shutdown, task);
         let walked = receiver.await.map_err(|error| error.to_string())?;
         let done = {
             let mut known = self.known.lock();

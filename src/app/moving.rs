@@ -8,12 +8,10 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::following::Present;
-use super::histories::Proven;
 use super::{App, commands, roster};
 use crate::capture::State;
 use crate::config::Server;
 use crate::failover::course::Answer;
-use crate::failover::facts::Walked;
 use crate::failover::plan::Refused;
 use crate::failover::proof::Verdict;
 use crate::failover::{Course, Facts, Hands, Moved, Order, Plan, Said, Seen, Step, mover, servers};
@@ -89,8 +87,7 @@ pub async fn facts(app: &App, hopeless: Option<&ServerName>) -> Facts {
             tokio::spawn(async move {
                 let mut said = servers::look(&account, within).await?;
                 if !is_source {
-                    let proven = histories.prove(&name, &account).await;
-                    said.walked = Some(proven.map(|Proven { has, beyond }| Walked { has, beyond }));
+                    said.walked = Some(histories.prove(&name, &account).await);
                 }
                 Ok::<_, servers::Error>(said)
             })
