@@ -273,7 +273,8 @@ impl Engine {
 
     /// `voter` asks, with a new dump, for what follows `position`: it has nothing else, and whether it has
     /// everything before is not known until it is [`Self::verified`]. A replica throws away what it had
-    /// only received when its threads restart. False where a newer dump of it has come meanwhile.
+    /// only received when its threads restart, and may have been moved over that by hand: until then what it
+    /// once said lets nothing more out. False where a newer dump of it has come meanwhile.
     #[must_use]
     pub fn reconnected(
         &mut self,
@@ -284,6 +285,7 @@ impl Engine {
     ) -> bool {
         let position = position.min(self.last_known());
         let before = self.held_by_enough();
+        let released = self.released();
         let Some(vote) = self.vote(voter) else {
             // Listed, and without a vote.
             return true;
@@ -292,10 +294,11 @@ impl Engine {
             return false;
         }
         (vote.voice, vote.connected, vote.verified) = (Some(voice), true, false);
-        vote.confirmed = vote.confirmed.min(position);
+        let said = vote.confirmed.min(position);
+        vote.confirmed = said.min(released);
         vote.heard = Confirmed {
             received: Some(position),
-            ..Confirmed::default()
+            ..said
         };
         self.list_unconfirmed(before, now);
         self.look(now);

@@ -6,6 +6,7 @@
 //! /metrics  Prometheus                 /api/v1/sync  GET, PUT (token)
 //!                                      /api/v1/binlog/purge  POST (token)
 //!                                      /api/v1/switchover, /api/v1/failover  POST (token)
+//!                                      /api/v1/accept, /api/v1/source/accept  POST (token)
 //! ```
 //!
 //! It knows nothing of the parts below it: [`Backend`] is what it needs, `app.rs` provides it.
@@ -14,6 +15,7 @@
 //! no answer holds a secret; a caller that is slow, silent or many costs a bounded number of tasks and
 //! bytes, since whoever can reach this port must not be able to starve the proxy behind it.
 
+pub mod accept;
 pub mod metrics;
 pub mod moves;
 mod page;

@@ -23,6 +23,8 @@ pub struct Request {
     pub force: bool,
     /// Failover: go on where completeness cannot be proven.
     pub accept_loss: bool,
+    /// Also a server of whose binlog a part was gone before it was read.
+    pub accept_unproven: bool,
     /// The plan and every check's result; nothing is changed.
     pub dry_run: bool,
 }
@@ -34,6 +36,7 @@ impl Request {
             to: self.to.as_deref().map(ServerName::new),
             force: self.force,
             accept_loss: self.accept_loss,
+            accept_unproven: self.accept_unproven,
         }
     }
 

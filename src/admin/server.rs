@@ -16,6 +16,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use super::accept::{Accepted, Holes, Source};
 use super::moves::Request as MoveRequest;
 use super::page::PAGE;
 use super::purge::{Answer, Order};
@@ -65,6 +66,10 @@ pub trait Backend: Send + Sync + 'static {
     fn change_sync(&self, change: Change) -> Result<serde_json::Value, Refusal>;
     /// Removes binlog files. Blocks on the disk.
     fn purge(&self, order: &Order) -> Result<Answer, Refusal>;
+    /// What a replica lacks is no hole any more. Blocks on the disk.
+    fn accept_holes(&self, holes: &Holes) -> Result<Accepted, Refusal>;
+    /// The source's binlog, as it is now, is the one to go on with. Blocks on the disk.
+    fn accept_source(&self, source: &Source) -> Result<Source, Refusal>;
     /// Moves the source, to the end, though the one who asked for it leaves.
     fn move_source(&self, kind: MoveKind, request: MoveRequest) -> Moving;
     fn token(&self) -> Option<String>;
@@ -137,6 +142,8 @@ fn router(backend: Arc<dyn Backend>) -> Router {
         .route("/api/v1/status", get(status))
         .route("/api/v1/sync", get(sync).put(change_sync))
         .route("/api/v1/binlog/purge", post(purge))
+        .route("/api/v1/accept", post(accept_holes))
+        .route("/api/v1/source/accept", post(accept_source))
         .layer(middleware::from_fn(within_time))
         // These take as long as they take, up to the connection's end.
         .route("/api/v1/switchover", post(switchover))
@@ -200,34 +207,69 @@ async fn change_sync(
     headers: HeaderMap,
     body: axum::body::Bytes,
 ) -> Response {
-    if let Err((status, message)) = token::authorize(&headers, backend.token().as_deref()) {
-        return refuse(status, message);
-    }
-    let change: Change = match serde_json::from_slice(&body) {
-        Ok(change @ Change::Object(_)) => change,
-        Ok(_) => return refuse(StatusCode::BAD_REQUEST, "the body is no JSON object"),
-        Err(error) => {
-            return refuse(
-                StatusCode::BAD_REQUEST,
-                &format!("the body is no JSON: {error}"),
-            );
-        }
-    };
-    changed(tokio::task::spawn_blocking(move || backend.change_sync(change)).await)
+    ordered(
+        backend,
+        &headers,
+        &body,
+        |backend, change: Change| match change {
+            Change::Object(_) => backend.change_sync(change),
+            _ => Err(Refusal::Invalid("the body is no JSON object".into())),
+        },
+    )
+    .await
 }
 
 async fn purge(State(backend): Shared, headers: HeaderMap, body: axum::body::Bytes) -> Response {
-    if let Err((status, message)) = token::authorize(&headers, backend.token().as_deref()) {
+    ordered(backend, &headers, &body, |backend, order: Order| {
+        backend.purge(&order)
+    })
+    .await
+}
+
+async fn accept_holes(
+    State(backend): Shared,
+    headers: HeaderMap,
+    body: axum::body::Bytes,
+) -> Response {
+    ordered(backend, &headers, &body, |backend, holes: Holes| {
+        backend.accept_holes(&holes)
+    })
+    .await
+}
+
+async fn accept_source(
+    State(backend): Shared,
+    headers: HeaderMap,
+    body: axum::body::Bytes,
+) -> Response {
+    ordered(backend, &headers, &body, |backend, source: Source| {
+        backend.accept_source(&source)
+    })
+    .await
+}
+
+/// A call that changes something, and may block on the disk.
+async fn ordered<Q, A>(
+    backend: Arc<dyn Backend>,
+    headers: &HeaderMap,
+    body: &[u8],
+    carry_out: impl FnOnce(&dyn Backend, Q) -> Result<A, Refusal> + Send + 'static,
+) -> Response
+where
+    Q: serde::de::DeserializeOwned + Send + 'static,
+    A: serde::Serialize + Send + 'static,
+{
+    if let Err((status, message)) = token::authorize(headers, backend.token().as_deref()) {
         return refuse(status, message);
     }
-    let order: Order = match serde_json::from_slice(&body) {
+    let order: Q = match serde_json::from_slice(body) {
         Ok(order) => order,
         Err(error) => {
-            let message = format!("the body is no order to purge: {error}");
+            let message = format!("the body is not what is asked for here: {error}");
             return refuse(StatusCode::BAD_REQUEST, &message);
         }
     };
-    changed(tokio::task::spawn_blocking(move || backend.purge(&order)).await)
+    changed(tokio::task::spawn_blocking(move || carry_out(&*backend, order)).await)
 }
 
 async fn switchover(backend: Shared, headers: HeaderMap, body: axum::body::Bytes) -> Response {

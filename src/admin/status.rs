@@ -58,6 +58,12 @@ pub struct ReplicaRow {
     pub durable: Option<String>,
     pub applied: Option<String>,
     pub lag_seconds: Option<f64>,
+    /// What tells what it executed before its own binlog begins; null until that was walked.
+    pub base: Option<String>,
+    /// A GTID set: what it has by that alone, though more was known of its binlog once.
+    pub unproven: Option<String>,
+    /// A GTID set: holes that somebody answers for (`ackline accept`).
+    pub accepted: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -129,7 +135,10 @@ mod tests {
       "received": "binlog.000001:900",
       "durable": null,
       "applied": "binlog.000001:800",
-      "lag_seconds": 0.5
+      "lag_seconds": 0.5,
+      "base": "its gtid_purged: nothing",
+      "unproven": null,
+      "accepted": "0-1-5"
     }
   ],
   "binlog": {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{App, following, moving};
+use super::{App, following, histories, moving};
 use crate::ack::policy::Mode;
 use crate::ack::{Confirmed, Snapshot};
+use crate::admin::accept::{self, Accepted, Holes};
 use crate::admin::moves::Request;
 use crate::admin::purge::{Answer, Order};
 use crate::admin::sentence::{Missing, Need, asking, sentence};
@@ -138,6 +139,26 @@ impl Backend for AppBackend {
         Ok(purged.into())
     }
 
+    fn accept_holes(&self, holes: &Holes) -> Result<Accepted, Refusal> {
+        let set = holes.set().map_err(Refusal::Invalid)?;
+        let name = ServerName::new(&holes.server);
+        let histories = self.0.servers.histories();
+        match histories.accept(&name, &set) {
+            Ok(accepted) => Ok(Accepted {
+                server: holes.server.clone(),
+                accepted: accepted.to_string(),
+            }),
+            Err(error @ histories::Refused::Store(_)) => Err(Refusal::Failed(error.to_string())),
+            Err(error) => Err(Refusal::Conflict(error.to_string())),
+        }
+    }
+
+    fn accept_source(&self, source: &accept::Source) -> Result<accept::Source, Refusal> {
+        let name = ServerName::new(&source.server);
+        following::accept_source(&self.0, &name)?;
+        Ok(source.clone())
+    }
+
     fn move_source(&self, kind: MoveKind, request: Request) -> Moving {
         let app = self.0.clone();
         Box::pin(async move {
@@ -180,7 +201,13 @@ fn rows(app: &App, acks: &Snapshot, readers: &[Reader]) -> Vec<ReplicaRow> {
                 identity.votes = false;
                 identity.reasons.push(why);
             }
-            row(member, &identity, acks, readers)
+            let history = app.servers.histories().shown(&identity.name);
+            ReplicaRow {
+                base: history.base,
+                unproven: history.unproven,
+                accepted: history.accepted,
+                ..row(member, &identity, acks, readers)
+            }
         })
         .collect();
     for reader in readers.iter().filter(|reader| !reader.identity.listed) {
@@ -250,6 +277,7 @@ fn row(member: &Member, identity: &Identity, acks: &Snapshot, readers: &[Reader]
         durable: text(Level::Durable),
         applied: text(Level::Applied),
         lag_seconds,
+        ..ReplicaRow::default()
     }
 }
 

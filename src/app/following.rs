@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::roster;
+use super::{App, roster};
+use crate::admin::Refusal;
 use crate::capture;
 use crate::config::{Config, Server};
 use crate::ids::{Epoch, ServerName};
@@ -74,6 +75,37 @@ fn order(present: &Present) -> capture::Followed {
 pub fn source_of(config: &Config, state: &DurableState) -> ServerName {
     let kept = state.source.as_ref().map(|kept| kept.name.clone());
     kept.unwrap_or_else(|| config.source().name.clone())
+}
+
+/// The source's binlog as it is now is the one to go on with: its next transaction is what it is known by from
+/// then on. What our binlog has must be there all the same; the next attach proves that.
+pub fn accept_source(app: &App, name: &ServerName) -> Result<(), Refusal> {
+    let present = app.following.present();
+    if present.server.name != *name {
+        return Err(Refusal::Conflict(format!(
+            "{name} is not the source, {} is",
+            present.server.name
+        )));
+    }
+    let state = app.capture.state.borrow().clone();
+    if !matches!(
+        state,
+        capture::State::Refused(capture::Refusal::Copy { .. })
+    ) {
+        return Err(Refusal::Conflict(format!(
+            "there is nothing to accept of {name}: it is {}",
+            state.holds(name).unwrap_or_else(|| "attached".into())
+        )));
+    }
+    let kept = app.store.change_durable(|state| {
+        *app.capture.anchor.lock() = None;
+        if let Some(source) = &mut state.source {
+            source.anchor = None;
+        }
+    });
+    kept.map_err(|error| Refusal::Failed(error.to_string()))?;
+    tracing::warn!(source = %name, "accepted: its binlog is taken as it is");
+    Ok(())
 }
 
 /// The configuration with the roles as they are by now.

@@ -37,7 +37,6 @@ pub(super) fn keep(app: &App) {
             anchor: None,
         });
     let present = app.following.present();
-    let anchor = app.capture.anchor.lock().clone();
     let kept = app.store.change_durable(|state| {
         // Not beyond what is on disk: after a power cut there must be nothing of it that we lack.
         state.released = snapshot.released.min(snapshot.synced).max(state.released);
@@ -47,7 +46,9 @@ pub(super) fn keep(app: &App) {
             state.epoch = app.following.epoch();
             state.source = source.clone();
         }
-        // Captured in the present epoch, so from whom is followed now.
+        // Captured in the present epoch, so from whom is followed now. Looked at in here: it may just have been
+        // taken back.
+        let anchor = app.capture.anchor.lock().clone();
         if let (Some((epoch, anchor)), Some(kept), Some(found)) =
             (anchor, &mut state.source, source)
             && epoch == state.epoch

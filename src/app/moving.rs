@@ -192,7 +192,9 @@ pub async fn finish_later(app: Arc<App>) {
 }
 
 async fn finish_one(app: &Arc<App>) {
-    if is_committed(app) {
+    // While a move runs, what it has left to do is its own.
+    let is_left = app.moving.one.try_lock().is_ok();
+    if is_left && is_committed(app) {
         // Its replication threads may have started with the server, and one with such is not attached to.
         if let Some(intent) = app.store.durable().moving
             && let Some(server) = app.config.load().server(&intent.to)
@@ -217,6 +219,7 @@ async fn finish_one(app: &Arc<App>) {
             to: Some(intent.to.clone()),
             force: false,
             accept_loss: false,
+            accept_unproven: true,
         },
         from: intent.from.clone(),
         to: intent.to.clone(),
@@ -433,7 +436,16 @@ impl ProxyHands {
 
     async fn start_replication(&self, plan: &Plan) -> Done {
         let mut admin = self.admin(&plan.to).await?;
-        Ok(servers::start_replication(&mut admin).await?)
+        match servers::start_replication(&mut admin).await {
+            // It was made to forget whom it followed already.
+            Err(error) if error.server_code() == Some(servers::FOLLOWS_NOBODY) => {
+                let config = self.app.config.load_full();
+                let endpoint = self.app.endpoint(plan.endpoint.as_ref())?;
+                let password = config.replication.password.expose();
+                Ok(servers::become_replica(&mut admin, &endpoint, password).await?)
+            }
+            started => Ok(started?),
+        }
     }
 
     async fn rest(&self) -> Done {

@@ -19,7 +19,6 @@ use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::topology::health::Member;
 use crate::topology::identity::{self, identify};
-use crate::topology::voter::{Reason, Repair};
 use crate::topology::{Health, Role, ServerConfig, Ship, Topology, applied};
 
 /// Every configured server, changed as the configuration is.
@@ -115,18 +114,12 @@ impl Servers {
         let health: Vec<Health> = members.iter().map(Member::now).collect();
         let mut identities = identify(members.iter().map(|member| &member.config).zip(&health));
         for (identity, member) in identities.iter_mut().zip(&members) {
-            if member.config.role == Role::Replica
-                && let Some(what) = self.histories.problem(&identity.name)
-            {
-                identity.votes = false;
-                identity.reasons.push(Reason {
-                    what,
-                    repair: Repair::ByHand(
-                        "set it up anew from a copy of the source: what it skipped is missing there"
-                            .into(),
-                    ),
-                });
-            }
+            let reasons = match member.config.role {
+                Role::Replica => self.histories.reasons(&identity.name),
+                Role::Source => Vec::new(),
+            };
+            identity.votes &= reasons.is_empty();
+            identity.reasons.extend(reasons);
         }
         identities
     }

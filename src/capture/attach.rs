@@ -82,7 +82,7 @@ pub enum Refusal {
     )]
     OtherMachine { kept: String, found: String },
     #[error(
-        "{gtid} does not stand in its binlog where we captured it ({place}), though its ids are the same: something different stands there, or nothing, so it is a copy of the source, or was restored or reset. Give the right address, or move the source with switchover or failover"
+        "{gtid} does not stand in its binlog where we captured it ({place}), though its ids are the same: something different stands there, or nothing, so it is a copy of the source, or was restored or reset. Give the right address, or move the source with switchover or failover; or, if you know that it is the source, run ackline source accept with its name"
     )]
     Copy { gtid: Gtid, place: SourcePosition },
 }

@@ -59,13 +59,18 @@ impl History {
     /// Takes over what was known of the same binlog when it had no transaction; and of a domain that has one
     /// by the end of the first walk, that one tells where the binlog begins.
     pub fn found(&mut self, known: Option<&Self>) {
-        if let Some(known) = known.filter(|known| known.head == self.head) {
+        if let Some(known) = known.filter(|known| known.was_empty_of(self)) {
             self.found_at = known.found_at.clone();
         } else if let Position::MariaDb(found_at) = &self.found_at {
             let logged = |domain: u32| self.seen.iter_domains().any(|seen| seen == domain);
             let rest = found_at.iter().filter(|gtid| !logged(gtid.domain));
             self.found_at = Position::MariaDb(rest.collect());
         }
+    }
+
+    /// Whether the other one is of the same binlog, in which no transaction stood when this one was taken.
+    pub fn was_empty_of(&self, other: &Self) -> bool {
+        self.point.is_none() && self.head.is_some() && self.head == other.head
     }
 
     pub fn point(&self) -> Option<&Point> {
@@ -83,13 +88,15 @@ impl History {
         self.point = Some(point);
     }
 
+    /// Whether it stands in the server's own binlog, and not an empty one in its place.
+    pub fn has_seen(&self, gtid: &Gtid, is_empty_here: impl Fn(&Gtid) -> bool) -> bool {
+        self.seen.contains(gtid) && (!self.empty.contains(gtid) || is_empty_here(gtid))
+    }
+
     /// All that it has of `ours`, which numbers each domain in the order of its transactions.
     /// `is_empty_here`: whether a transaction of ours has nothing in it, either.
     pub fn has(&self, ours: &GtidSet, is_empty_here: impl Fn(&Gtid) -> bool) -> GtidSet {
-        let mut has = match &self.base {
-            Base::Set(purged) => purged.clone(),
-            Base::List(list) => ours.up_to(&self.limits(list, ours)),
-        };
+        let mut has = self.untold(ours);
         has.merge(&self.seen);
         for gtid in self.empty.iter() {
             if ours.contains(&gtid) && !is_empty_here(&gtid) {
@@ -97,6 +104,35 @@ impl History {
             }
         }
         has
+    }
+
+    /// What its base alone says that it has of `ours`: nobody has read it there.
+    pub fn untold(&self, ours: &GtidSet) -> GtidSet {
+        let before = match &self.base {
+            Base::Set(purged) => purged.clone(),
+            Base::List(list) => ours.up_to(&self.limits(list, ours)),
+        };
+        before.difference(&self.seen)
+    }
+
+    /// Where what lies before its binlog is taken from, in words.
+    pub fn base(&self) -> String {
+        let shown = |text: String| match text.is_empty() {
+            true => "nothing".to_owned(),
+            false => text,
+        };
+        match &self.base {
+            Base::Set(purged) => format!("its gtid_purged: {}", shown(purged.to_string())),
+            Base::List(list) if !list.is_empty() => {
+                format!("the list of GTIDs at the head of its oldest file: {list}")
+            }
+            Base::List(_) => match &self.found_at {
+                Position::MariaDb(found_at) if !found_at.is_empty() => {
+                    format!("its gtid_slave_pos when its binlog had nothing of that: {found_at}")
+                }
+                _ => "what stands in our binlog before the first transaction of its own".to_owned(),
+            },
+        }
     }
 
     /// What it wrote or took from elsewhere.
@@ -269,14 +305,26 @@ mod tests {
         assert_eq!(lacks(&history("", "0-2-9", "0-2-11..12"), OURS), "0-2-10");
         assert_eq!(lacks(&history("", "0-9-11", "0-2-12"), OURS), "");
         // Moved forward while its binlog had no transaction: it is known where it was found.
-        let known = history("", "0-2-9", "");
+        let mut known = history("", "0-2-9", "");
+        known.set_head(5);
         let mut moved = history("", "0-2-11", "");
+        moved.set_head(5);
         moved.found(Some(&known));
         assert_eq!(lacks(&moved, OURS), "0-2-10..12");
         let mut other = history("", "0-2-11", "");
         other.set_head(7);
         other.found(Some(&known));
         assert_eq!(lacks(&other, OURS), "0-2-12");
+    }
+
+    #[test]
+    fn what_the_base_alone_says_is_known() {
+        let listed = history("0-1-7,0-2-9", "", "0-2-10..12");
+        assert_eq!(listed.untold(&set(OURS)).to_string(), "0-1-1..7,0-2-8..9");
+        assert!(listed.base().ends_with("oldest file: 0-1-7,0-2-9"));
+        let restored = history("", "0-2-9", "");
+        assert_eq!(restored.untold(&set(OURS)).to_string(), "0-1-1..7,0-2-8..9");
+        assert!(restored.base().ends_with(": 0-2-9"));
     }
 
     #[test]
@@ -291,6 +339,8 @@ mod tests {
         let ours = set(&format!("{uuid}:1-6"));
         let has = history.has(&ours, |empty| *empty == gtid(6));
         assert_eq!(ours.difference(&has).to_string(), format!("{uuid}:5"));
+        let has_seen = |number: u64| history.has_seen(&gtid(number), |empty| *empty == gtid(6));
+        assert!(has_seen(4) && !has_seen(5) && has_seen(6) && !has_seen(3));
         assert!(history.beyond(&ours).is_empty());
     }
 }

@@ -27,6 +27,7 @@ mod feed;
 mod guard;
 pub mod history;
 mod ledger;
+pub mod statement;
 pub mod walk;
 
 use std::collections::BTreeMap;

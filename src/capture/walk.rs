@@ -45,6 +45,50 @@ pub struct Walked {
     pub history: History,
     /// `gtid_slave_pos`, or MySQL's `gtid_executed`: all of it is in the binlog that was walked, or in its base.
     pub position: Position,
+    pub before: Before,
+}
+
+impl Walked {
+    /// What it wrote, or took from elsewhere, and ours has not; what it took is not always logged.
+    pub fn beyond(&self, ours: &GtidSet) -> GtidSet {
+        let mut beyond = self.history.beyond(ours);
+        match &self.position {
+            Position::MySql(executed) => beyond.merge(&executed.difference(ours)),
+            Position::MariaDb(position) => {
+                let unknown = |domain: u32| ours.iter_domains().all(|known| known != domain);
+                let foreign = position.iter().filter(|gtid| unknown(gtid.domain));
+                foreign.for_each(|gtid| beyond.insert(&gtid.into()));
+            }
+        }
+        beyond
+    }
+}
+
+/// What became of what earlier walks have found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// It still stands there; the walk went on behind it.
+    Stands,
+    /// Its files are gone, and newer ones of the same name are left: what was in between nobody has read.
+    Purged,
+    /// This is another binlog, or the first one that was walked.
+    Other,
+}
+
+impl Before {
+    fn of(known: Option<&Point>, oldest: &str) -> Self {
+        let parts = |file: &str| {
+            let (name, number) = file.rsplit_once('.')?;
+            Some((name.to_owned(), number.parse::<u64>().ok()?))
+        };
+        let known = known.and_then(|point| parts(&point.place.file));
+        match (known, parts(oldest)) {
+            (Some((name, number)), Some((same, newer))) if name == same && number < newer => {
+                Self::Purged
+            }
+            _ => Self::Other,
+        }
+    }
 }
 
 /// `known`: what walks of the same server have found before.
@@ -81,7 +125,11 @@ pub async fn walk(account: &Account, known: Option<History>) -> Result<Walked, E
         && let walker = Walker::new(known.clone(), Some(point), start.clone())
         && let Some(history) = walker.run(account, flavor, start).await?
     {
-        return Ok(Walked { history, position });
+        return Ok(Walked {
+            history,
+            position,
+            before: Before::Stands,
+        });
     }
     let first = files
         .first()
@@ -94,8 +142,16 @@ pub async fn walk(account: &Account, known: Option<History>) -> Result<Walked, E
     let history = walker.run(account, flavor, start).await?;
     let mut history =
         history.ok_or_else(|| Error::Said("its binary log changed meanwhile".into()))?;
-    history.found(known.as_ref().filter(|known| known.point().is_none()));
-    Ok(Walked { history, position })
+    history.found(known.as_ref());
+    let before = match &known {
+        Some(known) if known.was_empty_of(&history) => Before::Stands,
+        known => Before::of(known.as_ref().and_then(History::point), first),
+    };
+    Ok(Walked {
+        history,
+        position,
+        before,
+    })
 }
 
 /// Whether this transaction stands in the server's binlog where it was seen, byte for byte.
@@ -309,4 +365,32 @@ pub fn holes(walked: &Walked, ours: &GtidSet, has: &GtidSet) -> GtidSet {
         }
     };
     claimed.difference(has)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_expired_are_told_from_another_binlog() {
+        let point = |file: &str| Point {
+            place: SourcePosition {
+                file: file.into(),
+                offset: 4,
+            },
+            gtid: "0-1-7".parse().unwrap(),
+            checksum: 1,
+        };
+        for (known, oldest, before) in [
+            ("bin.000007", "bin.000009", Before::Purged),
+            ("bin.999999", "bin.1000000", Before::Purged),
+            ("bin.000007", "bin.000007", Before::Other),
+            ("bin.000007", "bin.000001", Before::Other),
+            ("bin.000007", "other.000009", Before::Other),
+            ("bin", "bin.000009", Before::Other),
+        ] {
+            assert_eq!(Before::of(Some(&point(known)), oldest), before, "{known}");
+        }
+        assert_eq!(Before::of(None, "bin.000009"), Before::Other);
+    }
 }

@@ -3,6 +3,7 @@
 //! Exit status, a contract with scripts: 0 done, 1 refused or failed (the reason on stderr), 2 wrong
 //! usage, 3 no running proxy reached.
 
+mod accept;
 mod binlog;
 mod client;
 mod doctor;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::admin::accept::Holes;
 use crate::admin::moves::Request;
 use crate::app;
 use crate::config::Config;
@@ -91,6 +93,21 @@ enum Command {
         #[command(flatten)]
         move_: MoveArgs,
     },
+    /// Answers for holes in what a replica executed: they cost it neither vote nor candidacy any more.
+    Accept {
+        /// A [[server]].
+        name: String,
+        /// GTIDs or sets of them, as ackline status names them; may be given more than once.
+        #[arg(long = "hole", value_name = "GTID", required = true, num_args = 1..)]
+        holes: Vec<String>,
+        #[command(flatten)]
+        config: ConfigPath,
+    },
+    /// The server that is followed.
+    Source {
+        #[command(subcommand)]
+        action: SourceAction,
+    },
     /// What our binlog holds.
     Binlog {
         #[command(subcommand)]
@@ -103,6 +120,17 @@ enum Command {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum SourceAction {
+    /// Goes on with its binlog as it is now, though it is not the one that was captured from.
+    Accept {
+        /// The [[server]] that is the source.
+        name: String,
+        #[command(flatten)]
+        config: ConfigPath,
+    },
+}
+
 #[derive(Debug, Args)]
 struct MoveArgs {
     #[command(flatten)]
@@ -110,6 +138,9 @@ struct MoveArgs {
     /// The plan and every check's result; nothing is changed.
     #[arg(long)]
     dry_run: bool,
+    /// Also a server of whose binlog a part was gone before it was read.
+    #[arg(long)]
+    accept_unproven: bool,
     /// What the proxy answers, whole.
     #[arg(long)]
     json: bool,
@@ -119,6 +150,7 @@ impl MoveArgs {
     fn run(self, kind: MoveKind, request: Request) -> Result<(), Failure> {
         let request = Request {
             dry_run: self.dry_run,
+            accept_unproven: self.accept_unproven,
             ..request
         };
         let run = moves::run(&self.config.config, kind, &request, self.json);
@@ -213,6 +245,20 @@ impl Cli {
                 };
                 move_.run(MoveKind::Failover, request)
             }
+            Command::Accept {
+                name,
+                holes,
+                config,
+            } => {
+                let asked = Holes {
+                    server: name,
+                    holes,
+                };
+                small_runtime()?.block_on(accept::holes(&config.config, &asked))
+            }
+            Command::Source {
+                action: SourceAction::Accept { name, config },
+            } => small_runtime()?.block_on(accept::source(&config.config, &name)),
             Command::Binlog { action } => action.run(),
             Command::Sandbox { action } => small_runtime()?.block_on(action.run()),
         }

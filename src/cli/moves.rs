@@ -102,6 +102,12 @@ fn shown(proof: &Proof) -> String {
         set(&proof.missing),
         set(&proof.beyond),
     );
+    if !proof.base.is_empty() {
+        text.push_str(&format!("  before its binlog, {}\n", proof.base));
+    }
+    if !proof.unproven.is_empty() {
+        text.push_str(&format!("  not proven      {}\n", proof.unproven));
+    }
     if let Some(old) = &proof.old_beyond {
         text.push_str(&format!("  old source has besides  {}\n", set(old)));
     }

@@ -77,6 +77,16 @@ fn table(status: &Status) -> String {
         for why in replica.reason.iter().chain(&replica.objections) {
             text.push_str(&format!("  {}: {why}\n", replica.name));
         }
+        if let Some(unproven) = &replica.unproven {
+            text.push_str(&format!(
+                "  {}: not proven: {unproven}, which it has by {}\n",
+                replica.name,
+                replica.base.as_deref().unwrap_or_default()
+            ));
+        }
+        if let Some(accepted) = &replica.accepted {
+            text.push_str(&format!("  {}: accepted holes: {accepted}\n", replica.name));
+        }
     }
     let mut notes: Vec<String> = status
         .hold

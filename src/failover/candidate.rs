@@ -21,7 +21,11 @@ pub enum NoCandidate {
 }
 
 /// Whether this one can.
-pub fn fit<'a>(name: &ServerName, facts: &'a Facts) -> Result<&'a Said, NoCandidate> {
+pub fn fit<'a>(
+    name: &ServerName,
+    facts: &'a Facts,
+    accept_unproven: bool,
+) -> Result<&'a Said, NoCandidate> {
     let said = facts.said(name).map_err(NoCandidate::Unfit)?;
     if facts.server(name).is_some_and(|server| !server.promotable) {
         return Err(NoCandidate::Unfit(format!(
@@ -35,6 +39,12 @@ pub fn fit<'a>(name: &ServerName, facts: &'a Facts) -> Result<&'a Said, NoCandid
         )));
     }
     match &said.walked {
+        Some(Ok(walked)) if !walked.unproven.is_empty() && !accept_unproven => {
+            return Err(NoCandidate::Unfit(format!(
+                "{name} is not proven to have {}: its binlog of that was gone before it was read (--accept-unproven takes it all the same)",
+                walked.unproven
+            )));
+        }
         Some(Ok(_)) => {}
         Some(Err(why)) => return Err(NoCandidate::Unfit(format!("{name}: {why}"))),
         None => {
@@ -52,8 +62,13 @@ pub fn fit<'a>(name: &ServerName, facts: &'a Facts) -> Result<&'a Said, NoCandid
 }
 
 /// The one that a dead source is replaced by: it has most of what our binlog lacks (which is adopted), then it
-/// lacks least of what our binlog has, then it is first in the configuration.
-pub fn choose(asked: Option<&ServerName>, facts: &Facts) -> Result<ServerName, NoCandidate> {
+/// lacks least of what our binlog has, then it can go on from there, then it is proven to have it, then it is first in the
+/// configuration.
+pub fn choose(
+    asked: Option<&ServerName>,
+    facts: &Facts,
+    accept_unproven: bool,
+) -> Result<ServerName, NoCandidate> {
     let others = || {
         facts
             .servers
@@ -63,14 +78,20 @@ pub fn choose(asked: Option<&ServerName>, facts: &Facts) -> Result<ServerName, N
     let mut why = Vec::new();
     let mut fitting: Vec<(&Seen, &Said)> = Vec::new();
     for server in others() {
-        match fit(&server.name, facts) {
+        match fit(&server.name, facts, accept_unproven) {
             Ok(said) => fitting.push((server, said)),
             Err(error) => why.push(error.to_string()),
         }
     }
     let best = fitting.iter().min_by_key(|(_, said)| {
         let more = adoptable(said, facts).len();
-        (std::cmp::Reverse(more), said.lacks(&facts.stored).len())
+        let walked = said.walked.as_ref().and_then(|walked| walked.as_ref().ok());
+        (
+            std::cmp::Reverse(more),
+            said.lacks(&facts.stored).len(),
+            walked.is_none_or(|walked| walked.end.is_some()),
+            walked.is_none_or(|walked| !walked.unproven.is_empty()),
+        )
     });
     let Some((best, most)) = best else {
         return Err(NoCandidate::Nobody(why));
@@ -78,7 +99,7 @@ pub fn choose(asked: Option<&ServerName>, facts: &Facts) -> Result<ServerName, N
     let chosen = match asked {
         None => &best.name,
         Some(asked) => {
-            let said = fit(asked, facts)?;
+            let said = fit(asked, facts, accept_unproven)?;
             let missing = said.lacks(&adoptable(most, facts));
             if !missing.is_empty() {
                 return Err(NoCandidate::OtherHasMore {

@@ -1,6 +1,6 @@
 //! What is known when a move is decided: ours, and what each server says of itself now.
 
-use crate::gtid::{GtidSet, Origin, State};
+use crate::gtid::{Gtid, GtidSet, Origin, State};
 use crate::ids::{Epoch, ServerId, ServerName};
 
 #[derive(Clone, Debug)]
@@ -50,6 +50,12 @@ pub struct Walked {
     /// What it has of our binlog.
     pub has: GtidSet,
     pub beyond: GtidSet,
+    /// What tells what lies before its binlog, in words.
+    pub base: String,
+    /// The last transaction of our binlog, where its own does not hold it: a source's dump begins with that.
+    pub end: Option<Gtid>,
+    /// What of `has` nobody has read there: its binlog was gone before.
+    pub unproven: GtidSet,
 }
 
 impl Facts {
@@ -104,7 +110,7 @@ impl Said {
             State::MariaDb(state) => {
                 let mut beyond = GtidSet::new();
                 for gtid in state.to_list() {
-                    let gtid = crate::gtid::Gtid::MariaDb(gtid);
+                    let gtid = Gtid::MariaDb(gtid);
                     if set.contains(&gtid) {
                         continue;
                     }
@@ -162,6 +168,7 @@ mod tests {
         jumped.walked = Some(Ok(Walked {
             has: "0-1-1..3,0-2-8..9".parse().unwrap(),
             beyond: "0-3-4".parse().unwrap(),
+            ..Walked::default()
         }));
         assert_eq!(jumped.lacks(&stored).to_string(), "0-1-4..7");
         assert_eq!(jumped.beyond(&stored).to_string(), "0-3-4");

@@ -17,6 +17,8 @@ pub struct Order {
     pub force: bool,
     /// Failover: go on where completeness cannot be proven.
     pub accept_loss: bool,
+    /// Also one of whose binlog a part was gone before we had read it.
+    pub accept_unproven: bool,
 }
 
 /// A move that may begin.
@@ -61,14 +63,14 @@ impl Plan {
             MoveKind::Switchover => {
                 source.clone().map_err(Refused::Silent)?;
                 let to = order.to.clone().ok_or(Refused::NoTarget)?;
-                candidate::fit(&to, facts)?;
+                candidate::fit(&to, facts, order.accept_unproven)?;
                 to
             }
             MoveKind::Failover => {
                 if serves && source.is_ok() && !order.force {
                     return Err(Refused::SourceServes(from));
                 }
-                candidate::choose(order.to.as_ref(), facts)?
+                candidate::choose(order.to.as_ref(), facts, order.accept_unproven)?
             }
         };
         Ok(Self {
@@ -94,6 +96,8 @@ impl Plan {
                 to: Some(self.from.clone()),
                 force: false,
                 accept_loss: false,
+                // It was good enough for the way there.
+                accept_unproven: true,
             },
             from: self.to.clone(),
             to: self.from.clone(),

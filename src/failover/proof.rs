@@ -14,6 +14,15 @@ pub struct Proof {
     /// Everything in our binlog, released or not.
     pub stored: String,
     pub candidate: String,
+    /// What tells what the candidate has before its binlog begins, in words.
+    #[serde(default)]
+    pub base: String,
+    /// What of it nobody has read there.
+    #[serde(default)]
+    pub unproven: String,
+    /// The last transaction of our binlog, where the candidate's own does not hold it; null where it does.
+    #[serde(default)]
+    pub end: Option<String>,
     /// What our binlog has and the candidate lacks.
     pub missing: String,
     /// What the candidate has and our binlog lacks.
@@ -50,6 +59,10 @@ impl Proof {
                 "{to} lacks {}, which our binlog has or was released",
                 self.missing
             )
+        } else if let Some(end) = &self.end {
+            format!(
+                "{to}'s own binlog does not hold {end}, our last transaction, with which we would begin to follow it (it was purged there, restored or skipped): let one more commit reach it"
+            )
         } else if !self.beyond.is_empty() {
             format!(
                 "{to} has {}, which nobody else has: something wrote there",
@@ -74,7 +87,10 @@ pub fn prove(plan: &Plan, facts: &Facts) -> Result<Proof, String> {
         .said(&plan.from)
         .ok()
         .map(|old| old.beyond(&facts.stored));
+    let walked = said.walked.as_ref().and_then(|walked| walked.as_ref().ok());
+    let walked = walked.cloned().unwrap_or_default();
     let verdict = match plan.order.kind {
+        _ if walked.end.is_some() => Verdict::Refused,
         // Both ends are there to be asked: the three must be equal.
         MoveKind::Switchover => match old_beyond.as_ref().is_some_and(GtidSet::is_empty) {
             true if missing.is_empty() && beyond.is_empty() => Verdict::Complete,
@@ -94,6 +110,9 @@ pub fn prove(plan: &Plan, facts: &Facts) -> Result<Proof, String> {
         },
     };
     Ok(Proof {
+        base: walked.base,
+        unproven: walked.unproven.to_string(),
+        end: walked.end.map(|end| end.to_string()),
         released: facts.released.to_string(),
         stored: facts.stored.to_string(),
         candidate: facts

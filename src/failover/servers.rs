@@ -129,6 +129,9 @@ pub async fn stop_replication(admin: &mut Admin, end: &Position) -> Result<(), E
     Ok(())
 }
 
+/// ER_BAD_SLAVE, of both: there is nothing to start.
+pub const FOLLOWS_NOBODY: u16 = 1200;
+
 /// A replica as it was, though somebody had begun to make a source of it.
 pub async fn start_replication(admin: &mut Admin) -> Result<(), net::Error> {
     let noun = noun(admin.flavor());

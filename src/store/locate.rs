@@ -157,8 +157,7 @@ impl Shared {
             let start = start.unwrap_or(&catalogue.written.state);
             // By the highest number a position claims whatever anybody ever wrote with a smaller one.
             if let Position::MariaDb(position) = position {
-                let ours = catalogue.written.state.position();
-                let unfit = unfit_position(&in_domains_of(position, &ours), start, &catalogue);
+                let unfit = unfit_position(position, start, &catalogue);
                 if let Some(Located::Ahead { .. } | Located::Diverged { .. }) = unfit {
                     return Ok(None);
                 }
@@ -195,7 +194,8 @@ impl Shared {
 
 /// **Where a MariaDB position stands in our history**: nowhere, unless each of its GTIDs is, exactly, one of ours
 /// or of our base; says why it does not. Within our history numbers only grow in each domain, so a position
-/// that stands there may be compared by its numbers, and no other.
+/// that stands there may be compared by its numbers, and no other. A domain of which we have nothing speaks neither
+/// for nor against it, unless we have nothing at all.
 fn unfit_position(
     replica: &mariadb::Position,
     start: &State,
@@ -211,7 +211,8 @@ fn unfit_position(
         let own = written.last(gtid.domain);
         let exact = Gtid::MariaDb(gtid);
         match (base, own) {
-            (_, None) => missing.push(exact),
+            (_, None) if written.is_empty() => missing.push(exact),
+            (_, None) => {}
             (_, Some(own)) if gtid.seq > own.seq => missing.push(exact),
             // Before the beginning; whether it is purged is looked at below.
             (Some(base), _) if gtid.seq < base.seq => {}
@@ -231,15 +232,6 @@ fn unfit_position(
         .iter()
         .find(|base| !replica.contains(*base))?;
     Some(Located::Purged { gone: gone.into() })
-}
-
-/// Without the domains of which we have nothing: what is there speaks neither for nor against a server.
-fn in_domains_of(position: &mariadb::Position, ours: &Position) -> mariadb::Position {
-    let known = |gtid: &mariadb::Gtid| match ours {
-        Position::MariaDb(ours) => ours.get(gtid.domain).is_some(),
-        Position::MySql(_) => false,
-    };
-    position.iter().filter(known).collect()
 }
 
 /// Why a MySQL replica cannot be served, if it cannot. What it alone has under an origin that our
@@ -273,9 +265,14 @@ impl super::Store {
     /// Where a transaction ends, if the store holds it: from memory for recent ones, else read from
     /// its file.
     pub fn position_of(&self, gtid: &Gtid) -> Option<StorePosition> {
+        self.extent_of(gtid).map(|(_, end)| end)
+    }
+
+    /// Where a transaction begins and ends, if the store holds it.
+    pub fn extent_of(&self, gtid: &Gtid) -> Option<(StorePosition, StorePosition)> {
         let found = self.shared.transaction_of(gtid);
-        let found = found.unwrap_or_else(|error| self.shared.unreadable(&error, None));
-        found.map(|transaction| transaction.end)
+        let found = found.unwrap_or_else(|error| self.shared.unreadable(&error, None))?;
+        Some((found.start, found.end))
     }
 
     /// All that the store holds behind this transaction; none where it is not one of the newest.
@@ -288,9 +285,8 @@ impl super::Store {
 
     /// How many events a transaction has, if the store holds it.
     pub fn events_of(&self, gtid: &Gtid) -> Option<usize> {
-        let found = self.shared.transaction_of(gtid);
-        let found = found.unwrap_or_else(|error| self.shared.unreadable(&error, None))?;
-        self.count_events(found.start, found.end)
+        let (start, end) = self.extent_of(gtid)?;
+        self.count_events(start, end)
             .unwrap_or_else(|error| self.shared.unreadable(&error, None))
     }
 

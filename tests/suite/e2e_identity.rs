@@ -17,6 +17,9 @@ on_both_flavors![
     the_sources_address_leads_to_a_replica,
     a_voter_that_changes_its_looks_votes_again_by_itself,
     a_replica_whose_binlog_begins_anew_is_promotable,
+    a_hole_that_somebody_answers_for_is_none,
+    a_replica_whose_binlog_expired_unread_is_taken_only_if_that_is_accepted,
+    a_source_that_was_restored_is_held_until_it_is_accepted,
     two_machines_under_one_server_id_have_no_voice,
     a_rewound_source_gets_its_own_transactions_or_is_told,
 ];
@@ -355,18 +358,7 @@ async fn a_voter_that_changes_its_looks_votes_again_by_itself(flavor: Flavor) {
     replica.run("SET GLOBAL server_id=77").await;
     regains("another server_id", &mut n).await;
 
-    replica.run("FLUSH BINARY LOGS").await;
-    let files: Vec<(String, u64)> = match flavor {
-        Flavor::MariaDb => replica.rows("SHOW BINARY LOGS").await,
-        Flavor::MySql => {
-            let rows: Vec<(String, u64, String)> = replica.rows("SHOW BINARY LOGS").await;
-            rows.into_iter()
-                .map(|(name, size, _)| (name, size))
-                .collect()
-        }
-    };
-    let (last, _) = files.last().unwrap();
-    replica.run(&format!("PURGE BINARY LOGS TO '{last}'")).await;
+    expire(flavor, &mut replica).await;
     let Words { stop, start } = words(flavor);
     replica.run(stop).await;
     replica.run(start).await;
@@ -543,4 +535,220 @@ async fn a_rewound_source_gets_its_own_transactions_or_is_told(flavor: Flavor) {
         }
     })
     .await;
+}
+
+/// On MariaDB a natural one: a table stands on one replica only, and is then created where it does not
+/// stand. On MySQL that is no hole, so the transaction's place is taken by an empty one.
+async fn a_hole_that_somebody_answers_for_is_none(flavor: Flavor) {
+    let sandbox = Sandbox::of(flavor).await;
+    sandbox.create_seen().await;
+    returns(&sandbox, 1).await;
+    let (read_only, writable) = match flavor {
+        Flavor::MariaDb => ("SET GLOBAL read_only=ON", "SET GLOBAL read_only=OFF"),
+        Flavor::MySql => (
+            "SET GLOBAL super_read_only=ON",
+            "SET GLOBAL super_read_only=OFF",
+        ),
+    };
+    let database = sandbox.app().database.clone().unwrap();
+    let create = format!("CREATE TABLE {database}.early (n INT PRIMARY KEY)");
+    let steps = [writable, "SET sql_log_bin=0", &create, read_only];
+    let mut replica = at(&sandbox.replica(1), &steps).await;
+    let Words { stop, start } = words(flavor);
+    if flavor == Flavor::MySql {
+        replica.run(stop).await;
+    }
+    let mut app = sandbox.app().connect().await;
+    app.run("CREATE TABLE IF NOT EXISTS early (n INT PRIMARY KEY)")
+        .await;
+    let mut gtid = sandbox.status().await.text("binlog.gtid").to_owned();
+    if flavor == Flavor::MySql {
+        let (uuids, last) = gtid.rsplit_once('-').unwrap();
+        gtid = format!("{}:{last}", uuids.rsplit_once(':').unwrap().0);
+        for statement in [
+            writable,
+            "SET sql_log_bin=1",
+            &format!("SET gtid_next='{gtid}'"),
+            "BEGIN",
+            "COMMIT",
+            "SET gtid_next=AUTOMATIC",
+            read_only,
+            start,
+        ] {
+            replica.run(statement).await;
+        }
+    }
+    let gtid = gtid;
+    let status = sandbox
+        .status_until("the hole is named", WITHIN, |status| {
+            objections(status, "replica2").contains("claims to have executed")
+        })
+        .await;
+    assert!(!votes(&status, "replica2"));
+    let said = objections(&status, "replica2");
+    assert!(said.contains("CREATE TABLE IF NOT EXISTS early"), "{said}");
+    assert!(
+        said.contains("harmless if the table stands there"),
+        "{said}"
+    );
+    assert!(said.contains(&gtid), "{said}");
+    assert!(said.contains("ackline accept replica2 --hole"), "{said}");
+    let (done, said) = moves(&sandbox, &["switchover", "--to", "replica2", "--dry-run"]);
+    assert!(done && said.contains(&gtid), "{said}");
+    assert!(said.contains("before its binlog, "), "{said}");
+
+    for (arguments, words) in [
+        (["accept", "replica2", "--hole", "0-7-7777"], "no hole"),
+        (["accept", "replica1", "--hole", &gtid], "no hole"),
+        (["accept", "nobody", "--hole", &gtid], "no replica"),
+        (["accept", "replica2", "--hole", "all"], "no GTID set"),
+    ] {
+        let (done, said) = moves(&sandbox, &arguments);
+        assert!(!done && said.contains(words), "{said}");
+    }
+    let (done, said) = moves(&sandbox, &["accept", "replica2", "--hole", &gtid]);
+    assert!(done, "{said}");
+    let accepted = |status: &Status| {
+        let row = status.replica("replica2").unwrap();
+        assert_eq!(row.text("accepted"), gtid, "{status}");
+        assert!(!row.text("base").is_empty());
+    };
+    accepted(&until_votes(&sandbox, "replica2", true).await);
+    // It is kept.
+    sandbox.kill(Part::Proxy);
+    sandbox.start(Part::Proxy);
+    sandbox.serves().await;
+    accepted(&until_votes(&sandbox, "replica2", true).await);
+    // Its own binlog must end as ours does.
+    let (done, said) = moves(&sandbox, &["switchover", "--to", "replica2"]);
+    assert!(!done && said.contains(&gtid), "{said}");
+    returns(&sandbox, 2).await;
+    let (done, said) = moves(&sandbox, &["switchover", "--to", "replica2"]);
+    assert!(done, "{said}");
+    returns(&sandbox, 3).await;
+    let mut app = sandbox.app().connect().await;
+    assert_eq!(app.count("seen").await, 3);
+}
+
+/// Its binlog is gone between what was read of it and its oldest file.
+async fn a_replica_whose_binlog_expired_unread_is_taken_only_if_that_is_accepted(flavor: Flavor) {
+    let sandbox = Sandbox::of(flavor).await;
+    sandbox.create_seen().await;
+    returns(&sandbox, 1).await;
+    until_votes(&sandbox, "replica2", true).await;
+    // It is walked at the proxy's start, and what was walked is kept within seconds.
+    sandbox.kill(Part::Proxy);
+    sandbox.start(Part::Proxy);
+    sandbox.serves().await;
+    until_votes(&sandbox, "replica2", true).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    for n in 2..=4 {
+        returns(&sandbox, n).await;
+    }
+    sandbox.assert_equal().await;
+    sandbox.kill(Part::Proxy);
+    expire(flavor, &mut sandbox.replica(1).connect().await).await;
+    sandbox.start(Part::Proxy);
+    sandbox.serves().await;
+    // It votes all the same.
+    let status = until_votes(&sandbox, "replica2", true).await;
+    let unproven = status.replica("replica2").unwrap();
+    println!("not proven: {}", unproven.text("unproven"));
+    assert!(!unproven.text("unproven").is_empty(), "{status}");
+    let (done, said) = moves(&sandbox, &["switchover", "--to", "replica2"]);
+    assert!(!done && said.contains("--accept-unproven"), "{said}");
+    // Its binlog has nothing yet of what we would begin with.
+    let anyway = ["switchover", "--to", "replica2", "--accept-unproven"];
+    let (done, said) = moves(&sandbox, &anyway);
+    assert!(!done && said.contains("let one more commit"), "{said}");
+    returns(&sandbox, 5).await;
+    sandbox.assert_equal().await;
+    // The other one is taken first.
+    sandbox.kill(Part::Source);
+    let rehearse = ["failover", "--dry-run", "--accept-unproven"];
+    let (done, said) = moves(&sandbox, &rehearse);
+    assert!(done && said.contains("to replica1"), "{said}");
+    let forced = ["failover", "--to", "replica2", "--accept-unproven"];
+    let (done, said) = moves(&sandbox, &forced);
+    assert!(done && said.contains("not proven"), "{said}");
+    returns(&sandbox, 6).await;
+}
+
+/// Of its binlog an empty file is left. MariaDB keeps the one before until its engines are done with it.
+async fn expire(flavor: Flavor, database: &mut Database) {
+    database.run("FLUSH BINARY LOGS").await;
+    wait_until("the binlog's files are gone", WITHIN, async || {
+        let files: Vec<String> = match flavor {
+            Flavor::MariaDb => {
+                let rows: Vec<(String, u64)> = database.rows("SHOW BINARY LOGS").await;
+                rows.into_iter().map(|(name, _)| name).collect()
+            }
+            Flavor::MySql => {
+                let rows: Vec<(String, u64, String)> = database.rows("SHOW BINARY LOGS").await;
+                rows.into_iter().map(|(name, ..)| name).collect()
+            }
+        };
+        let last = files.last().unwrap();
+        let purge = format!("PURGE BINARY LOGS TO '{last}'");
+        database.run(&purge).await;
+        match files.len() {
+            1 => Ok(()),
+            _ => Err(format!("{files:?}")),
+        }
+    })
+    .await;
+}
+
+/// Its data directory is that of a replica: the same ids, all transactions, and other bytes at their place.
+async fn a_source_that_was_restored_is_held_until_it_is_accepted(flavor: Flavor) {
+    let sandbox = Sandbox::of(flavor).await;
+    sandbox.create_seen().await;
+    for n in 1..=3 {
+        returns(&sandbox, n).await;
+    }
+    sandbox.assert_equal().await;
+    // What is kept beside the store is kept within a second.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let (source, replica) = (Part::Source, Part::Replica(0));
+    let accept = ["source", "accept", "source"];
+    let (done, said) = moves(&sandbox, &accept);
+    assert!(!done && said.contains("nothing to accept"), "{said}");
+    sandbox.kill(Part::Proxy);
+    sandbox.stop(source);
+    sandbox.stop(replica);
+    let identity = sandbox.data(source).join("auto.cnf");
+    let own = std::fs::read(&identity).unwrap_or_default();
+    sandbox.copy_data(replica, source);
+    if flavor == Flavor::MySql {
+        std::fs::write(&identity, own).unwrap();
+    }
+    sandbox.start(replica);
+    sandbox.start(source);
+    let forget = match flavor {
+        Flavor::MariaDb => "RESET SLAVE ALL",
+        Flavor::MySql => "RESET REPLICA ALL",
+    };
+    at(&sandbox.source(), &[words(flavor).stop, forget]).await;
+    sandbox.start(Part::Proxy);
+    let status = sandbox
+        .status_until("it is held", SOON, |status| {
+            status
+                .text("source.reason")
+                .contains("ackline source accept")
+        })
+        .await;
+    println!("{}", status.text("source.reason"));
+    let (done, said) = moves(&sandbox, &["source", "accept", "replica1"]);
+    assert!(!done && said.contains("is not the source"), "{said}");
+    let (done, said) = moves(&sandbox, &accept);
+    assert!(done, "{said}");
+    sandbox.serves().await;
+    returns(&sandbox, 4).await;
+    returns(&sandbox, 5).await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    sandbox.kill(Part::Proxy);
+    sandbox.start(Part::Proxy);
+    sandbox.serves().await;
+    returns(&sandbox, 6).await;
+    sandbox.assert_equal().await;
 }

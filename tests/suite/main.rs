@@ -30,6 +30,7 @@ mod e2e_power_loss;
 mod e2e_purge;
 mod e2e_replicas;
 mod e2e_requirement;
+mod e2e_restored;
 mod e2e_sync_modes;
 mod e2e_sysbench;
 mod e2e_wrong_source;

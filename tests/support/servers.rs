@@ -143,12 +143,19 @@ impl Sandbox {
         copy(&self.kept(part, name), &self.data(part));
     }
 
+    /// As a cold copy does, between two servers that do not run.
+    pub fn copy_data(&self, from: Part, to: Part) {
+        assert!(self.pid(from).is_none() && self.pid(to).is_none());
+        self.remove_data(to);
+        copy(&self.data(from), &self.data(to));
+    }
+
     pub fn remove_data(&self, part: Part) {
         assert!(self.pid(part).is_none(), "{part:?} runs");
         fs::remove_dir_all(self.data(part)).unwrap();
     }
 
-    fn data(&self, part: Part) -> PathBuf {
+    pub fn data(&self, part: Part) -> PathBuf {
         self.server_dir(part).join("data")
     }
 

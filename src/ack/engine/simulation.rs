@@ -428,9 +428,14 @@ impl World {
                 (seat.voice, seat.connected, seat.verified) = (Some(voice), true, false);
                 for transaction in &mut self.log {
                     let asked = transaction.end <= position;
-                    transaction.heard[who] = [asked, false, false];
-                    let said = &mut transaction.said[who];
-                    *said = said.map(|said| said && asked);
+                    let [received, durable, applied] =
+                        transaction.said[who].map(|said| said && asked);
+                    transaction.heard[who] = [asked, durable, applied];
+                    transaction.said[who] = match transaction.fate {
+                        Fate::Released => [received, durable, applied],
+                        // It lets nothing more out until it is verified.
+                        Fate::Pending => Default::default(),
+                    };
                 }
             }
         }

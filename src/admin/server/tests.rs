@@ -49,6 +49,19 @@ impl Backend for Fake {
         }
     }
 
+    fn accept_holes(&self, holes: &Holes) -> Result<Accepted, Refusal> {
+        let accepted = holes.set().map_err(Refusal::Invalid)?.to_string();
+        let server = holes.server.clone();
+        Ok(Accepted { server, accepted })
+    }
+
+    fn accept_source(&self, source: &Source) -> Result<Source, Refusal> {
+        match source.server.as_str() {
+            "db1" => Ok(source.clone()),
+            _ => Err(Refusal::Conflict("it is not the source".into())),
+        }
+    }
+
     fn move_source(&self, kind: MoveKind, request: MoveRequest) -> Moving {
         let to = request.to.unwrap_or_default();
         let outcome = if to == "db2" { "done" } else { "taken-back" };
@@ -94,10 +107,19 @@ async fn ask(address: std::net::SocketAddr, request: &str) -> String {
 }
 
 async fn put(address: std::net::SocketAddr, authorization: &str, body: &str) -> String {
+    send(address, "PUT /api/v1/sync", authorization, body).await
+}
+
+async fn send(
+    address: std::net::SocketAddr,
+    call: &str,
+    authorization: &str,
+    body: &str,
+) -> String {
     let length = body.len();
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!(
-        "PUT /api/v1/sync HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{authorization}Content-Length: {length}\r\n\r\n{body}"
+        "{call} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{authorization}Content-Length: {length}\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
@@ -167,6 +189,52 @@ async fn without_a_token_changes_are_off() {
     assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
     assert!(answer.contains("set [admin] token"), "{answer}");
     assert!(fake.changes.lock().is_empty());
+}
+
+#[tokio::test]
+async fn what_somebody_answers_for_needs_the_token_and_is_named() {
+    let (address, _, _shutdown) = start(None, Some("secret")).await;
+    let right = "Authorization: Bearer secret\r\n";
+    let holes = r#"{"server":"db2","holes":["0-1-5","0-1-7"]}"#;
+    for (path, authorization, body, status, words) in [
+        ("/api/v1/accept", "", holes, "401", "Bearer"),
+        ("/api/v1/accept", right, holes, "200", "0-1-5,0-1-7"),
+        (
+            "/api/v1/accept",
+            right,
+            r#"{"server":"db2"}"#,
+            "400",
+            "holes",
+        ),
+        (
+            "/api/v1/source/accept",
+            "",
+            r#"{"server":"db1"}"#,
+            "401",
+            "Bearer",
+        ),
+        (
+            "/api/v1/source/accept",
+            right,
+            r#"{"server":"db1"}"#,
+            "200",
+            "db1",
+        ),
+        (
+            "/api/v1/source/accept",
+            right,
+            r#"{"server":"db2"}"#,
+            "409",
+            "not the source",
+        ),
+    ] {
+        let answer = send(address, &format!("POST {path}"), authorization, body).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{answer}"
+        );
+        assert!(answer.contains(words), "{answer}");
+    }
 }
 
 #[tokio::test]

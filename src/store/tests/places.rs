@@ -77,12 +77,6 @@ fn ahead_purged_and_diverged_are_told_apart() {
             },
         ),
         (
-            "0-7-24,3-7-3,8-1-1",
-            Located::Ahead {
-                missing: vec![gtid("8-1-1")],
-            },
-        ),
-        (
             "0-9-24,3-7-3",
             Located::Diverged {
                 theirs: vec![gtid("0-9-24")],
@@ -125,6 +119,20 @@ fn ahead_purged_and_diverged_are_told_apart() {
             "{replica}"
         );
     }
+}
+
+#[test]
+fn a_domain_that_we_know_nothing_of_counts_neither_for_nor_against() {
+    let bench = Bench::new(600);
+    let (store, _writer, _) = filled(&bench);
+    let Located::At(end) = store.locate(&position("0-7-24,3-7-3")).unwrap() else {
+        panic!();
+    };
+    let beside = position("0-7-24,3-7-3,8-1-1");
+    assert_eq!(store.locate(&beside).unwrap(), Located::At(end));
+    assert_eq!(store.applied_up_to(StorePosition::ZERO, &beside), Some(end));
+    let nothing = store.applied_up_to(StorePosition::ZERO, &position("8-1-1"));
+    assert!(nothing.unwrap() < end);
 }
 
 #[test]
