@@ -92,7 +92,7 @@ deploy/install.sh build servers bench
 router=""
 if has_way e; then
     if deploy/install.sh router; then
-        # As deploy/mysql.sh decides it.
+        # As deploy/unpack.sh decides it.
         router=$(realpath "${MYSQL_ROUTER_ROOT:-${XDG_CACHE_HOME:-$HOME/.cache}/ackline/mysql-router-9.7}")
     elif [[ " ${only//,/ } " == *" e "* ]]; then
         exit 1

@@ -4,17 +4,19 @@
 #   build     a C compiler and make, for the crates that compile C
 #   servers   MariaDB's server and client programs, jq
 #   bench     sysbench and HAProxy
-#   mysql     MySQL 9.7's server and client programs, in a folder of their own (see mysql.sh)
+#   mysql     MySQL 9.7's server and client programs, in a folder of their own (see unpack.sh)
+#   mariadb-11.8
+#             Debian 13's MariaDB in the same way, beside the machine's own
 #   router    MySQL Router 9.7, for the benchmark, in the same way
 #   python, node, perl, java
 #             what tests/drivers/install.sh builds upon
 #
-# Can be run again at any time, asks nothing, works as root or with sudo (mysql, router: as anybody), starts no
+# Can be run again at any time, asks nothing, works as root or with sudo (what is unpacked: as anybody), starts no
 # service.
 set -euo pipefail
 
 usage() {
-    echo "usage: deploy/install.sh [build] [servers] [bench] [mysql] [router] [python] [node] [perl] [java]" >&2
+    echo "usage: deploy/install.sh [build] [servers] [bench] [mysql] [mariadb-11.8] [router] [python] [node] [perl] [java]" >&2
     exit 2
 }
 
@@ -44,7 +46,7 @@ for group in "$@"; do
     build) programs=(cc make) ;;
     servers) programs=(mariadbd mariadb-install-db mariadb mariadb-binlog jq openssl) ;;
     bench) programs=(sysbench haproxy) ;;
-    mysql | router)
+    mysql | mariadb-11.8 | router)
         programs=()
         unpacked+=("$group")
         ;;
@@ -72,7 +74,7 @@ for group in "$@"; do
 done
 # Nothing of it goes into the system, so it needs no apt of root's.
 for product in "${unpacked[@]}"; do
-    "$(dirname "$0")/mysql.sh" "$product"
+    "$(dirname "$0")/unpack.sh" "$product"
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 

@@ -10,6 +10,7 @@ mod commands;
 mod descriptors;
 mod following;
 mod gate;
+mod hashes;
 mod histories;
 mod keeper;
 mod logging;
@@ -126,7 +127,7 @@ async fn start(
     if let Some(socket) = &config.listen.socket {
         mysql.bind_unix(socket)?;
     }
-    let certificates = Certificates::load(&config.tls)?;
+    let certificates = Certificates::load(&config.tls, &config.binlog.dir)?;
     let replication = Listeners::bind(&config.listen.replication).await?;
     let mut admin_listeners = Vec::new();
     for address in &config.listen.admin {
@@ -171,8 +172,13 @@ async fn start(
         shutdown.clone(),
     );
     let walker = Worker::start("histories", shutdown).context("cannot start a thread")?;
-    let histories =
-        histories::Histories::new(acks.clone(), store.clone(), walker, shutdown.clone());
+    let histories = histories::Histories::new(
+        acks.clone(),
+        store.clone(),
+        config.binlog.format == crate::config::BinlogFormat::Statement,
+        walker,
+        shutdown.clone(),
+    );
     let servers = roster::Servers::new(
         acks.clone(),
         store.clone(),
@@ -204,6 +210,7 @@ async fn start(
         console: console.clone(),
         capture: view.clone(),
         origins: pending_origins.clone(),
+        hashes: Default::default(),
     });
     let session_config = session::Config {
         tls: certificates.applications.clone(),

@@ -99,14 +99,39 @@ pub struct Server {
 }
 
 /// `[tls]`: towards those who connect to us.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
     /// Applications.
     pub mode: tls::Mode,
     /// Replicas and dump tools.
     pub replication: tls::Mode,
-    /// Given unless both are off.
+    /// Without them we make a certificate for ourselves.
     pub files: Option<tls::ServerFiles>,
+    /// Beside a certificate of our own making.
+    pub client_ca: Option<PathBuf>,
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self {
+            mode: tls::Mode::Preferred,
+            replication: tls::Mode::Preferred,
+            files: None,
+            client_ca: None,
+        }
+    }
+}
+
+impl Tls {
+    /// Whether replicas that we set up shall come encrypted. Where nobody has asked for it, they come as their
+    /// server does by itself.
+    pub fn is_for_replicas(&self) -> bool {
+        match self.replication {
+            tls::Mode::Off => false,
+            tls::Mode::Preferred => self.files.is_some(),
+            tls::Mode::Required => true,
+        }
+    }
 }
 
 /// `[binlog]`

@@ -14,6 +14,8 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+# All tests before another MariaDB than the machine's own, as deploy/install.sh mariadb-11.8 brings one.
+[ -z "${MARIADB_ROOT:-}" ] || PATH="$MARIADB_ROOT/bin:$PATH"
 logs=target/tests
 # So many units side by side, on two cores.
 slots=${ACKLINE_TEST_SLOTS:-3}
@@ -55,6 +57,9 @@ install() {
     fi
     # Without these the tests that need them are skipped, each by name.
     deploy/install.sh mysql || echo "the tests of MySQL are skipped"
+    if any_wanted tls_own; then
+        deploy/install.sh mariadb-11.8 || echo "the tests of MariaDB 11.8 are skipped"
+    fi
     if any_wanted session_auth; then
         tests/auth/install.sh || echo "the test of ed25519 is skipped"
     fi

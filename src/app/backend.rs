@@ -40,6 +40,7 @@ impl Backend for AppBackend {
         let mut problems: Vec<String> = app.store.problem().into_iter().collect();
         problems.extend(app.config_problem.lock().clone());
         problems.extend(moving::unfinished(app));
+        problems.extend(app.sessions.registry.caught());
         let logging = app.logging.lock().clone();
         problems.extend(logging.deviations);
         problems.extend(app.purging.lock().problems.iter().cloned());

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use super::following::Following;
+use super::hashes::Hashes;
+use super::roster;
 use crate::ack::Acks;
 use crate::ack::policy::{Requirement, Unmeetable};
 use crate::capture::{Console, Guard, State, Victim, View};
 use crate::gtid::Gtid;
 use crate::ids::{Epoch, Flavor};
+use crate::protocol::auth::SCRAMBLE;
 use crate::session::gate::{BoxFuture, Gate, Source};
 use crate::sql::KillTarget;
 use crate::store::origins::{Origin, PendingOrigins};
@@ -19,6 +22,7 @@ pub struct AppGate {
     pub console: Console,
     pub capture: View,
     pub origins: PendingOrigins,
+    pub hashes: Hashes,
 }
 
 impl AppGate {
@@ -68,6 +72,19 @@ impl Gate for AppGate {
 
     fn may_show(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.guard.verified(&self.console))
+    }
+
+    fn native_hashes(&self, user: Vec<u8>, again: bool) -> BoxFuture<'_, Vec<[u8; SCRAMBLE]>> {
+        Box::pin(async move {
+            let account = roster::account(&self.following.present().server);
+            self.hashes.of(&account, user, again).await
+        })
+    }
+
+    fn moment(&self) -> String {
+        let anchor = self.capture.anchor.lock();
+        let last = anchor.as_ref().map(|(_, point)| point.gtid.to_string());
+        last.unwrap_or_default()
     }
 
     fn committed(&self, gtid: &Gtid, origin: &Arc<Origin>) {

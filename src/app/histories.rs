@@ -68,6 +68,8 @@ fn parsed(text: &[u8]) -> BTreeMap<ServerName, Known> {
 pub struct Histories {
     acks: Acks,
     store: Store,
+    /// The source is asked to log in STATEMENT format.
+    by_statement: bool,
     /// Much may have to be read.
     worker: Worker,
     shutdown: Shutdown,
@@ -138,11 +140,18 @@ enum Unproven {
 }
 
 impl Histories {
-    pub fn new(acks: Acks, store: Store, worker: Worker, shutdown: Shutdown) -> Self {
+    pub fn new(
+        acks: Acks,
+        store: Store,
+        by_statement: bool,
+        worker: Worker,
+        shutdown: Shutdown,
+    ) -> Self {
         let known = store.beside(KEPT_IN).map(|text| parsed(&text));
         Self {
             acks,
             store,
+            by_statement,
             worker,
             shutdown,
             known: Arc::new(Mutex::new(known.unwrap_or_default())),
@@ -439,6 +448,7 @@ impl Histories {
 
     fn is_empty(&self, gtid: &Gtid) -> bool {
         self.store.events_of(gtid) == Some(EVENTS_OF_NOTHING)
+            || statement::may_leave_nothing(&self.store, gtid, self.by_statement)
     }
 }
 

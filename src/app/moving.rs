@@ -568,7 +568,7 @@ impl App {
     fn endpoint(&self, known: Option<&(String, u16)>) -> anyhow::Result<Endpoint> {
         let config = self.config.load();
         let user = &config.replication.user;
-        let tls = config.tls.replication != crate::net::tls::Mode::Off;
+        let tls = config.tls.is_for_replicas();
         let endpoint = match known {
             Some((host, port)) => Endpoint::new(host, *port, user),
             None => {

@@ -35,6 +35,29 @@ pub fn of(store: &Store, gtid: &Gtid) -> Option<String> {
     None
 }
 
+/// Whether a MySQL replica with another binlog_format may log nothing of it: it keeps its temporary tables out
+/// of its binlog. `by_statement`: the source logs all of them as statements.
+pub fn may_leave_nothing(store: &Store, gtid: &Gtid, by_statement: bool) -> bool {
+    let Some(text) = of(store, gtid) else {
+        return false;
+    };
+    let words: Vec<&str> = text.split_whitespace().take(2).collect();
+    let about_temporary = matches!(words[..], [_, word] if word.eq_ignore_ascii_case("temporary"));
+    about_temporary || by_statement && has_rows(store, gtid) == Some(false)
+}
+
+fn has_rows(store: &Store, gtid: &Gtid) -> Option<bool> {
+    let (start, end) = store.extent_of(gtid)?;
+    let mut skim = store.skim(start);
+    while let Some(event) = skim.next(end).ok()? {
+        let kind = event.header.kind;
+        if matches!(kind, EventType::TABLE_MAP | EventType::TRANSACTION_PAYLOAD) {
+            return Some(true);
+        }
+    }
+    Some(false)
+}
+
 /// Whether it does nothing where the table stands, and is logged nowhere then.
 pub fn creates_if_not_there(statement: &str) -> bool {
     let words = statement.split_whitespace().take(5);

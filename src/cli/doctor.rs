@@ -13,7 +13,6 @@ use crate::config::Config;
 use crate::ids::{Flavor, ServerName};
 use crate::net::admin::Admin;
 use crate::net::connect::split_address;
-use crate::net::tls::Mode;
 use crate::topology::doctor::checks::{self, by_server};
 use crate::topology::doctor::repair::{Outcome, repair};
 use crate::topology::doctor::{Check, Endpoint, Examination, Fix, Wanted, option_file};
@@ -66,8 +65,7 @@ fn wanted(config: &Config) -> Wanted {
 /// Our replication port, by this address of it.
 pub(super) fn endpoint(config: &Config, address: &str) -> Endpoint {
     let (host, port) = split_address(address, REPLICATION_PORT);
-    Endpoint::new(&host, port, &config.replication.user)
-        .encrypted(config.tls.replication != Mode::Off)
+    Endpoint::new(&host, port, &config.replication.user).encrypted(config.tls.is_for_replicas())
 }
 
 /// One look at all servers.

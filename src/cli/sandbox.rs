@@ -46,6 +46,9 @@ pub(super) struct Up {
     /// An option for every server it starts, like sync_relay_log=1; can be repeated.
     #[arg(long = "server-option", value_name = "OPT", allow_hyphen_values = true)]
     server_options: Vec<String>,
+    /// Servers of another version: the folder that has bin/mariadbd or bin/mysqld.
+    #[arg(long, value_name = "DIR")]
+    server_root: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -81,6 +84,7 @@ impl Up {
             mode: self.mode,
             port: self.port,
             server_options: self.server_options,
+            server_root: self.server_root,
         };
         match sandbox::up(&request, &progress).await {
             Ok(manifest) => {

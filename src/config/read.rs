@@ -334,13 +334,13 @@ fn tls_offer(section: Section<'_>) -> Tls {
     let mode = section.word("mode", TLS_MODES);
     let replication = section.word("replication", TLS_MODES);
     let (cert, key) = (section.path("cert"), section.path("key"));
-    let client_ca = section.path("client_ca");
+    let client_ca = section.path("client_ca").map(|path| path.value);
     let files = match (cert, key) {
         (Some(cert), Some(key)) => {
             let files = ServerFiles {
                 cert: cert.value,
                 key: key.value,
-                client_ca: client_ca.map(|path| path.value),
+                client_ca: client_ca.clone(),
             };
             // Read here already, so that a broken file is refused with the place that names it.
             if let Err(error) = files.load() {
@@ -353,21 +353,7 @@ fn tls_offer(section: Section<'_>) -> Tls {
             }
             Some(files)
         }
-        (None, None) => {
-            let on = |found: &&Found<Mode>| found.value != Mode::Off;
-            let wants = mode.iter().chain(&replication).find(on);
-            let span = wants.map(|found| found.span.clone());
-            let span = span.or_else(|| client_ca.map(|path| path.span));
-            if let Some(span) = span
-                && !section.has("cert")
-                && !section.has("key")
-            {
-                let message =
-                    "TLS needs a certificate: write cert = \"server.crt\" and key = \"server.key\"";
-                section.error(&span, message);
-            }
-            None
-        }
+        (None, None) => None,
         (Some(found), None) | (None, Some(found)) => {
             if !(section.has("cert") && section.has("key")) {
                 section.error(&found.span, "cert and key belong together: write both");
@@ -376,16 +362,12 @@ fn tls_offer(section: Section<'_>) -> Tls {
         }
     };
     section.finish();
-    let by_default = if files.is_some() {
-        Mode::Preferred
-    } else {
-        Mode::Off
-    };
-    let mode = mode.map_or(by_default, |mode| mode.value);
+    let mode = mode.map_or(Mode::Preferred, |mode| mode.value);
     Tls {
         mode,
         replication: replication.map_or(mode, |mode| mode.value),
         files,
+        client_ca,
     }
 }
 

@@ -357,10 +357,6 @@ fn errors_show_the_place_and_what_to_write() {
             "19:17: login_timeout is 0",
         ),
         (
-            with_section("[tls]\nmode = \"required\"\n"),
-            "19:8: TLS needs a certificate: write cert =",
-        ),
-        (
             with_section("[tls]\nkey = \"server.key\"\n"),
             "19:7: cert and key belong together",
         ),

@@ -114,7 +114,8 @@ async fn serve(
     stream.write(&out).await?;
 
     let mut payload = stream.read().await?;
-    if tls.is_on() && handshake_response::is_ssl_request(payload) {
+    let is_encrypted = tls.is_on() && handshake_response::is_ssl_request(payload);
+    if is_encrypted {
         stream = encrypt(stream, tls).await?;
         payload = stream.read().await?;
     } else if tls.is_required() {
@@ -168,7 +169,18 @@ async fn serve(
         stream.write(&fast).await?;
     }
     out.clear();
-    OkPacket::plain(status::AUTOCOMMIT).write(&mut out, asked & offered);
+    let own = tls.own().filter(|_| is_encrypted);
+    let info = match own {
+        Some(fingerprint) if plugin == NATIVE_PASSWORD => {
+            auth::vouch(&auth::native_hash(&password), &salt, &fingerprint)
+        }
+        _ => Vec::new(),
+    };
+    OkPacket {
+        info: &info,
+        ..OkPacket::plain(status::AUTOCOMMIT)
+    }
+    .write(&mut out, asked & offered);
     stream.write(&out).await?;
     let logged_in = LoggedIn {
         user,

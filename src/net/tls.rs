@@ -3,6 +3,7 @@
 //! - [`acceptor`], our certificate, for those who connect to us
 //! - [`connector`], whom we believe, for servers that we connect to
 //! - [`beneath`], what lies below the encryption
+//! - [`own`], a certificate of our own making
 //! - [`pem`], certificates and keys from files; an error names the file, never what is in a key
 //!
 //! Certificates are read anew while the process runs: a connection keeps what it began with.
@@ -10,6 +11,7 @@
 pub mod acceptor;
 mod beneath;
 pub mod connector;
+pub mod own;
 mod pem;
 
 use std::path::PathBuf;
@@ -17,7 +19,7 @@ use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 
-pub use acceptor::{Acceptor, Offer, ServerFiles};
+pub use acceptor::{Acceptor, Fingerprint, Offer, ServerFiles};
 pub use beneath::Beneath;
 pub use connector::{ClientFiles, Connector};
 

@@ -2,6 +2,7 @@
 //! bring the password itself.
 
 use sha1::{Digest, Sha1};
+use sha2::Sha256;
 
 use super::Error;
 use super::caching_sha2;
@@ -45,6 +46,39 @@ pub fn native_reveal(
 pub fn native_answer_of(once: &[u8; SCRAMBLE], scramble: &[u8]) -> [u8; SCRAMBLE] {
     let mask = sha1(&[scramble, &sha1(&[once])]);
     std::array::from_fn(|at| once[at] ^ mask[at])
+}
+
+/// Proof that whoever shows this certificate knows the hash of the client's password: what MariaDB 11.4 and
+/// later send as the info of a login's OK, so that a certificate that nobody has signed can be believed. 1, then
+/// SHA-256 of hash, scramble and the certificate's fingerprint in hexadecimal digits (MDEV-31855; measured).
+pub fn vouch(hash: &[u8], scramble: &[u8], fingerprint: &[u8]) -> Vec<u8> {
+    const SHA_256: u8 = 1;
+    let mut digest = Sha256::new();
+    for part in [hash, scramble, fingerprint] {
+        digest.update(part);
+    }
+    let mut info = vec![SHA_256];
+    for byte in digest.finalize() {
+        info.extend_from_slice(format!("{byte:02X}").as_bytes());
+    }
+    info
+}
+
+/// What a server keeps of a password, `SHA1(SHA1(password))`.
+pub fn native_hash(password: &str) -> [u8; SCRAMBLE] {
+    sha1(&[&sha1(&[password.as_bytes()])])
+}
+
+/// The same as it stands in `mysql.user`: `*` and 40 hexadecimal digits.
+pub fn parse_native_hash(text: &str) -> Option<[u8; SCRAMBLE]> {
+    let digits = text
+        .strip_prefix('*')
+        .filter(|text| text.len() == 2 * SCRAMBLE)?;
+    let mut hash = [0; SCRAMBLE];
+    for (at, byte) in hash.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(digits.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(hash)
 }
 
 /// Whether `answer` proves the password.
@@ -159,6 +193,19 @@ pub fn asks_clear_password(payload: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_vouches_for_its_certificate() {
+        let hash = native_hash("x");
+        let info = vouch(&hash, b"tk:~-a%0`vPnWHE^+WX5", &[7; 32]);
+        assert_eq!((info[0], info.len()), (1, 65));
+        let text = format!("*{}", hash.map(|byte| format!("{byte:02X}")).concat());
+        assert_eq!(parse_native_hash(&text), Some(hash));
+        for wrong in ["", "*", "*12", &text[1..], &text.replace('*', "x")] {
+            assert_eq!(parse_native_hash(wrong), None, "{wrong}");
+        }
+        assert_eq!(parse_native_hash(&format!("*{}", "é".repeat(20))), None);
+    }
 
     #[test]
     fn who_asks_for_the_password_itself() {

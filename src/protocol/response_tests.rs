@@ -245,7 +245,7 @@ proptest! {
         let _ = OkPacket::parse(&bytes, OLD);
         let _ = ErrPacket::parse(&bytes);
         let _ = session_state::gtid(&bytes);
-        let _ = session_state::without_gtids(&bytes, &mut Vec::new());
+        let _ = session_state::without(&bytes, |_| true, &mut Vec::new());
         let _ = auth::AuthSwitch::parse(&bytes);
         let _ = binlog_dump::BinlogDump::parse(&bytes);
         let _ = register_slave::RegisterSlave::parse(&bytes);

@@ -68,11 +68,21 @@ pub fn gtid(state: &[u8]) -> Result<Option<&[u8]>, Error> {
     Ok(found)
 }
 
-/// Appends `state` without the GTIDs: for a client that did not ask for them.
-pub fn without_gtids(state: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+/// Appends `state` without what is hidden: a client did not ask for it.
+pub fn without(
+    state: &[u8],
+    hides: impl Fn(&Change<'_>) -> bool,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
     each(state, |change| match change {
-        Change::Variable { name, .. } if name == LAST_GTID => {}
-        Change::Gtids(_) => {}
+        hidden if hides(&hidden) => {}
+        Change::Gtids(text) => {
+            // The encoding specification is 0, the only one that there is.
+            let mut data = vec![0];
+            put_lenenc_bytes(&mut data, text);
+            out.push(GTIDS);
+            put_lenenc_bytes(out, &data);
+        }
         Change::Variable { name, value } => {
             let mut pair = Vec::with_capacity(name.len() + value.len() + 4);
             put_lenenc_bytes(&mut pair, name);
@@ -98,7 +108,8 @@ mod tests {
     fn the_gtid_is_found_and_can_be_hidden() {
         assert_eq!(gtid(STATE).unwrap(), Some(&b"0-1-187"[..]));
         let mut rest = Vec::new();
-        without_gtids(STATE, &mut rest).unwrap();
+        let hides = |change: &Change<'_>| matches!(change, Change::Variable { name, .. } if *name == LAST_GTID);
+        without(STATE, hides, &mut rest).unwrap();
         assert_eq!(rest, &STATE[20..]);
     }
 
@@ -109,6 +120,9 @@ mod tests {
             gtid(state).unwrap(),
             Some(&b"d3c1a2b4-0000-0000-0000-000000000001:111"[..])
         );
+        let mut same = Vec::new();
+        without(state, |_| false, &mut same).unwrap();
+        assert_eq!(same, state);
     }
 
     #[test]

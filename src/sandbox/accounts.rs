@@ -86,14 +86,13 @@ pub(super) fn sql(plan: &Plan) -> String {
             format!("ALL ON {database}.* {}", to(&plan.app)),
         ],
     );
-    account(
-        &plan.ackline,
-        &[format!(
-            "{} ON *.* {}",
-            ackline.join(", "),
-            to(&plan.ackline)
-        )],
-    );
+    let ours = to(&plan.ackline);
+    let mut grants = vec![format!("{} ON *.* {ours}", ackline.join(", "))];
+    if plan.flavor == Flavor::MariaDb {
+        // So that its clients believe our own certificate by their password.
+        grants.push(format!("SELECT ON mysql.user {ours}"));
+    }
+    account(&plan.ackline, &grants);
     if plan.flavor == Flavor::MySql {
         // It has no password (--initialize-insecure).
         lines.push("DROP USER 'root'@'localhost';".to_owned());

@@ -1,20 +1,21 @@
 //! Where the locally installed server's programs are.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Error;
 use crate::ids::Flavor;
 
-/// Below the user's cache directory; `deploy/mysql.sh` decides it in the same way.
+/// Below the user's cache directory; `deploy/unpack.sh` decides it in the same way.
 const MYSQL: &str = "ackline/mysql-9.7";
 pub(super) const MARIADB_HINT: &str =
     "on Debian, apt-get install mariadb-server-core mariadb-client (or run deploy/quickstart.sh)";
+const ROOT_HINT: &str = "give the folder that has bin/mariadbd to --server-root, or MARIADB_ROOT (deploy/install.sh mariadb-11.8 makes one)";
 const MYSQL_HINT: &str =
     "run deploy/install.sh mysql, or set MYSQL_ROOT to the basedir of a MySQL 9.7";
 
-/// MariaDB is found on the PATH. MySQL has a folder of its own, since MariaDB's packages bring a
-/// `mysqld` too.
+/// MariaDB is found on the PATH, unless MARIADB_ROOT says otherwise. MySQL has a folder of its own, since
+/// MariaDB's packages bring a `mysqld` too.
 pub(super) struct Installation {
     pub flavor: Flavor,
     /// None where it is searched on the PATH.
@@ -22,10 +23,12 @@ pub(super) struct Installation {
 }
 
 impl Installation {
-    pub fn find(flavor: Flavor) -> Result<Self, Error> {
-        let programs = match flavor {
-            Flavor::MariaDb => None,
-            Flavor::MySql => Some(mysql_programs()),
+    /// `root`: where the one asked for has its `bin`.
+    pub fn find(flavor: Flavor, root: Option<&Path>) -> Result<Self, Error> {
+        let programs = match (root, flavor) {
+            (Some(root), _) => Some(root.join("bin")),
+            (None, Flavor::MariaDb) => variable("MARIADB_ROOT").map(|root| absolute(&root)),
+            (None, Flavor::MySql) => Some(mysql_programs()),
         };
         let installation = Self { flavor, programs };
         let server = installation.server();
@@ -33,7 +36,10 @@ impl Installation {
         if installation.programs.is_some() && !server.is_file() {
             return Err(Error::NotInstalled {
                 program: server.display().to_string(),
-                hint: MYSQL_HINT,
+                hint: match flavor {
+                    Flavor::MariaDb => ROOT_HINT,
+                    Flavor::MySql => MYSQL_HINT,
+                },
             });
         }
         Ok(installation)
@@ -69,14 +75,22 @@ impl Installation {
     }
 }
 
+fn variable(name: &str) -> Option<PathBuf> {
+    let value = env::var_os(name).filter(|value| !value.is_empty());
+    value.map(PathBuf::from)
+}
+
 fn mysql_programs() -> PathBuf {
-    let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
-    let root = variable("MYSQL_ROOT").map(PathBuf::from).or_else(|| {
-        let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);
-        let cache = cache.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cache")));
+    let root = variable("MYSQL_ROOT").or_else(|| {
+        let cache = variable("XDG_CACHE_HOME");
+        let cache = cache.or_else(|| Some(variable("HOME")?.join(".cache")));
         Some(cache?.join(MYSQL))
     });
-    let programs = root.unwrap_or_default().join("bin");
-    // A server stands in another folder than the one that it was called from.
+    absolute(&root.unwrap_or_default())
+}
+
+/// A server stands in another folder than the one that it was called from.
+fn absolute(root: &Path) -> PathBuf {
+    let programs = root.join("bin");
     std::path::absolute(&programs).unwrap_or(programs)
 }

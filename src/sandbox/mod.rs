@@ -59,7 +59,7 @@ pub async fn up(request: &Request, report: Report<'_>) -> Result<Manifest, Error
     let folder = Folder::create(&request.dir)?;
     let _lock = Lock::acquire(&folder).await?;
     let plan = Plan::load_or_decide(&folder, request).await?;
-    let installation = Installation::find(plan.flavor)?;
+    let installation = Installation::find(plan.flavor, plan.server_root.as_deref())?;
     let servers = Server::all(&folder, &plan);
 
     for server in &servers {

@@ -30,6 +30,8 @@ pub struct Request {
     pub mode: Option<String>,
     pub port: Option<u16>,
     pub server_options: Vec<String>,
+    /// Where the servers' `bin` is, if not where it is looked for by itself.
+    pub server_root: Option<PathBuf>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,6 +45,8 @@ pub(super) struct Plan {
     #[serde(rename = "port")]
     pub ports: Ports,
     pub server_options: Vec<String>,
+    #[serde(default)]
+    pub server_root: Option<PathBuf>,
     pub app: Account,
     pub database: String,
     /// May do everything on every server.
@@ -116,6 +120,7 @@ impl Plan {
             mode: mode.into(),
             ports: Ports::new(request.port.unwrap_or(DEFAULT_PORT), replicas)?,
             server_options: request.server_options.clone(),
+            server_root: request.server_root(),
             app: account("app")?,
             database: "app".into(),
             admin: account("admin")?,
@@ -167,6 +172,18 @@ impl Plan {
                 &format!("'{}'", self.server_options.join(" ")),
             ));
         }
+        let root = request.server_root();
+        if root.is_some() && root != self.server_root {
+            let shown = |root: &Option<PathBuf>| match root {
+                Some(root) => root.display().to_string(),
+                None => "the machine's own servers".to_owned(),
+            };
+            return Err(contradiction(
+                "--server-root",
+                &shown(&root),
+                &shown(&self.server_root),
+            ));
+        }
         let in_force = mode_in_force(folder).unwrap_or_else(|| self.mode.clone());
         match &request.mode {
             Some(mode) if *mode != in_force => Err(Error::Usage(format!(
@@ -187,6 +204,11 @@ fn mode_in_force(folder: &Folder) -> Option<String> {
 }
 
 impl Request {
+    fn server_root(&self) -> Option<PathBuf> {
+        let root = self.server_root.as_ref()?;
+        Some(std::path::absolute(root).unwrap_or_else(|_| root.clone()))
+    }
+
     fn check(&self) -> Result<(), Error> {
         if let Some(mode) = self.mode.as_deref().filter(|mode| !MODES.contains(mode)) {
             let modes = MODES.join(", ");

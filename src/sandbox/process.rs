@@ -24,7 +24,7 @@ const SERVERS: [&str; 2] = ["mariadbd", "mysqld"];
 /// Makes MariaDB's data directories; MySQL's server does so itself.
 const INSTALLER: &str = "mariadb-install-db";
 /// How deep in a command line the program may stand: behind `setsid` and an interpreter, or behind a
-/// loader with `--library-path PATH` (`deploy/mysql.sh`).
+/// loader with `--library-path PATH` (`deploy/unpack.sh`).
 const PROGRAM_WITHIN: usize = 5;
 
 /// A running process; the descriptor keeps naming it even when its pid is given to another.

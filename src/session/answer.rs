@@ -13,11 +13,14 @@
 
 use std::ops::Range;
 
+use super::tracking::Shows;
 use crate::protocol::auth::Question;
 use crate::protocol::ok::{EofPacket, OkPacket, status};
 use crate::protocol::packet::{HEADER, Header, MAX_PAYLOAD};
 use crate::protocol::response::{ColumnPlace, Packet, Response};
-use crate::protocol::{Capabilities, Command, Error, packet, session_state};
+use crate::protocol::session_state::{self, Change, LAST_GTID};
+use crate::protocol::{Capabilities, Command, Error, packet};
+use crate::sql::hazard::SessionVariable;
 
 const WHAT: &str = "the server's answer";
 
@@ -96,8 +99,8 @@ pub struct Answer {
     backend: Capabilities,
     /// Agreed on with the client.
     client: Capabilities,
-    /// The client asked to be told of `last_gtid` itself.
-    shows_gtid: bool,
+    /// What the client asked to be told of itself.
+    shows: Shows,
     /// Numbers of packets are higher by this than the source's.
     shift: u8,
     /// Bytes left of the packet that is being passed on.
@@ -117,6 +120,8 @@ pub struct Answer {
     prepared: Option<u32>,
     file_begins_with: Option<u8>,
     asked: Option<Asked>,
+    /// A variable that we watch was set, and whether to a value that does harm.
+    reported: Option<(SessionVariable, bool)>,
 }
 
 impl Answer {
@@ -125,7 +130,7 @@ impl Answer {
         command: Command,
         backend: Capabilities,
         client: Capabilities,
-        shows_gtid: bool,
+        shows: Shows,
         status: u16,
     ) -> Self {
         Self {
@@ -133,7 +138,8 @@ impl Answer {
             command,
             backend,
             client,
-            shows_gtid,
+            shows,
+            reported: None,
             shift: 0,
             left: 0,
             continued: false,
@@ -160,6 +166,11 @@ impl Answer {
     /// The status bits of the last OK or EOF, if there was one.
     pub fn status(&self) -> Option<u16> {
         self.status_told.then_some(self.status)
+    }
+
+    /// By the source's word, the worst of it.
+    pub fn reported(&self) -> Option<(SessionVariable, bool)> {
+        self.reported
     }
 
     /// By how much numbers of packets differ between the client and the source.
@@ -319,6 +330,7 @@ impl Answer {
         match packet {
             Packet::Ok(ok) => {
                 let rewritten = self.rewrite(&ok)?;
+                self.note_reported(&ok)?;
                 let status = ok.status;
                 self.status = status & !status::SESSION_STATE;
                 self.status_told = true;
@@ -393,10 +405,12 @@ impl Answer {
         }
         let mut shown = Vec::new();
         if self.client.contains(Capabilities::SESSION_TRACK) {
-            if self.shows_gtid || session_state::gtid(ok.session_state)?.is_none() {
+            let mut hides_any = false;
+            session_state::each(ok.session_state, |change| hides_any |= self.hides(&change))?;
+            if !hides_any {
                 return Ok(None);
             }
-            session_state::without_gtids(ok.session_state, &mut shown)?;
+            session_state::without(ok.session_state, |change| self.hides(change), &mut shown)?;
         }
         let mut payload = Vec::new();
         OkPacket {
@@ -405,6 +419,30 @@ impl Answer {
         }
         .write(&mut payload, self.client);
         Ok(Some(payload))
+    }
+
+    /// Whether the client is not told of it.
+    fn hides(&self, change: &Change<'_>) -> bool {
+        match change {
+            Change::Gtids(_) => !self.shows.gtid,
+            Change::Variable { name, .. } if *name == LAST_GTID => !self.shows.gtid,
+            Change::Variable { name, .. } => {
+                !self.shows.watched && SessionVariable::reported(name, b"").is_some()
+            }
+            Change::Other { .. } => false,
+        }
+    }
+
+    fn note_reported(&mut self, ok: &OkPacket<'_>) -> Result<(), Error> {
+        session_state::each(ok.session_state, |change| {
+            if let Change::Variable { name, value } = change
+                && name != LAST_GTID
+                && let Some((variable, harms)) = SessionVariable::reported(name, value)
+                && (harms || self.reported.is_none())
+            {
+                self.reported = Some((variable, harms));
+            }
+        })
     }
 
     fn converts_eof(&self) -> bool {

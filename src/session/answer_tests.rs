@@ -29,7 +29,13 @@ struct Run {
 fn run(command: Command, client: Capabilities, bytes: &[u8], size: usize) -> Run {
     // Metadata is on demand at the source where the client can demand it.
     let backend = BACKEND | (client & Capabilities::OPTIONAL_METADATA);
-    let mut answer = Answer::new(command, backend, client, false, status::AUTOCOMMIT);
+    let mut answer = Answer::new(
+        command,
+        backend,
+        client,
+        Shows::default(),
+        status::AUTOCOMMIT,
+    );
     let mut passage = Passage::default();
     let mut input: Vec<u8> = Vec::new();
     let mut run = Run {
@@ -261,7 +267,7 @@ proptest! {
         let client = if old { OLD } else { BACKEND };
         let metadata = if optional { Capabilities::OPTIONAL_METADATA } else { Capabilities::NONE };
         let (backend, client) = (BACKEND | metadata, client | metadata);
-        let mut answer = Answer::new(Command(command), backend, client, false, status::AUTOCOMMIT);
+        let mut answer = Answer::new(Command(command), backend, client, Shows::default(), status::AUTOCOMMIT);
         let mut passage = Passage::default();
         let mut input = Vec::new();
         'all: for part in bytes.chunks(size) {

@@ -11,6 +11,7 @@ use crate::ack::policy::{Requirement, Unmeetable};
 use crate::gtid::Gtid;
 use crate::ids::Epoch;
 use crate::net::tls::Connector;
+use crate::protocol::auth::SCRAMBLE;
 use crate::sql::KillTarget;
 use crate::store::origins::Origin;
 
@@ -46,6 +47,12 @@ pub trait Gate: Send + Sync + 'static {
     /// Waits until what was read from the source before this call may be shown.
     fn may_show(&self) -> BoxFuture<'_, ()>;
 
+    /// The hashes of those accounts of this name whose passwords are `mysql_native_password`'s, as far as they may
+    /// be read. `again`: those that were told before do not fit.
+    fn native_hashes(&self, _user: Vec<u8>, _again: bool) -> BoxFuture<'_, Vec<[u8; SCRAMBLE]>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
+
     /// A session has seen which transaction it committed. On the way of the commit: it must be quick.
     fn committed(&self, _gtid: &Gtid, _origin: &Arc<Origin>) {}
 
@@ -65,6 +72,11 @@ pub trait Gate: Send + Sync + 'static {
     /// Whether a session that this KILL would hit waits at the source for its acknowledgement (then
     /// the KILL would make its commit visible without one).
     fn waits_for_ack(&self, target: KillTarget) -> BoxFuture<'_, bool>;
+
+    /// How far our binlog is, for people.
+    fn moment(&self) -> String {
+        String::new()
+    }
 
     /// The source of this epoch ended a session that was in the middle of a command.
     fn source_left(&self, epoch: Epoch);

@@ -18,7 +18,7 @@ use super::{End, Shared, refusal};
 use crate::ids::Epoch;
 use crate::net::compression::Algorithm;
 use crate::net::connect;
-use crate::net::tls::{Mode, Offer};
+use crate::net::tls::{Fingerprint, Mode, Offer};
 use crate::protocol::auth::AuthSwitch;
 use crate::protocol::packet::{self, HEADER, Header};
 use crate::protocol::proxy_header::{self, Ends};
@@ -90,6 +90,8 @@ pub struct Agreed {
     pub login_shift: u8,
     /// What the client speaks once it is logged in.
     pub compression: Option<Algorithm>,
+    /// Of a certificate of our own making that the client was shown.
+    pub own_certificate: Option<Fingerprint>,
 }
 
 /// From a client's connection to its login packet at the source. Whoever fails on the way has been
@@ -335,6 +337,7 @@ async fn greet(
         epoch: origin.epoch,
         login_shift,
         compression: algorithm(asked & compression, login.zstd_level),
+        own_certificate: tls.own().filter(|_| peers.client.stream.is_tls()),
     };
     Ok((agreed, lesson))
 }
@@ -447,6 +450,7 @@ async fn introduce(
         epoch: origin.epoch,
         login_shift: sequence.wrapping_sub(number),
         compression: None,
+        own_certificate: (shared.config.tls.offer().own()).filter(|_| peers.client.stream.is_tls()),
     };
     Ok((agreed, lesson))
 }

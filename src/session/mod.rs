@@ -64,6 +64,7 @@ use crate::net::listener::{Listeners, Peer as Address};
 use crate::net::stream::Stream;
 use crate::protocol;
 use crate::shutdown::Shutdown;
+use crate::sql::hazard::SessionVariable;
 use crate::workers::Workers;
 use peers::Peer;
 use relay::Relay;
@@ -111,6 +112,9 @@ pub enum End {
     /// A guest of the replication port asked for our binlog.
     #[error("it reads our binlog from here on")]
     Dump,
+    /// By the source's word it has set a variable that it may not.
+    #[error("it has set {} behind our back", .0.name())]
+    Hazard(SessionVariable),
     #[error("shutting down")]
     Drained,
 }

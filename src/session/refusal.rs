@@ -3,6 +3,7 @@
 use super::registry::Full;
 use super::requirement::Mistake;
 use crate::protocol::{Command, ErrPacket};
+use crate::sql::hazard::SessionVariable;
 use crate::sql::{Hazard, KillTarget};
 
 const GENERAL: &[u8; 5] = b"HY000";
@@ -115,10 +116,27 @@ pub fn prepared_kill() -> ErrPacket {
     )
 }
 
-/// ER_SPECIFIC_ACCESS_DENIED_ERROR: as the source answers to those who lack the privilege.
+/// ER_SPECIFIC_ACCESS_DENIED_ERROR.
+pub const DENIED: u16 = 1227;
+
+/// For a session that is ended: the source has told what its statement did not.
+pub fn caught(variable: SessionVariable, user: &str) -> ErrPacket {
+    ErrPacket::new(
+        DENIED,
+        b"42000",
+        format!(
+            "ackline: Access denied: this session has set {}, which {}, and is ended; leave it out, or let an \
+             administrator list '{user}' under allow_hazards in [sessions] of ackline's configuration",
+            variable.name(),
+            variable.harm()
+        ),
+    )
+}
+
+/// As the source answers to those who lack the privilege.
 pub fn hazard(hazard: &Hazard, user: &str) -> ErrPacket {
     ErrPacket::new(
-        1227,
+        DENIED,
         b"42000",
         format!(
             "ackline: Access denied: {hazard} {}; leave it out, or let an administrator list '{user}' \

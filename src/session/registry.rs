@@ -3,7 +3,7 @@
 //! A session writes its own row with atomics; the table's lock is taken only when one comes or goes,
 //! and by whoever looks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -195,12 +195,17 @@ pub struct Full {
 #[derive(Clone, Debug, Default)]
 pub struct Registry(Arc<Mutex<Table>>);
 
+/// So many sentences are kept.
+const MOST_CAUGHT: usize = 5;
+
 #[derive(Debug, Default)]
 struct Table {
     last: u64,
     draining: bool,
     limit: Option<usize>,
     refused: u64,
+    /// Sessions that were ended for what the source told of them, newest last.
+    caught: VecDeque<String>,
     entries: HashMap<u64, Arc<Entry>>,
 }
 
@@ -221,6 +226,22 @@ impl Registry {
     /// How many were not let in.
     pub fn refused(&self) -> u64 {
         self.0.lock().refused
+    }
+
+    /// A session had set this variable; for `status`.
+    pub fn note_caught(&self, variable: &str, user: &str, connection: u32, moment: &str) {
+        let mut table = self.0.lock();
+        if table.caught.len() >= MOST_CAUGHT {
+            table.caught.pop_front();
+        }
+        table.caught.push_back(format!(
+            "user '{user}' had set {variable} by a statement that does not show it (connection {connection}, ended; \
+             our binlog was at {moment}): what it wrote meanwhile may be on no replica"
+        ));
+    }
+
+    pub fn caught(&self) -> Vec<String> {
+        self.0.lock().caught.iter().cloned().collect()
     }
 
     /// A new row; it goes when the returned guard is dropped.

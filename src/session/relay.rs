@@ -3,6 +3,7 @@
 mod binlog;
 mod dialogue;
 mod sending;
+mod vouching;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,6 +25,7 @@ use crate::protocol::auth;
 use crate::protocol::ok::status;
 use crate::protocol::packet::HEADER;
 use crate::protocol::{Capabilities, ChangeUser, Command, ErrPacket};
+use crate::sql::hazard::SessionVariable;
 use crate::sql::lexer::Backslash;
 use crate::sql::{Hazard, Kind};
 use crate::store::origins::Origin;
@@ -71,6 +73,8 @@ struct Running {
     failed: bool,
     /// Its answer named a transaction.
     committed: bool,
+    /// It says itself what it does with the variables that we watch.
+    names_watched: bool,
 }
 
 #[derive(Debug)]
@@ -180,7 +184,7 @@ impl Relay {
                 case.command,
                 self.agreed.source,
                 self.agreed.client,
-                self.tracking.shows_gtid,
+                self.tracking.shows,
                 self.status,
             ),
             text: None,
@@ -188,6 +192,7 @@ impl Relay {
             asks: Asks::default(),
             failed: false,
             committed: false,
+            names_watched: case.kind == Kind::Control,
         }
     }
 
@@ -264,6 +269,10 @@ impl Relay {
         let mut running = self.running(case);
         let unread = self.peers.client.inbound.unread();
         let packets = unread.get(silent..silent + here).unwrap_or_default();
+        if case.kind == Kind::Routine {
+            let text = packets.get(HEADER + request.text_at..);
+            running.names_watched = text.is_some_and(SessionVariable::is_named_in);
+        }
         let mut hazard = request.hazard.clone();
         let mut tells_password = false;
         match case.command {
@@ -581,6 +590,7 @@ impl Relay {
             lesson,
             asks,
             committed,
+            names_watched,
             ..
         } = running;
         self.own.statement_ended(Ended {
@@ -615,6 +625,9 @@ impl Relay {
             if let Some(lesson) = lesson {
                 self.entry.set_user(lesson.user());
                 self.origin = None;
+                if !self.logged_in {
+                    self.vouch(&lesson).await;
+                }
                 let configured = self.shared.config.users.get(lesson.user()).cloned();
                 let learned = lesson.learned(&self.shared.passwords);
                 self.learned = learned.or(configured.map(Learned::Password));
@@ -624,6 +637,14 @@ impl Relay {
         self.show().await?;
         if refused && !self.logged_in {
             return Err(End::RefusedBySource);
+        }
+        if let Some((variable, harms)) = answer.reported()
+            && self.logged_in
+            && !logs_in
+            && (harms || !names_watched)
+            && !self.shared.allowed.contains(&self.entry.user())
+        {
+            return Err(End::Hazard(variable));
         }
         if !self.logged_in
             && let Some(algorithm) = self.agreed.compression
@@ -647,6 +668,24 @@ impl Relay {
                     self.agreed.login_shift
                 };
                 self.peers.farewell(shift).await;
+            }
+            End::Hazard(variable) => {
+                let (user, connection) = (self.entry.user(), self.entry.connection());
+                let moment = self.shared.gate.moment();
+                self.shared.metrics.refused(refusal::DENIED);
+                self.shared
+                    .registry
+                    .note_caught(variable.name(), &user, connection, &moment);
+                tracing::error!(
+                    variable = variable.name(),
+                    user,
+                    connection,
+                    at = moment,
+                    "a session has set a variable behind our back, which {}; it is ended",
+                    variable.harm()
+                );
+                let error = refusal::caught(*variable, &user);
+                let _ = self.peers.client.send_error(1, &error).await;
             }
             End::Drained => {
                 let error = refusal::shutdown();

@@ -1,16 +1,20 @@
-//! Session tracking behind the client's back: without it an OK carries no GTID.
+//! Session tracking behind the client's back: without it an OK carries no GTID, and nothing tells what a
+//! routine did.
 //!
-//! MariaDB reports the system variable `last_gtid` if `session_track_system_variables` names it;
-//! setting that variable replaces the list, so it is appended to what a tracking client has there.
-//! MySQL has `session_track_gtids`. Both are lost with COM_RESET_CONNECTION and COM_CHANGE_USER, and
-//! a client may set them itself. A change is not reported where the new list leaves it out
-//! (measured), so statements that name the variables are watched ([`crate::sql::tracking`]). What was
+//! MariaDB reports the system variable `last_gtid` if `session_track_system_variables` names it; MySQL has
+//! `session_track_gtids`. On both the variables that would make an acknowledgement a lie are on the list as
+//! well ([`SessionVariable`]): what cannot be read from a statement is told by the server. Setting the list replaces
+//! it, so ours is appended to what a tracking client has there. It is lost with COM_RESET_CONNECTION and
+//! COM_CHANGE_USER, and a client may set it itself. A change is not reported where the new list leaves it out
+//! (measured), so statements that name these variables are watched ([`crate::sql::tracking`]). What was
 //! only read has still the value that we gave it, and that is how it is told from a list of the
-//! client's own. On MySQL the only value that serves us is the client's, too: who names the variable
-//! and leaves it on is told of GTIDs from then on.
+//! client's own. On MySQL the only value of `session_track_gtids` that serves us is the client's, too: who names
+//! the variable and leaves it on is told of GTIDs from then on.
 //!
-//! What is not seen is a change inside a stored routine; until the next reset such a session's
+//! What is not seen is a change of the list inside a stored routine; until the next reset such a session's
 //! commits are guarded at the source only.
+
+use std::collections::BTreeSet;
 
 use super::End;
 use super::login::Agreed;
@@ -18,88 +22,158 @@ use super::peers::Peer;
 use crate::protocol::fields::Fields;
 use crate::protocol::packet::HEADER;
 use crate::protocol::response::{Packet, Response};
+use crate::protocol::session_state::LAST_GTID;
 use crate::protocol::{Capabilities, Command, ErrPacket, query_attributes};
+use crate::sql::hazard::SessionVariable;
 
 const MARIADB_READ: &str = "SELECT @@session_track_system_variables";
-const MARIADB_REPLACE: &str = "SET session_track_system_variables='last_gtid'";
-const MARIADB_APPEND: &str = "SET session_track_system_variables=\
-    CONCAT_WS(',',NULLIF(@@session_track_system_variables,''),'last_gtid')";
-const MYSQL_READ: &str = "SELECT @@session_track_gtids";
-const MYSQL_SET: &str = "SET session_track_gtids=OWN_GTID";
+const MYSQL_READ: &str =
+    "SELECT CONCAT(@@session_track_gtids,' ',@@session_track_system_variables)";
+const ON: &str = "OWN_GTID";
 
 /// How a session is tracked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tracking {
     /// Every commit's OK carries its GTID. False where the source refused (an expired password).
     pub on: bool,
-    /// The client asked for the GTIDs itself.
-    pub shows_gtid: bool,
-    /// What we made of MariaDB's list.
-    list: Option<Box<[u8]>>,
+    pub shows: Shows,
+    /// What we made of the list, in no order: MariaDB sorts it.
+    made: Option<BTreeSet<Vec<u8>>>,
+}
+
+/// What the client asked for itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shows {
+    /// The GTIDs.
+    pub gtid: bool,
+    /// The variables that we watch.
+    pub watched: bool,
 }
 
 impl Tracking {
     /// During the login, which commits nothing.
     pub const LOGIN: Self = Self {
         on: true,
-        shows_gtid: false,
-        list: None,
+        shows: Shows {
+            gtid: false,
+            watched: false,
+        },
+        made: None,
     };
+}
+
+/// What a client has set.
+struct Found<'a> {
+    /// MySQL's `session_track_gtids`; none of MariaDB's.
+    gtids: &'a [u8],
+    list: &'a [u8],
+}
+
+impl<'a> Found<'a> {
+    fn parse(value: &'a [u8], mariadb: bool) -> Self {
+        let space = memchr::memchr(b' ', value).filter(|_| !mariadb);
+        let (gtids, list) = match space {
+            Some(at) => (&value[..at], &value[at + 1..]),
+            None => (&value[..0], value),
+        };
+        Self { gtids, list }
+    }
+
+    fn listed(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let names = self.list.split(|byte| *byte == b',');
+        names
+            .map(<[u8]>::trim_ascii)
+            .filter(|name| !name.is_empty())
+    }
+
+    fn names(&self, name: &[u8]) -> bool {
+        let mut names = self.listed();
+        names.any(|listed| listed == b"*" || listed.eq_ignore_ascii_case(name))
+    }
+
+    fn list(&self) -> BTreeSet<Vec<u8>> {
+        self.listed().map(<[u8]>::to_ascii_lowercase).collect()
+    }
+
+    fn tracks_gtids(&self, mariadb: bool) -> bool {
+        match mariadb {
+            true => self.names(LAST_GTID),
+            false => !self.gtids.is_empty() && !self.gtids.eq_ignore_ascii_case(b"OFF"),
+        }
+    }
+}
+
+fn watched(mariadb: bool) -> impl Iterator<Item = &'static str> {
+    let all = SessionVariable::of(mariadb).iter();
+    all.map(|variable| variable.name())
 }
 
 /// Switches tracking on, after finding out what the client has. Nothing may be unread of the source.
 /// `before` is how it was last.
 pub async fn arm(source: &mut Peer, agreed: &Agreed, before: &Tracking) -> Result<Tracking, End> {
-    let mut list = None;
+    let mariadb = agreed.mariadb;
+    let mut value = None;
     if agreed.client.contains(Capabilities::SESSION_TRACK) {
-        let read = if agreed.mariadb {
-            MARIADB_READ
-        } else {
-            MYSQL_READ
-        };
-        if let Ok(Some(value)) = ask(source, agreed.source, read).await? {
-            if before.on && before.list.as_deref() == Some(&value[..]) {
-                return Ok(before.clone());
-            }
-            let shows_gtid = if agreed.mariadb {
-                value
-                    .split(|byte| *byte == b',')
-                    .map(<[u8]>::trim_ascii)
-                    .any(|name| name == b"*" || name.eq_ignore_ascii_case(b"last_gtid"))
-            } else {
-                !value.eq_ignore_ascii_case(b"OFF")
-            };
-            if shows_gtid {
-                return Ok(Tracking {
-                    on: true,
-                    shows_gtid,
-                    list: None,
-                });
-            }
-            list = agreed.mariadb.then(|| appended(&value));
-        }
+        let read = if mariadb { MARIADB_READ } else { MYSQL_READ };
+        value = ask(source, agreed.source, read).await?.ok().flatten();
     }
-    let set = match (
-        agreed.mariadb,
-        agreed.client.contains(Capabilities::SESSION_TRACK),
-    ) {
-        (true, true) => MARIADB_APPEND,
-        // Nobody sees the others: let the source not send them.
-        (true, false) => MARIADB_REPLACE,
-        (false, _) => MYSQL_SET,
+    let found = (value.as_deref()).map(|value| Found::parse(value, mariadb));
+    let is_ours = match (&before.made, &found) {
+        (Some(made), Some(found)) => before.on && found.list() == *made,
+        _ => false,
     };
-    let on = ask(source, agreed.source, set).await?.is_ok();
-    Ok(Tracking {
-        on,
-        shows_gtid: false,
-        list,
-    })
-}
-
-/// As [`MARIADB_APPEND`] does it.
-fn appended(list: &[u8]) -> Box<[u8]> {
-    let comma: &[u8] = if list.is_empty() { b"" } else { b"," };
-    [list, comma, b"last_gtid"].concat().into()
+    let shows = match &found {
+        None => Shows::default(),
+        Some(found) => Shows {
+            // On MySQL whoever names the variable and leaves it on is told from then on.
+            gtid: match mariadb && is_ours {
+                true => before.shows.gtid,
+                false => found.tracks_gtids(mariadb),
+            },
+            watched: match is_ours {
+                true => before.shows.watched,
+                false => watched(mariadb).any(|name| found.names(name.as_bytes())),
+            },
+        },
+    };
+    let names = mariadb
+        .then_some("last_gtid")
+        .into_iter()
+        .chain(watched(mariadb));
+    let is_new = |name: &&str| {
+        found
+            .as_ref()
+            .is_none_or(|found| !found.names(name.as_bytes()))
+    };
+    let added: Vec<&str> = names.filter(is_new).collect();
+    let added = added.join(",");
+    let mut settings = Vec::new();
+    if !mariadb && !shows.gtid {
+        settings.push(format!("session_track_gtids={ON}"));
+    }
+    if !added.is_empty() {
+        settings.push(match &found {
+            // Nobody sees the others: let the source not send them.
+            None => format!("session_track_system_variables='{added}'"),
+            Some(_) => format!(
+                "session_track_system_variables=CONCAT_WS(',',NULLIF(@@session_track_system_variables,''),'{added}')"
+            ),
+        });
+    }
+    let on = match settings.is_empty() {
+        true => true,
+        false => {
+            let set = format!("SET {}", settings.join(","));
+            ask(source, agreed.source, &set).await?.is_ok()
+        }
+    };
+    let made = found.map(|found| {
+        let added = added.split(',').filter(|name| !name.is_empty());
+        let mut list = found.list();
+        list.extend(added.map(Into::into));
+        list
+    });
+    Ok(Tracking { on, shows, made })
 }
 
 /// Sends a statement of our own; its first value, or its error.

@@ -4,8 +4,10 @@
 //!
 //! They are found in every statement of a text, whatever its size, in bodies of routines and events,
 //! behind SET STATEMENT … FOR, in executable comments (taken as run and as not run) and in the
-//! literals of PREPARE and EXECUTE IMMEDIATE. Not seen is what is put together at run time (`PREPARE s
-//! FROM @text`) and what a routine does that was created elsewhere.
+//! literals of PREPARE and EXECUTE IMMEDIATE; and in every way in which a session could read the text, whose
+//! charset, ANSI_QUOTES and NO_BACKSLASH_ESCAPES decide what ends a string, and may be changed by the text
+//! itself. Not seen is what is put together at run time (`PREPARE s FROM @text`) and what a routine does that
+//! was created elsewhere: of that the source's own word tells ([`SessionVariable::reported`]).
 //!
 //! - [`statement`] follows the tokens of one statement after another
 //! - [`variable`]: which variables matter, and which values of theirs do no harm
@@ -18,8 +20,8 @@ use std::fmt;
 pub use variable::SessionVariable;
 
 use self::statement::Statements;
-use super::lexer::{Backslash, is_word_byte};
-use super::stream::{Piece, Stream};
+use super::lexer::{Backslash, Token, is_word_byte};
+use super::stream::{Piece, Stream, Way};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Hazard {
@@ -43,6 +45,8 @@ pub enum Hazard {
     StopReplica,
     /// UNINSTALL of MySQL's semi-sync plugin.
     UninstallSemiSync,
+    /// ALTER INSTANCE DISABLE INNODB REDO_LOG.
+    DisableRedoLog,
 }
 
 impl Hazard {
@@ -61,6 +65,7 @@ impl Hazard {
                 "would change the replication of the server that is the source now"
             }
             Self::UninstallSemiSync => "would let commits return without an acknowledgement",
+            Self::DisableRedoLog => "would let the source lose what it has committed",
         }
     }
 }
@@ -78,6 +83,7 @@ impl fmt::Display for Hazard {
             Self::StartReplica => f.write_str("START REPLICA"),
             Self::StopReplica => f.write_str("STOP REPLICA"),
             Self::UninstallSemiSync => f.write_str("UNINSTALL of the semi-sync plugin"),
+            Self::DisableRedoLog => f.write_str("ALTER INSTANCE DISABLE INNODB REDO_LOG"),
         }
     }
 }
@@ -121,7 +127,9 @@ fn is_surely_none(text: &[u8]) -> bool {
         return !may_run_another && memchr::memchr(b'_', rest).is_none();
     }
     let is = |word: &&str| first.eq_ignore_ascii_case(word.as_bytes());
-    !first.is_empty() && !SUSPICIOUS.iter().any(is)
+    // An assignment of MariaDB's sql_mode=ORACLE needs no SET.
+    let assigns = memchr::memchr(b'_', first).is_some();
+    !first.is_empty() && !assigns && !SUSPICIOUS.iter().any(is)
 }
 
 /// Empty where a comment or a symbol comes first.
@@ -137,55 +145,57 @@ fn first_word(text: &[u8]) -> (&[u8], &[u8]) {
 /// The same for a text that arrives in parts.
 #[derive(Clone, Debug)]
 pub struct Scan {
-    reading: Reading,
-    /// From the first executable comment on: the text as a server reads it that does not run it.
-    unrun: Option<Box<Reading>>,
+    /// The ways in which it can be read, of which there is one until it makes a difference: executable comments run
+    /// or not, two sorts of quotes, four sorts of charsets, so at most 32.
+    readings: Vec<Reading>,
 }
 
 impl Scan {
     pub fn new(backslash: Backslash) -> Self {
         Self {
-            reading: Reading::new(backslash, 0),
-            unrun: None,
+            readings: vec![Reading::new(Stream::new(backslash), 0)],
         }
     }
 
     pub fn feed(&mut self, part: &[u8]) {
-        let mut at = 0;
-        while at < part.len() && self.found().is_none() {
-            let used = self.reading.step(&part[at..]);
-            if let Some(unrun) = &mut self.unrun {
-                unrun.feed(&part[at..at + used]);
-            } else if let Some(stream) = self.reading.stream.had_it_not_run() {
-                self.unrun = Some(Box::new(Reading {
-                    stream,
-                    ..self.reading.clone()
-                }));
+        // Where in this part each of them begins: another way begins where it makes the difference.
+        let mut from = vec![0; self.readings.len()];
+        let mut index = 0;
+        while index < self.readings.len() && self.found().is_none() {
+            let mut at = from[index];
+            while at < part.len() && self.readings[index].statements.found().is_none() {
+                let others = self.readings[index].others(part[at]);
+                from.resize(from.len() + others.len(), at);
+                self.readings.extend(others);
+                at += self.readings[index].step(&part[at..]);
+                if let Some(other) = self.readings[index].had_it_not_run() {
+                    from.push(at);
+                    self.readings.push(other);
+                }
             }
-            at += used;
+            index += 1;
         }
     }
 
     /// What was found so far.
     pub fn found(&self) -> Option<&Hazard> {
-        let unrun = || self.unrun.as_ref()?.statements.found();
-        self.reading.statements.found().or_else(unrun)
+        let mut found = self
+            .readings
+            .iter()
+            .map(|reading| reading.statements.found());
+        found.find_map(|found| found)
     }
 
     /// Whether it sets the variable by which a session asks for more ([`crate::sql::requirement`]), as
     /// far as it has come.
     pub fn sets_requirement(&self) -> bool {
-        let unrun = self.unrun.as_ref();
-        self.reading.statements.sets_requirement()
-            || unrun.is_some_and(|unrun| unrun.statements.sets_requirement())
+        let mut readings = self.readings.iter();
+        readings.any(|reading| reading.statements.sets_requirement())
     }
 
     /// The text is complete.
     pub fn finish(mut self) -> Option<Hazard> {
-        self.reading.finish();
-        if let Some(unrun) = &mut self.unrun {
-            unrun.finish();
-        }
+        self.readings.iter_mut().for_each(Reading::finish);
         self.found().cloned()
     }
 }
@@ -195,24 +205,43 @@ impl Scan {
 struct Reading {
     stream: Stream,
     statements: Statements,
-    backslash: Backslash,
     /// The statement in the literal that is being read.
     inner: Option<Box<Reading>>,
     nesting: u8,
+    /// The text has just named `sql_mode`.
+    names_mode: bool,
 }
 
 impl Reading {
     /// No server runs a literal in a literal in a literal.
     const DEEPEST: u8 = 2;
 
-    fn new(backslash: Backslash, nesting: u8) -> Self {
+    fn new(stream: Stream, nesting: u8) -> Self {
         Self {
-            stream: Stream::new(backslash),
+            stream,
             statements: Statements::default(),
-            backslash,
             inner: None,
             nesting,
+            names_mode: false,
         }
+    }
+
+    /// Before `next`: the same as others would read on.
+    fn others(&mut self, next: u8) -> Vec<Self> {
+        let streams = self.stream.others(next);
+        let others = streams.into_iter().map(|stream| Self {
+            stream,
+            ..self.clone()
+        });
+        others.collect()
+    }
+
+    fn had_it_not_run(&mut self) -> Option<Self> {
+        let stream = self.stream.had_it_not_run()?;
+        Some(Self {
+            stream,
+            ..self.clone()
+        })
     }
 
     fn step(&mut self, part: &[u8]) -> usize {
@@ -225,13 +254,19 @@ impl Reading {
         let Self {
             stream,
             statements,
-            backslash,
             inner,
             nesting,
+            names_mode,
         } = self;
-        stream.step(part, &mut |piece| {
-            take(statements, inner, *backslash, *nesting, piece);
-        })
+        let way = stream.way();
+        let used = stream.step(part, &mut |piece| {
+            *names_mode |= matches!(piece, Piece::Token(token) if names_the_mode(token));
+            take(statements, inner, way, *nesting, piece);
+        });
+        if std::mem::take(names_mode) {
+            stream.note_mode();
+        }
+        used
     }
 
     fn feed(&mut self, part: &[u8]) {
@@ -245,26 +280,31 @@ impl Reading {
         let Self {
             stream,
             statements,
-            backslash,
             inner,
             nesting,
+            ..
         } = self;
-        stream.finish(&mut |piece| take(statements, inner, *backslash, *nesting, piece));
+        let way = stream.way();
+        stream.finish(&mut |piece| take(statements, inner, way, *nesting, piece));
         statements.end();
     }
+}
+
+fn names_the_mode(token: Token<'_>) -> bool {
+    token.text().eq_ignore_ascii_case(b"sql_mode")
 }
 
 fn take(
     statements: &mut Statements,
     inner: &mut Option<Box<Reading>>,
-    backslash: Backslash,
+    way: Way,
     nesting: u8,
     piece: Piece<'_>,
 ) {
     match piece {
         Piece::Inside(bytes) if statements.runs_literals() && nesting < Reading::DEEPEST => {
             inner
-                .get_or_insert_with(|| Box::new(Reading::new(backslash, nesting + 1)))
+                .get_or_insert_with(|| Box::new(Reading::new(Stream::within(way), nesting + 1)))
                 .feed(bytes);
         }
         Piece::Inside(_) => {}

@@ -26,6 +26,83 @@ pub enum Piece<'a> {
     Inside(&'a [u8]),
 }
 
+/// In which charset a byte that looks like a backslash or a quote may be the second half of a character.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pairs {
+    /// GBK, GB18030 (its longer characters have digits in second place).
+    Gbk,
+    /// Also CP932.
+    Sjis,
+    Big5,
+}
+
+impl Pairs {
+    pub const ALL: [Self; 3] = [Self::Gbk, Self::Sjis, Self::Big5];
+
+    fn is_lead(self, byte: u8) -> bool {
+        match self {
+            Self::Gbk => (0x81..=0xfe).contains(&byte),
+            Self::Sjis => (0x81..=0x9f).contains(&byte) || (0xe0..=0xfc).contains(&byte),
+            Self::Big5 => (0xa1..=0xf9).contains(&byte),
+        }
+    }
+
+    /// Whether a character is half read behind `bytes`, if it was before them.
+    fn is_half(self, before: bool, bytes: &[u8]) -> bool {
+        // No first half is below 0x81, and whatever follows one belongs to it.
+        let run = bytes.iter().rposition(|byte| *byte < 0x80);
+        let (mut half, run) = match run {
+            // What is below is no first half, but may be a second one, and so is at an end either way.
+            Some(at) => (false, &bytes[at + 1..]),
+            None => (before, bytes),
+        };
+        for byte in run {
+            half = !half && self.is_lead(*byte);
+        }
+        half
+    }
+}
+
+/// How the insides of quotes are read. It depends on the session, and a text may change that on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// In '…'.
+    pub single: Backslash,
+    /// In "…", which is a name with ANSI_QUOTES.
+    pub double: Backslash,
+    /// None: no byte is half of a character.
+    pub pairs: Option<Pairs>,
+}
+
+impl Way {
+    pub fn new(backslash: Backslash) -> Self {
+        Self {
+            single: backslash,
+            double: backslash,
+            pairs: None,
+        }
+    }
+
+    fn escapes(&self, quote: u8) -> bool {
+        let backslash = match quote {
+            b'\'' => self.single,
+            b'"' => self.double,
+            _ => Backslash::IsPlain,
+        };
+        backslash == Backslash::Escapes
+    }
+}
+
+/// What nobody has read in another way yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Undecided {
+    executable: bool,
+    /// Once the text speaks of `sql_mode`.
+    single: bool,
+    double: bool,
+    pairs: bool,
+}
+
 /// Between two bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
@@ -75,7 +152,11 @@ const MATTERS: [bool; 256] = {
 #[derive(Clone, Debug)]
 pub struct Stream {
     at: At,
-    backslash: Backslash,
+    way: Way,
+    undecided: Undecided,
+    speaks_of_mode: bool,
+    /// In the order of [`Pairs::ALL`]: a character is half read here.
+    half: [bool; 3],
     executable: Executable,
     in_executable: bool,
     kept: [u8; KEPT],
@@ -86,12 +167,87 @@ impl Stream {
     pub fn new(backslash: Backslash) -> Self {
         Self {
             at: At::Between,
-            backslash,
+            way: Way::new(backslash),
+            undecided: Undecided {
+                executable: true,
+                single: false,
+                double: true,
+                pairs: true,
+            },
+            speaks_of_mode: false,
+            half: [false; 3],
             executable: Executable::Runs,
             in_executable: false,
             kept: [0; KEPT],
             length: 0,
         }
+    }
+
+    /// In a text that stands in another one's string.
+    pub fn within(way: Way) -> Self {
+        Self {
+            way,
+            ..Self::new(way.single)
+        }
+    }
+
+    pub fn way(&self) -> Way {
+        self.way
+    }
+
+    /// The text speaks of `sql_mode`: behind it backslashes may be read otherwise.
+    pub fn note_mode(&mut self) {
+        let first = !std::mem::replace(&mut self.speaks_of_mode, true);
+        self.undecided.single |= first;
+    }
+
+    /// Before `next`: this stream as a session would read on to which it means something else. Each difference
+    /// is told once.
+    pub fn others(&mut self, next: u8) -> Vec<Self> {
+        let quote = match self.at {
+            At::Quoted(quote) if next == b'\\' || next == quote && quote == b'`' => quote,
+            // A character's second half goes on with a word.
+            At::Word | At::Between if matches!(next, b'\\' | b'`') => b' ',
+            _ => return Vec::new(),
+        };
+        let mut others = Vec::new();
+        if self.undecided.pairs && self.half.contains(&true) {
+            self.undecided.pairs = false;
+            for pairs in Pairs::ALL {
+                let mut other = self.clone();
+                other.way.pairs = Some(pairs);
+                others.push(other);
+            }
+        }
+        let flipped = |backslash| match backslash {
+            Backslash::Escapes => Backslash::IsPlain,
+            Backslash::IsPlain => Backslash::Escapes,
+        };
+        let mut all = vec![self.clone()];
+        all.append(&mut others);
+        for stream in &mut all {
+            let mut other = stream.clone();
+            match quote {
+                b'"' if stream.undecided.double => {
+                    stream.undecided.double = false;
+                    other.undecided.double = false;
+                    other.way.double = flipped(other.way.double);
+                    others.push(other);
+                }
+                b'\'' if stream.undecided.single => {
+                    stream.undecided.single = false;
+                    other.undecided.single = false;
+                    other.way.single = flipped(other.way.single);
+                    others.push(other);
+                }
+                _ => {}
+            }
+        }
+        let mut all = all.into_iter();
+        if let Some(own) = all.next() {
+            *self = own;
+        }
+        all.chain(others).collect()
     }
 
     /// Takes a part of `part`'s beginning, never nothing for long; returns how much.
@@ -104,25 +260,38 @@ impl Stream {
             At::Word => {
                 let end = part.iter().position(|byte| !is_word_byte(*byte));
                 let length = end.unwrap_or(part.len());
-                self.keep(&part[..length]);
-                if end.is_some() {
+                if length > 0 {
+                    self.keep(&part[..length]);
+                    self.read(&part[..length]);
+                } else if self.is_second_half(byte) {
+                    self.keep(&[byte]);
+                    self.half = [false; 3];
+                    return 1;
+                } else {
                     self.end_word(out);
                 }
                 length
             }
             At::Quoted(quote) => {
-                let escapes = self.backslash == Backslash::Escapes && quote != b'`';
-                let found = if escapes {
-                    memchr::memchr2(quote, b'\\', part)
+                let found = memchr::memchr2(quote, b'\\', part).unwrap_or(part.len());
+                if found > 0 {
+                    let inside = &part[..found];
+                    self.inside(quote, inside, out);
+                    self.read(inside);
+                    return found;
+                }
+                let is_second_half = self.is_second_half(byte);
+                self.half = [false; 3];
+                if is_second_half {
+                    self.inside(quote, &[byte], out);
+                    1
+                } else if byte == quote {
+                    self.goes(At::QuoteEnd(quote), 1)
+                } else if self.way.escapes(quote) {
+                    self.goes(At::Escape(quote), 1)
                 } else {
-                    memchr::memchr(quote, part)
-                };
-                let inside = &part[..found.unwrap_or(part.len())];
-                self.inside(quote, inside, out);
-                match found {
-                    None => part.len(),
-                    Some(at) if part[at] == quote => self.goes(At::QuoteEnd(quote), at + 1),
-                    Some(at) => self.goes(At::Escape(quote), at + 1),
+                    self.inside(quote, &[byte], out);
+                    1
                 }
             }
             At::Escape(quote) => {
@@ -141,6 +310,7 @@ impl Stream {
             }
             At::QuoteEnd(quote) if byte == quote => {
                 self.inside(quote, &[byte], out);
+                self.half = [false; 3];
                 self.goes(At::Quoted(quote), 1)
             }
             At::QuoteEnd(quote) => self.end_quoted(quote, out),
@@ -210,6 +380,7 @@ impl Stream {
         let end = part.iter().position(|byte| MATTERS[usize::from(*byte)]);
         let end = end.unwrap_or(part.len());
         if end > 0 {
+            self.read(&part[..end]);
             self.at = At::Between;
         }
         end
@@ -240,13 +411,30 @@ impl Stream {
 
     /// If an executable comment has just been opened: this stream, had the comment not been run (and
     /// no other from there on).
-    pub fn had_it_not_run(&self) -> Option<Self> {
-        (self.at == At::Version(0)).then(|| Self {
+    pub fn had_it_not_run(&mut self) -> Option<Self> {
+        if self.at != At::Version(0) || !std::mem::take(&mut self.undecided.executable) {
+            return None;
+        }
+        Some(Self {
             at: At::Unrun { inner: false },
             executable: Executable::IsComment,
             in_executable: false,
             ..self.clone()
         })
+    }
+
+    /// Goes over bytes of which none is a backslash or ends the quotes.
+    fn read(&mut self, bytes: &[u8]) {
+        for (half, pairs) in self.half.iter_mut().zip(Pairs::ALL) {
+            *half = pairs.is_half(*half, bytes);
+        }
+    }
+
+    /// Of a character that is half read, whose second half may be a backslash or a backtick.
+    fn is_second_half(&self, byte: u8) -> bool {
+        let mut all = self.half.iter().zip(Pairs::ALL);
+        let half = all.any(|(half, pairs)| *half && self.way.pairs == Some(pairs));
+        half && matches!(byte, b'\\' | b'`')
     }
 
     fn goes(&mut self, to: At, used: usize) -> usize {
@@ -255,6 +443,12 @@ impl Stream {
     }
 
     fn between(&mut self, byte: u8, out: &mut impl FnMut(Piece<'_>)) -> usize {
+        let is_second_half = self.is_second_half(byte);
+        self.half = [false; 3];
+        if is_second_half {
+            self.length = 0;
+            return self.goes(At::Word, 1);
+        }
         let to = match byte {
             b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => At::Between,
             b'#' => At::Line,
@@ -401,6 +595,62 @@ mod tests {
         assert_eq!(one(&long, escapes), word(&"x".repeat(KEPT)));
     }
 
+    /// All the ways in which a text can be read.
+    fn ways(text: &[u8]) -> Vec<Vec<String>> {
+        let mut all = vec![(Stream::new(Backslash::Escapes), Vec::new())];
+        for byte in text {
+            let mut more = Vec::new();
+            for (stream, tokens) in &mut all {
+                for other in stream.others(*byte) {
+                    more.push((other, tokens.clone()));
+                }
+            }
+            all.extend(more);
+            for (stream, tokens) in &mut all {
+                let mut out = |piece: Piece<'_>| {
+                    if let Piece::Token(token) = piece {
+                        tokens.push(format!("{token:?}"));
+                    }
+                };
+                while stream.step(&[*byte], &mut out) == 0 {}
+            }
+        }
+        let finished = all.into_iter().map(|(mut stream, mut tokens)| {
+            stream.finish(&mut |piece| {
+                if let Piece::Token(token) = piece {
+                    tokens.push(format!("{token:?}"));
+                }
+            });
+            tokens
+        });
+        finished.collect()
+    }
+
+    #[test]
+    fn what_can_be_read_otherwise_is() {
+        let second = format!("{:?}", Token::Word(b"second"));
+        let hides = |text: &[u8]| {
+            let all = ways(text);
+            let found = all.iter().filter(|tokens| tokens.contains(&second)).count();
+            (found, all.len())
+        };
+        // With ANSI_QUOTES a backslash is one.
+        assert_eq!(hides(br#""a\"; second; "b""#), (1, 2));
+        // GBK takes both bytes for one character; to Big5 and SJIS they are two.
+        let (found, all) = hides(b"'\xa0\x5c'; second; 'b'");
+        assert!(found >= 1 && all == 4, "{found} {all}");
+        let (found, all) = hides(b"'\xbf\x5c'; second; 'b'");
+        assert!(found >= 2 && all == 4, "{found} {all}");
+        // Two halves of one character, then an escape, to all of them.
+        assert_eq!(hides(b"'\xbf\xbf\x5c''; second; '"), (1, 1));
+        // A name whose end is none.
+        let (found, all) = hides(b"`\xbf``; second; `");
+        assert!(found >= 1 && all == 4, "{found} {all}");
+        // Nothing to doubt.
+        assert_eq!(hides(b"'a\\\\'; second; 'b'"), (1, 1));
+        assert_eq!(hides("'\u{e4}'; second; 'b'".as_bytes()), (1, 1));
+    }
+
     #[test]
     fn skimming_stops_where_something_matters() {
         let mut stream = Stream::new(Backslash::Escapes);
@@ -423,7 +673,7 @@ mod tests {
         let text = b"/*!99999 ' /* x */ ; */ b /*M! c */ d";
         let mut none = |_: Piece<'_>| panic!("a token");
         let used: usize = (0..3).map(|at| stream.step(&text[at..], &mut none)).sum();
-        let unrun = stream.had_it_not_run().unwrap();
+        let mut unrun = stream.had_it_not_run().unwrap();
         assert_eq!(
             read(&text[used..], 1, unrun.clone()),
             lexed(b"b d", Backslash::Escapes)

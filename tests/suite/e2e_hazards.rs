@@ -1,6 +1,8 @@
 //! Who may run replication hazards, changed in the file while the proxy runs.
 
-use crate::support::{SOON, Sandbox, wait_until};
+use crate::support::{Flavor, SOON, Sandbox, on_both_flavors, wait_until};
+
+on_both_flavors![what_no_statement_shows_ends_the_session];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_list_of_users_is_taken_over_at_once() {
@@ -37,4 +39,66 @@ async fn the_list_of_users_is_taken_over_at_once() {
         }
     })
     .await;
+}
+
+/// What a routine does that was made at the source, and what is put together at run time, the source tells.
+async fn what_no_statement_shows_ends_the_session(flavor: Flavor) {
+    let sandbox = Sandbox::of(flavor).await;
+    sandbox.create_seen().await;
+    let database = sandbox.app().database.clone().unwrap();
+    let mut source = sandbox.source().connect().await;
+    source.run(&format!("USE {database}")).await;
+    for (name, body) in [
+        ("sets", "SET sql_log_bin=0"),
+        ("hides", "SET sql_log_bin=0; SET sql_log_bin=1"),
+    ] {
+        source
+            .run(&format!(
+                "CREATE DEFINER=CURRENT_USER PROCEDURE {name}() SQL SECURITY DEFINER BEGIN {body}; END"
+            ))
+            .await;
+    }
+    // The application may not set it itself, and its routine may.
+    let mut n = 0;
+    for how in [&["CALL sets()"][..], &["CALL hides()"]] {
+        let mut app = sandbox.app().connect().await;
+        for statement in how {
+            app.run(statement).await;
+        }
+        n += 1;
+        let insert = format!("INSERT INTO seen VALUES ({n})");
+        let error = app.try_run(&insert).await.unwrap_err().to_string();
+        assert!(
+            error.contains("1227") && error.contains("sql_log_bin"),
+            "{error}"
+        );
+        assert!(app.try_run("SELECT 1").await.is_err(), "it is ended");
+    }
+    // Somebody who may everything, and is not listed.
+    let admin = sandbox.source();
+    let through = crate::support::Account {
+        port: sandbox.app().port,
+        ..admin
+    };
+    let mut session = through.connect().await;
+    session.run("SET @text='SET sql_log_bin=0'").await;
+    session.run("PREPARE s FROM @text").await;
+    session.run("EXECUTE s").await;
+    let insert = format!("INSERT INTO {database}.seen VALUES (9)");
+    let error = session.try_run(&insert).await.unwrap_err().to_string();
+    assert!(error.contains("1227"), "{error}");
+    // Values that a session has anyway do no harm.
+    let mut session = through.connect().await;
+    session.run("SET sql_log_bin=1").await;
+    session
+        .run(&format!("INSERT INTO {database}.seen VALUES (10)"))
+        .await;
+    session
+        .run(&format!("INSERT INTO {database}.seen VALUES (11)"))
+        .await;
+    let status = sandbox.status().await;
+    let problems = status.list("problems").join("; ");
+    assert!(problems.contains("had set sql_log_bin"), "{status}");
+    sandbox.assert_equal().await;
+    assert_eq!(sandbox.app().connect().await.count("seen").await, 2);
 }

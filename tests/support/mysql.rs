@@ -24,7 +24,7 @@ pub fn program(name: &str) -> PathBuf {
     installed().expect("MySQL is installed").join(name)
 }
 
-/// MYSQL_ROOT/bin, as deploy/mysql.sh decides it.
+/// MYSQL_ROOT/bin, as deploy/unpack.sh decides it.
 fn installed() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let root = variable("MYSQL_ROOT").map(PathBuf::from).or_else(|| {

@@ -379,7 +379,7 @@ impl Proxy {
         Self::between("127.0.0.1", source, config)
     }
 
-    fn between(address: &str, source: u16, config: Config) -> Self {
+    pub fn between(address: &str, source: u16, config: Config) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()

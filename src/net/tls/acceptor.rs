@@ -21,7 +21,11 @@ pub struct Acceptor(Arc<ArcSwap<Offer>>);
 pub struct Offer {
     mode: Mode,
     config: Option<Arc<ServerConfig>>,
+    own: Option<Fingerprint>,
 }
+
+/// SHA-256 of a certificate.
+pub type Fingerprint = [u8; 32];
 
 /// Who we are, and whom we believe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +94,24 @@ impl Offer {
     /// Without a certificate nothing can be offered, so nothing can be required either: the
     /// configuration lets no such file through.
     pub fn new(mode: Mode, config: Option<Arc<ServerConfig>>) -> Self {
-        Self { mode, config }
+        Self {
+            mode,
+            config,
+            own: None,
+        }
+    }
+
+    /// Nobody has signed this certificate: whoever meets it is shown that we know his password's hash, which
+    /// somebody in the middle does not.
+    #[must_use]
+    pub fn of_our_own(mut self, fingerprint: Fingerprint) -> Self {
+        self.own = Some(fingerprint);
+        self
+    }
+
+    /// Of a certificate of our own making.
+    pub fn own(&self) -> Option<Fingerprint> {
+        self.own
     }
 
     pub fn is_on(&self) -> bool {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{KnownPasswords, Learned};
 use crate::protocol::HandshakeResponse;
-use crate::protocol::auth::{self, AuthSwitch, NATIVE_PASSWORD};
+use crate::protocol::auth::{self, AuthSwitch, NATIVE_PASSWORD, SCRAMBLE};
 use crate::protocol::caching_sha2::{self, CACHING_SHA2};
 use crate::protocol::password::Password;
 
@@ -113,6 +113,12 @@ impl Lesson {
         if is_proven {
             self.password = Some(known.share(&self.user, password));
         }
+    }
+
+    /// A scramble and the answer to it, of `mysql_native_password`.
+    pub fn native(&self) -> Option<(&[u8], &[u8; SCRAMBLE])> {
+        let answer = self.answer.as_ref()?.expose().try_into().ok()?;
+        (self.plugin == NATIVE_PASSWORD).then_some((self.scramble.as_slice(), answer))
     }
 
     /// The login has succeeded.

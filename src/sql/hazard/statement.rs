@@ -24,6 +24,8 @@ enum At {
     Other,
     /// CREATE, ALTER: of what?
     Create,
+    /// ALTER INSTANCE.
+    Instance,
     /// A routine or an event, up to its body; also a handler.
     Head {
         /// A SET behind it begins no statement.
@@ -134,6 +136,10 @@ impl Statements {
             At::Start => Some(start(token)),
             At::Other => is_any(token, &OPENERS).then_some(At::Start),
             At::Create => creates(token),
+            At::Instance => {
+                hazard = token.is_word("disable").then_some(Hazard::DisableRedoLog);
+                Some(At::HEAD)
+            }
             At::Head { after_character } => {
                 let was_after = std::mem::replace(after_character, token.is_word("character"));
                 if was_after { None } else { body(token) }
@@ -232,6 +238,11 @@ fn start(token: Token<'_>) -> At {
         return At::Rows;
     }
     let is = |other: &str| word.eq_ignore_ascii_case(other.as_bytes());
+    let target = Target::of(word, Scope::Session);
+    if target != Target::Other {
+        // `sql_log_bin := 0`, with MariaDB's sql_mode=ORACLE.
+        return At::Set(Set::assigning(target));
+    }
     if is("set") {
         At::Set(Set::default())
     } else if is("reset") {
@@ -265,7 +276,9 @@ fn start(token: Token<'_>) -> At {
 }
 
 fn creates(token: Token<'_>) -> Option<At> {
-    if is_any(token, &["procedure", "function", "event", "package"]) {
+    if token.is_word("instance") {
+        Some(At::Instance)
+    } else if is_any(token, &["procedure", "function", "event", "package"]) {
         Some(At::HEAD)
     } else {
         token.is_word("trigger").then_some(At::Trigger)
@@ -307,6 +320,14 @@ impl Default for Set {
 }
 
 impl Set {
+    /// The variable was named, without a SET.
+    fn assigning(target: Target) -> Self {
+        Self {
+            at: Assignment::Named(target),
+            ..Self::default()
+        }
+    }
+
     fn token(&mut self, token: Token<'_>) -> Step {
         let found = match std::mem::replace(&mut self.at, Assignment::Rest) {
             Assignment::First if token.is_word("statement") => {

@@ -289,6 +289,124 @@ fn routines() {
     }
 }
 
+/// Each was run on a real server, which then wrote past its binlog.
+#[test]
+fn nothing_hides_one() {
+    let session = |variable| Some(Hazard::Session(variable));
+    let log_bin = || session(SessionVariable::SqlLogBin);
+    for (text, found) in [
+        // With SET NAMES gbk the backslash is half of a character.
+        (
+            &b"SELECT '\xbf\x5c'; SET sql_log_bin=0; SELECT 'end'"[..],
+            log_bin(),
+        ),
+        (
+            b"SET NAMES sjis; SELECT '\x95\x5c'; SET sql_log_bin=0; SELECT 'end'",
+            log_bin(),
+        ),
+        (
+            b"SELECT '\xa4\x5c'; SET sql_log_bin=0; SELECT 'end'",
+            log_bin(),
+        ),
+        (
+            b"SELECT 1 AS \xbf`; SET sql_log_bin=0; SELECT 1 AS \xbf`",
+            log_bin(),
+        ),
+        // With ANSI_QUOTES a backslash is nothing special in a name.
+        (
+            br#"SELECT 1 AS "a\"; SET sql_log_bin=0; SELECT 1 AS "b""#,
+            log_bin(),
+        ),
+        // A mode that the text sets itself.
+        (
+            br"SET sql_mode='NO_BACKSLASH_ESCAPES'; SELECT 'a\'; SET sql_log_bin=0; SELECT 'b'",
+            log_bin(),
+        ),
+        // MySQL compares names without accents.
+        ("SET sql_l\u{f6}g_bin=0".as_bytes(), log_bin()),
+        ("SET \u{17f}ql_log_bin=0".as_bytes(), log_bin()),
+        (b"SET sql_l\xf6g_bin=0", log_bin()),
+        (
+            "SET @@session.gtid_n\u{e9}xt='x:1'".as_bytes(),
+            session(SessionVariable::GtidNext),
+        ),
+        // MariaDB's sql_mode=ORACLE.
+        (b"sql_log_bin := 0", log_bin()),
+        (b"BEGIN NOT ATOMIC sql_log_bin := 0; END", log_bin()),
+        (
+            b"skip_replication := 1",
+            session(SessionVariable::SkipReplication),
+        ),
+        (
+            b"ALTER INSTANCE DISABLE INNODB REDO_LOG",
+            Some(Hazard::DisableRedoLog),
+        ),
+        // And what only looks like it.
+        (b"ALTER INSTANCE ENABLE INNODB REDO_LOG", None),
+        (b"sql_log_bin := 1", None),
+        ("SET @sql_l\u{f6}g_bin=0".as_bytes(), None),
+        ("SET sql_l\u{f6}g_binary=0".as_bytes(), None),
+        (
+            "INSERT INTO t VALUES ('\u{e4}\\'; SET sql_log_bin=0; ')".as_bytes(),
+            None,
+        ),
+        (br#"SELECT "a\\"; SELECT 'it''s'; SET autocommit=1"#, None),
+    ] {
+        assert_eq!(
+            find(text, Backslash::Escapes),
+            found,
+            "{}",
+            String::from_utf8_lossy(text)
+        );
+        for size in [1, 3] {
+            let mut scan = Scan::new(Backslash::Escapes);
+            text.chunks(size).for_each(|part| scan.feed(part));
+            assert_eq!(
+                scan.finish(),
+                found,
+                "{} in parts",
+                String::from_utf8_lossy(text)
+            );
+        }
+    }
+}
+
+#[test]
+fn what_the_source_reports() {
+    for (name, value, expected) in [
+        (
+            "sql_log_bin",
+            "OFF",
+            Some((SessionVariable::SqlLogBin, true)),
+        ),
+        (
+            "sql_log_bin",
+            "ON",
+            Some((SessionVariable::SqlLogBin, false)),
+        ),
+        (
+            "gtid_next",
+            "AUTOMATIC",
+            Some((SessionVariable::GtidNext, false)),
+        ),
+        (
+            "gtid_seq_no",
+            "1000",
+            Some((SessionVariable::GtidSeqNo, true)),
+        ),
+        (
+            "skip_replication",
+            "OFF",
+            Some((SessionVariable::SkipReplication, false)),
+        ),
+        ("autocommit", "OFF", None),
+        ("last_gtid", "0-1-7", None),
+    ] {
+        let reported = SessionVariable::reported(name.as_bytes(), value.as_bytes());
+        assert_eq!(reported, expected, "{name}={value}");
+    }
+}
+
 #[test]
 fn strings_end_where_the_session_ends_them() {
     let text = br"SELECT 'a\'; RESET MASTER; -- '";

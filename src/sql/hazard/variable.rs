@@ -26,6 +26,20 @@ impl SessionVariable {
         Self::ServerId,
     ];
 
+    /// Those that this flavor has.
+    pub fn of(mariadb: bool) -> &'static [Self] {
+        match mariadb {
+            true => &[
+                Self::SqlLogBin,
+                Self::SkipReplication,
+                Self::GtidDomainId,
+                Self::GtidSeqNo,
+                Self::ServerId,
+            ],
+            false => &[Self::SqlLogBin, Self::GtidNext],
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::SqlLogBin => "sql_log_bin",
@@ -37,7 +51,7 @@ impl SessionVariable {
         }
     }
 
-    pub(super) fn harm(self) -> &'static str {
+    pub fn harm(self) -> &'static str {
         match self {
             Self::SqlLogBin => {
                 "would keep changes of this session from the binlog and all replicas"
@@ -137,7 +151,7 @@ pub(super) enum Target {
 
 impl Target {
     pub(super) fn of(name: &[u8], scope: Scope) -> Self {
-        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+        let is = |other: &str| is_named(name, other);
         let begins = |other: &str| {
             name.get(..other.len())
                 .is_some_and(|start| start.eq_ignore_ascii_case(other.as_bytes()))
@@ -171,5 +185,52 @@ impl Target {
             Self::Session(variable) => Some(Hazard::Session(variable)),
             Self::Global(name) => Some(Hazard::Global(name)),
         }
+    }
+}
+
+/// As servers compare the names of variables: without case, and MySQL without accents too (its `ſql_lög_bin` is
+/// sql_log_bin). In which charset the name is written is not known, so what is not ASCII stands for
+/// any letters, one for one to four bytes.
+fn is_named(name: &[u8], variable: &str) -> bool {
+    let variable = variable.as_bytes();
+    let plain = name.iter().position(|byte| !byte.is_ascii());
+    let Some(plain) = plain else {
+        return name.eq_ignore_ascii_case(variable);
+    };
+    let (start, rest) = name.split_at(plain);
+    let fits = variable
+        .get(..plain)
+        .is_some_and(|begins| begins.eq_ignore_ascii_case(start));
+    if !fits {
+        return false;
+    }
+    let foreign = rest.iter().take_while(|byte| !byte.is_ascii()).count();
+    (foreign.div_ceil(LONGEST_CHARACTER)..=foreign).any(|letters| {
+        let behind = variable.get(plain + letters..);
+        let behind = behind.and_then(|behind| std::str::from_utf8(behind).ok());
+        behind.is_some_and(|behind| is_named(&rest[foreign..], behind))
+    })
+}
+
+/// In bytes.
+const LONGEST_CHARACTER: usize = 4;
+
+impl SessionVariable {
+    /// Whether a text names one of them: then the reading has judged what it does with it.
+    pub fn is_named_in(text: &[u8]) -> bool {
+        let text = text.to_ascii_lowercase();
+        let mut all = Self::ALL.into_iter();
+        all.any(|variable| memchr::memmem::find(&text, variable.name().as_bytes()).is_some())
+    }
+
+    /// What the source reports of a session: the variable by its name, and whether its value surely does harm.
+    pub fn reported(name: &[u8], value: &[u8]) -> Option<(Self, bool)> {
+        let mut all = Self::ALL.into_iter();
+        let variable =
+            all.find(|variable| name.eq_ignore_ascii_case(variable.name().as_bytes()))?;
+        // Which ones are the source's own is not known.
+        let may_be_own = matches!(variable, Self::GtidDomainId | Self::ServerId);
+        let is_harmless = may_be_own || variable.is_harmless(Token::Text(value));
+        Some((variable, !is_harmless))
     }
 }
