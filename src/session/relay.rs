@@ -269,7 +269,7 @@ impl Relay {
         let mut running = self.running(case);
         let unread = self.peers.client.inbound.unread();
         let packets = unread.get(silent..silent + here).unwrap_or_default();
-        if case.kind == Kind::Routine {
+        if case.command == Command::QUERY && matches!(case.kind, Kind::Control | Kind::Routine) {
             let text = packets.get(HEADER + request.text_at..);
             running.names_watched = text.is_some_and(SessionVariable::is_named_in);
         }

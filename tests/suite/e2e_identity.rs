@@ -493,23 +493,16 @@ async fn a_rewound_source_gets_its_own_transactions_or_is_told(flavor: Flavor) {
     sandbox.stop(Part::Source);
     sandbox.restore_data(Part::Source, "older");
     sandbox.start(Part::Source);
-    let Account {
-        host,
-        port,
-        user,
-        password,
-        ..
-    } = &sandbox.manifest.replication;
     let mut old = sandbox.source().connect().await;
     match flavor {
         Flavor::MariaDb => {
             old.run("SET GLOBAL gtid_slave_pos=@@global.gtid_binlog_pos")
                 .await;
-            old.run(&format!("CHANGE MASTER TO MASTER_HOST='{host}', MASTER_PORT={port}, MASTER_USER='{user}', MASTER_PASSWORD='{password}', MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1")).await;
+            old.run(&sandbox.change_master()).await;
             old.run("START SLAVE").await;
         }
         Flavor::MySql => {
-            old.run(&format!("CHANGE REPLICATION SOURCE TO SOURCE_HOST='{host}', SOURCE_PORT={port}, SOURCE_USER='{user}', SOURCE_PASSWORD='{password}', SOURCE_AUTO_POSITION=1, SOURCE_CONNECT_RETRY=1, SOURCE_SSL=0, GET_SOURCE_PUBLIC_KEY=1")).await;
+            old.run(&sandbox.change_master()).await;
             old.run("START REPLICA").await;
             let said = wait_until("it is told", WITHIN, async || {
                 let said = old.slave_status("Last_IO_Error").await;

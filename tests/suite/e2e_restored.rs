@@ -128,32 +128,13 @@ fn load(flavor: Flavor, into: &Account, dump: &[u8]) -> (bool, String) {
 
 /// It follows us from the position that it has.
 async fn follows(sandbox: &Sandbox) {
-    let Account {
-        host,
-        port,
-        user,
-        password,
-        ..
-    } = &sandbox.manifest.replication;
     let mut replica = sandbox.replica(1).connect().await;
-    let statements = match sandbox.manifest.flavor {
-        Flavor::MariaDb => [
-            format!(
-                "CHANGE MASTER TO MASTER_HOST='{host}', MASTER_PORT={port}, MASTER_USER='{user}', MASTER_PASSWORD='{password}', MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1"
-            ),
-            "SET GLOBAL read_only=ON".into(),
-            "START SLAVE".into(),
-        ],
-        Flavor::MySql => [
-            format!(
-                "CHANGE REPLICATION SOURCE TO SOURCE_HOST='{host}', SOURCE_PORT={port}, SOURCE_USER='{user}', SOURCE_PASSWORD='{password}', SOURCE_AUTO_POSITION=1, SOURCE_CONNECT_RETRY=1, SOURCE_SSL=0, GET_SOURCE_PUBLIC_KEY=1"
-            ),
-            "SET GLOBAL super_read_only=ON".into(),
-            "START REPLICA".into(),
-        ],
+    let (read_only, start) = match sandbox.manifest.flavor {
+        Flavor::MariaDb => ("SET GLOBAL read_only=ON", "START SLAVE"),
+        Flavor::MySql => ("SET GLOBAL super_read_only=ON", "START REPLICA"),
     };
-    for statement in statements {
-        replica.run(&statement).await;
+    for statement in [&*sandbox.change_master(), read_only, start] {
+        replica.run(statement).await;
     }
 }
 

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use ackline::ids::Flavor;
 
+use super::database::Account;
 use super::mysql;
 use super::process::{self, Signal};
 use super::sandbox::{ACKLINE, Part, Sandbox};
@@ -118,6 +119,28 @@ impl Sandbox {
             .spawn()
             .unwrap_or_else(|error| panic!("{part:?}: {error}"));
         self.children.lock().push(child);
+    }
+
+    /// The statement by which a server follows us from where it is.
+    pub fn change_master(&self) -> String {
+        let Account {
+            host,
+            port,
+            user,
+            password,
+            ..
+        } = &self.manifest.replication;
+        match self.manifest.flavor {
+            Flavor::MariaDb => format!(
+                "CHANGE MASTER TO MASTER_HOST='{host}', MASTER_PORT={port}, MASTER_USER='{user}', \
+                 MASTER_PASSWORD='{password}', MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1"
+            ),
+            Flavor::MySql => format!(
+                "CHANGE REPLICATION SOURCE TO SOURCE_HOST='{host}', SOURCE_PORT={port}, SOURCE_USER='{user}', \
+                 SOURCE_PASSWORD='{password}', SOURCE_AUTO_POSITION=1, SOURCE_CONNECT_RETRY=1, SOURCE_SSL=0, \
+                 GET_SOURCE_PUBLIC_KEY=1"
+            ),
+        }
     }
 
     /// SIGSTOP for both replicas, or however many there are.

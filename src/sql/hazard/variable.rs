@@ -218,6 +218,9 @@ const LONGEST_CHARACTER: usize = 4;
 impl SessionVariable {
     /// Whether a text names one of them: then the reading has judged what it does with it.
     pub fn is_named_in(text: &[u8]) -> bool {
+        if memchr::memchr(b'_', text).is_none() {
+            return false;
+        }
         let text = text.to_ascii_lowercase();
         let mut all = Self::ALL.into_iter();
         all.any(|variable| memchr::memmem::find(&text, variable.name().as_bytes()).is_some())
