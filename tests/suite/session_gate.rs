@@ -279,7 +279,11 @@ fn kills_are_asked_about() {
     // mariadb-admin kill sends COM_PROCESS_KILL.
     let admin = |id: u32| {
         Command::new("mariadb-admin")
-            .args(["--no-defaults", "-h127.0.0.1"])
+            .args([
+                "--no-defaults",
+                "--skip-ssl-verify-server-cert",
+                "-h127.0.0.1",
+            ])
             .args([
                 format!("-P{}", proxy.port),
                 format!("-u{USER}"),
@@ -302,7 +306,8 @@ fn replication_is_not_for_this_port() {
     let server = Server::shared();
     let proxy = Proxy::start(&server);
     let output = Command::new("mariadb-binlog")
-        .args(["--no-defaults", "-R", "-h127.0.0.1"])
+        .args(["--no-defaults", "--skip-ssl-verify-server-cert"])
+        .args(["-R", "-h127.0.0.1"])
         .args([
             format!("-P{}", proxy.port),
             format!("-u{USER}"),

@@ -439,7 +439,12 @@ impl Proxy {
     pub fn client_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("mariadb");
         command
-            .args(["--no-defaults", "-h127.0.0.1"])
+            // Since 11.4 it asks for TLS by default.
+            .args([
+                "--no-defaults",
+                "--skip-ssl-verify-server-cert",
+                "-h127.0.0.1",
+            ])
             .arg(format!("-P{}", self.port))
             .arg(format!("-u{USER}"))
             .arg(format!("-p{PASSWORD}"))
