@@ -27,7 +27,7 @@ use crate::protocol::packet::HEADER;
 use crate::protocol::{Capabilities, ChangeUser, Command, ErrPacket};
 use crate::sql::hazard::SessionVariable;
 use crate::sql::lexer::Backslash;
-use crate::sql::{Hazard, Kind};
+use crate::sql::{self, Hazard, Kind};
 use crate::store::origins::Origin;
 
 /// `Passage::front` is kept from one answer to the next up to this size.
@@ -75,6 +75,8 @@ struct Running {
     committed: bool,
     /// It says itself what it does with the variables that we watch.
     names_watched: bool,
+    /// A SET of variables outside a transaction: nothing to commit.
+    only_sets: bool,
 }
 
 #[derive(Debug)]
@@ -193,6 +195,7 @@ impl Relay {
             failed: false,
             committed: false,
             names_watched: case.kind == Kind::Control,
+            only_sets: false,
         }
     }
 
@@ -272,6 +275,10 @@ impl Relay {
         if case.command == Command::QUERY && matches!(case.kind, Kind::Control | Kind::Routine) {
             let text = packets.get(HEADER + request.text_at..);
             running.names_watched = text.is_some_and(SessionVariable::is_named_in);
+            running.only_sets = case.touches_tracking
+                && missing.is_none()
+                && self.status & status::IN_TRANSACTION == 0
+                && text.is_some_and(sql::tracking::only_sets);
         }
         let mut hazard = request.hazard.clone();
         let mut tells_password = false;
@@ -486,11 +493,12 @@ impl Relay {
             answer,
             failed,
             committed,
+            only_sets,
             ..
         } = running;
         let asks_more = self.own.is_any();
         let gate = &self.shared.gate;
-        let unsure = case.touches_tracking || !self.tracking.on;
+        let unsure = (case.touches_tracking && !*only_sets) || !self.tracking.on;
         let mut judge = |end: answer::End<'_>| match end {
             answer::End::Ok { gtid: Some(text) } => {
                 *committed = true;

@@ -92,7 +92,9 @@ fn what_commits_nothing_does_not_wait() {
     assert_eq!(
         proxy.sql(
             "BEGIN; INSERT INTO calm VALUES (2); SELECT COUNT(*) FROM calm; ROLLBACK; BEGIN; \
-             COMMIT; SET @a = 1; SELECT 'end'"
+             COMMIT; SET @a = 1; \
+             set autocommit=1, session_track_system_variables='auto_increment_increment', \
+             sql_mode = concat(@@sql_mode,',STRICT_TRANS_TABLES'); SELECT 'end'"
         ),
         "2\nend\n"
     );
@@ -168,6 +170,13 @@ fn tracking_cannot_be_switched_off() {
     let one_text = "SET session_track_system_variables=''; INSERT INTO tracked VALUES ()//";
     let output = proxy.client(&["--delimiter=//", "shop"], one_text);
     assert!(output.status.success(), "{output:?}");
+    assert!(proxy.gate.asked()[before..].contains(&"everything".to_owned()));
+    // The SET itself commits what went before.
+    let before = proxy.gate.asked().len();
+    proxy.sql(
+        "SET autocommit=0; INSERT INTO tracked VALUES (); \
+         SET session_track_system_variables='', autocommit=1",
+    );
     assert!(proxy.gate.asked()[before..].contains(&"everything".to_owned()));
     // A client that asks for it itself keeps what it set.
     let kept = proxy.sql(
