@@ -1,12 +1,13 @@
-//! A replica that was set up anew from a copy: it votes and may become the source, or it is refused with what
+//! A replica that was set up anew from a copy, or runs another version since: it votes and may become the source, or it is refused with what
 //! to do. Then two moves, and no GTID is used twice.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::{
-    Account, Commit, Flavor, Part, SOON, Sandbox, Status, mysql, on_both_flavors, wait_until,
+    Account, Commit, Database, Flavor, Part, SOON, Sandbox, Status, mysql, on_both_flavors,
+    unpacked, wait_until,
 };
 
 on_both_flavors![
@@ -241,4 +242,57 @@ async fn a_cold_copy_of_another_replica(flavor: Flavor) {
     sandbox.start(other);
     sandbox.start(VOTER);
     votes_and_moves(&sandbox).await;
+}
+
+/// Server by server, the source last, as it is done: who was upgraded votes again by itself. (mariadb-upgrade
+/// cannot run out of a folder of its own; it writes nothing into the binlog.)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mariadb_upgraded_in_place() {
+    let name = concat!(module_path!(), "::mariadb_upgraded_in_place");
+    let Some(programs) = unpacked::mariadb_11_8(name) else {
+        return;
+    };
+    let sandbox = Sandbox::up(&["--mode", "sync"]).await;
+    let version = async |database: &mut Database| database.value("SELECT VERSION()").await;
+    if version(&mut sandbox.source().connect().await)
+        .await
+        .starts_with("11.8")
+    {
+        return unpacked::skipped(name, "the machine's own MariaDB is as new");
+    }
+    sandbox.create_seen().await;
+    returns(&sandbox, 1).await;
+    let upgrade = async |part: Part, account: Account| {
+        sandbox.stop(part);
+        sandbox.start_by(part, Command::new(programs.join("mariadbd")));
+        let began = Instant::now();
+        let mut server = account.connect().await;
+        assert!(version(&mut server).await.starts_with("11.8"));
+        began
+    };
+    let votes = |status: &Status, name: &str| {
+        let row = status.replica(name);
+        row.is_some_and(|row| row.flag("vote"))
+    };
+    for index in [0, 1] {
+        let began = upgrade(Part::Replica(index), sandbox.replica(index)).await;
+        let replica = format!("replica{}", index + 1);
+        until(&sandbox, "it votes again", |status| votes(status, &replica)).await;
+        println!("{replica} votes {:?} after its start", began.elapsed());
+        // Both have to have applied it.
+        returns(&sandbox, 2 + index as u32).await;
+    }
+    let (done, said) = ackline(&sandbox, &["switchover", "--to", "replica1"]);
+    assert!(done, "{said}");
+    returns(&sandbox, 4).await;
+    upgrade(Part::Source, sandbox.source()).await;
+    until(&sandbox, "the old source votes", |status| {
+        votes(status, "source")
+    })
+    .await;
+    returns(&sandbox, 5).await;
+    let (done, said) = ackline(&sandbox, &["switchover", "--to", "source"]);
+    assert!(done, "{said}");
+    returns(&sandbox, 6).await;
+    sandbox.assert_equal().await;
 }

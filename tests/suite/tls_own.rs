@@ -1,32 +1,12 @@
 //! TLS that nobody has set up: we make ourselves a certificate, and MariaDB's clients since 11.4, which verify by
 //! default, believe it by their password. From another network namespace, since on one host they are lenient.
 
-use std::io::Write;
-use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use crate::support::session::Proxy;
-use crate::support::{Account, Part, SOON, Sandbox, wait_until};
+use crate::support::{Account, Part, SOON, Sandbox, unpacked, wait_until};
 use ackline::net::tls::{Acceptor, ClientFiles, Connector, Mode, Offer, own};
 use ackline::session::Config;
-
-/// Of `deploy/install.sh mariadb-11.8`.
-fn newer_mariadb() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let root = variable("MARIADB_11_8_ROOT")
-        .map(PathBuf::from)
-        .or_else(|| {
-            let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);
-            let cache = cache.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cache")));
-            Some(cache?.join("ackline/mariadb-11.8"))
-        })?;
-    root.join("bin/mariadbd").is_file().then_some(root)
-}
-
-fn skipped(why: &str) {
-    let line = format!("\nSKIPPED HERE: {}: {why}\n", module_path!());
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
-}
 
 fn ip(words: &str) -> bool {
     let done = Command::new("ip").args(words.split(' ')).output();
@@ -92,13 +72,14 @@ fn said(output: &Output) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_from_elsewhere_verifies_us_by_its_password() {
-    let Some(root) = newer_mariadb() else {
-        return skipped("no MariaDB 11.8, see deploy/install.sh mariadb-11.8");
+    let name = module_path!();
+    let Some(programs) = unpacked::mariadb_11_8(name) else {
+        return;
     };
     let Some(elsewhere) = Elsewhere::make() else {
-        return skipped("no network namespace can be made here (root, ip)");
+        return unpacked::skipped(name, "no network namespace can be made here (root, ip)");
     };
-    let root = root.to_str().unwrap();
+    let root = programs.parent().unwrap().to_str().unwrap();
     // Its replicas verify as well, wherever they are.
     let sandbox = Sandbox::up(&["--server-root", root, "--replicas", "1"]).await;
     sandbox.create_seen().await;

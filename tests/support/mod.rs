@@ -24,6 +24,7 @@ mod sandbox;
 mod servers;
 pub mod session;
 mod status;
+pub mod unpacked;
 pub mod wire;
 
 use std::fmt::Display;

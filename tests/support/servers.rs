@@ -84,22 +84,25 @@ impl Sandbox {
     }
 
     pub fn start_with(&self, part: Part, environment: &[(String, String)]) {
-        assert!(self.pid(part).is_none(), "{part:?} runs already");
-        let mut command = match part {
-            Part::Proxy => {
+        let mut command = match (part, self.manifest.flavor) {
+            (Part::Proxy, _) => {
                 let mut command = Command::new(ACKLINE);
                 command.args(["serve", "--config", &self.config_path()]);
                 command
             }
-            _ => {
-                let mut command = match self.manifest.flavor {
-                    Flavor::MariaDb => Command::new("mariadbd"),
-                    Flavor::MySql => Command::new(mysql::program("mysqld")),
-                };
-                command.arg(self.options_argument(part));
-                command
-            }
+            (_, Flavor::MariaDb) => Command::new("mariadbd"),
+            (_, Flavor::MySql) => Command::new(mysql::program("mysqld")),
         };
+        command.envs(environment.iter().cloned());
+        self.start_by(part, command);
+    }
+
+    /// By a program of the caller's, of another version perhaps.
+    pub fn start_by(&self, part: Part, mut command: Command) {
+        assert!(self.pid(part).is_none(), "{part:?} runs already");
+        if part != Part::Proxy {
+            command.arg(self.options_argument(part));
+        }
         let log = match part {
             Part::Proxy => self.dir.join("proxy.log"),
             _ => self.server_dir(part).join("server.log"),
@@ -115,7 +118,6 @@ impl Sandbox {
             .stdout(output)
             .stderr(errors)
             .current_dir("/")
-            .envs(environment.iter().cloned())
             .spawn()
             .unwrap_or_else(|error| panic!("{part:?}: {error}"));
         self.children.lock().push(child);
