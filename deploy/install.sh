@@ -7,6 +7,7 @@
 #   mysql     MySQL 9.7's server and client programs, in a folder of their own (see unpack.sh)
 #   mariadb-11.8
 #             Debian 13's MariaDB in the same way, beside the machine's own
+#   debian13  what tests/debian13.sh makes a Debian and networks with
 #   router    MySQL Router 9.7, for the benchmark, in the same way
 #   python, node, perl, java
 #             what tests/drivers/install.sh builds upon
@@ -16,7 +17,7 @@
 set -euo pipefail
 
 usage() {
-    echo "usage: deploy/install.sh [build] [servers] [bench] [mysql] [mariadb-11.8] [router] [python] [node] [perl] [java]" >&2
+    echo "usage: deploy/install.sh [build] [servers] [bench] [mysql] [mariadb-11.8] [router] [debian13] [python] [node] [perl] [java]" >&2
     exit 2
 }
 
@@ -25,6 +26,7 @@ declare -A package_of=(
     [cc]="gcc libc6-dev" [make]=make
     [mariadbd]=mariadb-server-core [mariadb-install-db]=mariadb-server-core
     [mariadb]=mariadb-client [mariadb-binlog]=mariadb-client [jq]=jq [openssl]=openssl
+    [debootstrap]=debootstrap [ip]=iproute2
     [sysbench]=sysbench [haproxy]=haproxy
     [python3]="python3 python3-venv" [node]=nodejs [npm]=npm [perl]=perl [javac]=default-jdk-headless
 )
@@ -50,6 +52,7 @@ for group in "$@"; do
         programs=()
         unpacked+=("$group")
         ;;
+    debian13) programs=(debootstrap ip) ;;
     python)
         programs=(python3)
         unless_works python3-venv python3 -c 'import venv, ensurepip'

@@ -42,7 +42,9 @@ read -r host port user password database < <(
 
 echo "== a commit through the proxy"
 begun=$(date +%s%N)
-MYSQL_PWD=$password mariadb -h"$host" -P"$port" -u"$user" "$database" --table -e "
+# MariaDB's client since 11.4 does not count $MYSQL_PWD as a password: it would warn, and verify no certificate.
+mariadb --defaults-extra-file=<(printf '[client]\npassword=%s\n' "$password") \
+    -h"$host" -P"$port" -u"$user" "$database" --table -e "
     CREATE TABLE IF NOT EXISTS greeting (id INT AUTO_INCREMENT PRIMARY KEY, said_at TIMESTAMP(3), words TEXT);
     INSERT INTO greeting (said_at, words) VALUES (NOW(3), 'hello from the quickstart');
     SELECT * FROM greeting ORDER BY id DESC LIMIT 3;"

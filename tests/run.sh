@@ -6,6 +6,7 @@
 #   kill_rounds, connections, drivers, orm
 #                          a harness of its own
 #   bench, bench_binlog    deploy/bench.sh and deploy/bench_binlog.sh in their short forms
+#   debian13               tests/debian13.sh, only where it is named: the quickstart on a fresh Debian 13
 #
 # Each is a unit, which runs in a process of its own, one test after the other. Those that mostly wait run
 # side by side, those that measure or kill run alone at the end. What a unit printed is in
@@ -28,6 +29,8 @@ first=(drivers e2e_identity orm differential)
 alone=(connections event_mutations fuzz kill_rounds limits)
 # They use fixed ports, and both cores.
 scripts=(bench_binlog bench)
+# Only where they are named: minutes, and root.
+named=(debian13)
 
 passed=0 failed=0 skipped=0
 failures=() skips=()
@@ -105,6 +108,7 @@ run_unit() {
         ACKLINE=${built[bin:ackline]} BINLOG_BENCH=${built[example:binlog_bench]} \
             timeout $unit_limit deploy/bench_binlog.sh --short
         ;;
+    debian13) timeout $unit_limit tests/debian13.sh ;;
     kill_rounds | connections | drivers | orm) timeout $unit_limit "${built[test:test:$name]}" ;;
     # A variable, not an option: some tests take others of their program for a process.
     # shellcheck disable=SC2086
@@ -199,10 +203,13 @@ done
 for name in "${alone[@]}" "${scripts[@]}"; do
     if wanted "$name"; then at_the_end+=("$name"); fi
 done
+for name in "${named[@]}"; do
+    if [[ " ${names[*]} " == *" $name "* ]]; then at_the_end+=("$name"); fi
+done
 all=("${beside[@]}" "${at_the_end[@]}")
 for name in "${names[@]}"; do
     if [[ " ${all[*]} " != *" $name "* ]]; then
-        echo "tests/run.sh: there is no $name; there are: ${first[*]} lib doc ${alone[*]} ${scripts[*]} $(printf '%s\n' "${!tests_of[@]}" | sort | tr '\n' ' ')" >&2
+        echo "tests/run.sh: there is no $name; there are: ${first[*]} lib doc ${alone[*]} ${scripts[*]} ${named[*]} $(printf '%s\n' "${!tests_of[@]}" | sort | tr '\n' ' ')" >&2
         exit 2
     fi
 done
