@@ -5,7 +5,8 @@
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    Account, Commit, Database, Flavor, Part, SOON, Sandbox, Status, on_both_flavors, wait_until,
+    Account, Commit, Database, Flavor, Part, SOON, Sandbox, Status, free_port, on_both_flavors,
+    wait_until,
 };
 use serde_json::json;
 
@@ -324,7 +325,7 @@ async fn the_sources_address_leads_to_a_replica(flavor: Flavor) {
     sandbox.assert_equal().await;
 }
 
-/// A restart, other ids, a binlog that has expired.
+/// A restart, other ids, another port, a binlog that has expired.
 async fn a_voter_that_changes_its_looks_votes_again_by_itself(flavor: Flavor) {
     let sandbox = Sandbox::up(&[
         "--mode",
@@ -363,6 +364,24 @@ async fn a_voter_that_changes_its_looks_votes_again_by_itself(flavor: Flavor) {
     replica.run(stop).await;
     replica.run(start).await;
     regains("binlogs that have expired", &mut n).await;
+
+    // Another port, and back.
+    let mut here = account.port;
+    for port in [free_port(), account.port] {
+        sandbox.stop(voter);
+        sandbox.add_option(voter, &format!("port={port}"));
+        let (old, new) = (format!(":{here}\""), format!(":{port}\""));
+        sandbox.save_config(&sandbox.config().replace(&old, &new));
+        sandbox.start(voter);
+        here = port;
+        Account {
+            port,
+            ..account.clone()
+        }
+        .connect()
+        .await;
+        regains("another port", &mut n).await;
+    }
 
     if flavor == Flavor::MySql {
         sandbox.stop(voter);
