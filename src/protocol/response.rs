@@ -162,8 +162,9 @@ impl Response {
             }
             State::ColumnsEof => {
                 let eof = EofPacket::parse(payload)?;
-                self.state = if eof.status & status::CURSOR_EXISTS != 0 {
-                    // The rows wait to be fetched.
+                let bits = eof.status & (status::CURSOR_EXISTS | status::MORE_RESULTS);
+                self.state = if bits == status::CURSOR_EXISTS {
+                    // The rows wait to be fetched. (Within a loop over a cursor MariaDB has both bits.)
                     Self::after_result(eof.status)
                 } else {
                     State::Rows

@@ -111,6 +111,8 @@ pub struct Answer {
     columns_ended: bool,
     /// EOFs belong behind the packet that is being passed on.
     eofs_behind: Option<EofsBehind>,
+    /// The client asked for a cursor.
+    asks_cursor: bool,
     /// Judged and waited for: passed on at the next call.
     released: bool,
     any_packet: bool,
@@ -145,6 +147,7 @@ impl Answer {
             continued: false,
             columns_ended: false,
             eofs_behind: None,
+            asks_cursor: false,
             released: false,
             any_packet: false,
             status: status & status::LASTING,
@@ -161,6 +164,18 @@ impl Answer {
     pub fn shifted(mut self, shift: u8) -> Self {
         self.shift = shift;
         self
+    }
+
+    /// The command asks for a cursor, so the result may have no rows yet. The status alone does not tell:
+    /// MariaDB sets its bit in all that a loop over a cursor sends as well.
+    pub fn set_asks_cursor(&mut self, asks: bool) {
+        self.asks_cursor = asks;
+    }
+
+    fn opens_cursor(&self, status: u16) -> bool {
+        self.asks_cursor
+            && status & status::CURSOR_EXISTS != 0
+            && status & status::MORE_RESULTS == 0
     }
 
     /// The status bits of the last OK or EOF, if there was one.
@@ -279,12 +294,12 @@ impl Answer {
         let converts = self.converts_eof();
         match packet {
             Packet::Row if self.columns_ended => {
-                let status = if self.announces_out_parameters(&input[at..], header) {
-                    self.status | status::OUT_PARAMETERS | status::MORE_RESULTS
+                let bits = if self.announces_out_parameters(&input[at..], header) {
+                    status::OUT_PARAMETERS | status::MORE_RESULTS
                 } else {
-                    self.status & !status::MORE_RESULTS
+                    0
                 };
-                self.end_columns(input, passage, header, status);
+                self.end_columns(input, passage, header, bits);
             }
             Packet::Column(ColumnPlace::LastOfResult) => self.columns_ended = converts,
             Packet::Column(ColumnPlace::LastOfPrepared) if converts => {
@@ -334,11 +349,11 @@ impl Answer {
                 let status = ok.status;
                 self.status = status & !status::SESSION_STATE;
                 self.status_told = true;
-                if self.columns_ended && status & status::CURSOR_EXISTS != 0 {
+                if self.opens_cursor(status) {
                     // No rows follow: in the old spelling one EOF is both ends.
                     self.columns_ended = false;
                 }
-                self.end_columns(input, passage, header, self.status & !status::MORE_RESULTS);
+                self.end_columns(input, passage, header, 0);
                 match rewritten {
                     None => self.pass(input, passage, header),
                     Some(payload) => self.replace(input, passage, header, &payload),
@@ -368,7 +383,11 @@ impl Answer {
                 self.pass(input, passage, header);
             }
             Packet::Err { .. } => {
-                self.end_columns(input, passage, header, self.status & !status::MORE_RESULTS);
+                if self.asks_cursor && !self.status_told {
+                    // It could not be opened, and that comes before the end of its columns.
+                    self.columns_ended = false;
+                }
+                self.end_columns(input, passage, header, 0);
                 self.pass(input, passage, header);
             }
             Packet::LocalInfile => {
@@ -494,8 +513,10 @@ impl Answer {
     }
 
     /// Puts in the EOF between columns and rows, if one is due, in front of the packet of `header`.
-    fn end_columns(&mut self, input: &[u8], passage: &mut Passage, header: Header, status: u16) {
+    fn end_columns(&mut self, input: &[u8], passage: &mut Passage, header: Header, bits: u16) {
         if std::mem::take(&mut self.columns_ended) {
+            // What was told of the result before says nothing of this one.
+            let status = self.status & !(status::MORE_RESULTS | status::CURSOR_EXISTS) | bits;
             self.put_eof(input, passage, header.sequence, status);
         }
     }

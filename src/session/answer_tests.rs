@@ -36,6 +36,7 @@ fn run(command: Command, client: Capabilities, bytes: &[u8], size: usize) -> Run
         Shows::default(),
         status::AUTOCOMMIT,
     );
+    answer.set_asks_cursor(command == Command::STMT_EXECUTE);
     let mut passage = Passage::default();
     let mut input: Vec<u8> = Vec::new();
     let mut run = Run {
@@ -212,6 +213,31 @@ fn a_cursor_has_one_end() {
         OLD,
         &[b"\x01", COLUMN, b"\xfe\x00\x00\x42\x00\x00\x00"],
         &[b"\x01", COLUMN, b"\xfe\0\0\x42\0"],
+    );
+}
+
+/// MariaDB, `FOR r IN (SELECT …) DO SELECT … LIMIT 0; SELECT …; END FOR`.
+#[test]
+fn results_within_a_loop_over_a_cursor_are_none() {
+    let within: &[u8] = b"\xfe\x00\x00\x6a\x00\x00\x00";
+    let (columns, end): (&[u8], &[u8]) = (b"\xfe\0\0\x02\0", b"\xfe\0\0\x6a\0");
+    let later: &[u8] = b"\xfe\0\0\x22\0";
+    check(
+        Command::STMT_EXECUTE,
+        OLD,
+        &[
+            b"\x01", COLUMN, within, b"\x01", COLUMN, b"\0\0a", within, OK_BARE,
+        ],
+        &[
+            b"\x01", COLUMN, later, end, b"\x01", COLUMN, later, b"\0\0a", end, OK_BARE,
+        ],
+    );
+    // Nobody asked for one.
+    check(
+        Command::QUERY,
+        OLD,
+        &[b"\x01", COLUMN, b"\xfe\x00\x00\x42\x00\x00\x00"],
+        &[b"\x01", COLUMN, columns, b"\xfe\0\0\x42\0"],
     );
 }
 

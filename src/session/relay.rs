@@ -272,6 +272,12 @@ impl Relay {
         let mut running = self.running(case);
         let unread = self.peers.client.inbound.unread();
         let packets = unread.get(silent..silent + here).unwrap_or_default();
+        if case.command == Command::STMT_EXECUTE {
+            let payload = packets.get(HEADER..).unwrap_or_default();
+            running
+                .answer
+                .set_asks_cursor(request::asks_cursor(payload));
+        }
         if case.command == Command::QUERY && matches!(case.kind, Kind::Control | Kind::Routine) {
             let text = packets.get(HEADER + request.text_at..);
             running.names_watched = text.is_some_and(SessionVariable::is_named_in);

@@ -244,6 +244,11 @@ fn hazard(case: Case, payload: &[u8], text: &[u8], backslash: Backslash) -> Opti
     }
 }
 
+/// Of COM_STMT_EXECUTE: read-only, for update or scrollable.
+pub fn asks_cursor(payload: &[u8]) -> bool {
+    payload.get(5).is_some_and(|flags| flags & 0b111 != 0)
+}
+
 fn inspect(
     command: Command,
     payload: &[u8],

@@ -391,6 +391,71 @@ pub fn script(flavor: Flavor) -> Vec<Step> {
     steps
 }
 
+/// Results of every shape: none, one and several rows, several results, from within loops and open cursors, in
+/// text, prepared, and prepared with a cursor.
+pub fn shapes(flavor: Flavor) -> Vec<Step> {
+    let mut steps = vec![
+        send("init db", b"\x02shop"),
+        query("CREATE TABLE d (id INT PRIMARY KEY, name VARCHAR(20))"),
+        query("INSERT INTO d VALUES (1, 'one'), (2, 'two'), (3, NULL)"),
+        query(
+            "CREATE PROCEDURE two() BEGIN DECLARE n INT; DECLARE done BOOL DEFAULT FALSE; \
+             DECLARE c CURSOR FOR SELECT id FROM d; \
+             DECLARE CONTINUE HANDLER FOR NOT FOUND SET done = TRUE; \
+             OPEN c; SELECT 'open'; \
+             again: LOOP FETCH c INTO n; IF done THEN LEAVE again; END IF; \
+             SELECT n FROM d WHERE FALSE; SELECT n, 'x' FROM d; SELECT name FROM d WHERE id = n; \
+             END LOOP; SELECT 'last' FROM d WHERE FALSE; CLOSE c; END",
+        ),
+        query(
+            "CREATE PROCEDURE fails() BEGIN SELECT 1 FROM d WHERE FALSE; SELECT * FROM nosuch; END",
+        ),
+    ];
+    let mut texts = vec![
+        "SELECT id, name FROM d WHERE FALSE",
+        "SELECT id, name FROM d WHERE id = 2",
+        "SELECT id, name FROM d",
+        "SELECT id FROM d UNION ALL SELECT 9 FROM d WHERE FALSE",
+        "SHOW TABLES LIKE 'nosuch'",
+        "CALL two()",
+        "CALL fails()",
+        "SELECT (SELECT id FROM d)",
+    ];
+    if flavor == Flavor::MariaDb {
+        texts.extend([
+            "FOR r IN (SELECT 1 UNION SELECT 2) DO SELECT 3; END FOR",
+            "FOR r IN (SELECT id FROM d) DO SELECT r.id, name FROM d WHERE FALSE; END FOR",
+            "FOR r IN (SELECT id FROM d) DO EXECUTE IMMEDIATE 'SELECT id, name FROM d LIMIT 0'; END FOR",
+            "FOR r IN (SELECT id FROM d) DO SELECT r.id; SELECT 1 FROM nosuch; END FOR",
+            "FOR r IN (SELECT id FROM d WHERE FALSE) DO SELECT r.id; END FOR",
+            "BEGIN NOT ATOMIC SELECT id FROM d WHERE FALSE; SELECT id FROM d; END",
+            "BEGIN NOT ATOMIC FOR r IN (SELECT id FROM d) DO SELECT 1 FROM d WHERE FALSE; CALL two(); END FOR; END",
+            "DELETE FROM d WHERE FALSE RETURNING id",
+        ]);
+    }
+    for (statement, text) in (1..).zip(texts) {
+        steps.extend([
+            query(text),
+            prepare(text),
+            execute(text, statement, 0, None),
+            execute(&format!("{text}, with a cursor"), statement, 1, None),
+            on_statement(
+                &format!("fetch of {text}"),
+                0x1c,
+                statement,
+                &2u32.to_le_bytes(),
+            ),
+            on_statement(
+                &format!("fetch more of {text}"),
+                0x1c,
+                statement,
+                &9u32.to_le_bytes(),
+            ),
+        ]);
+    }
+    steps
+}
+
 /// After each of these the server closes the connection.
 pub fn endings() -> Vec<Step> {
     vec![
