@@ -4,13 +4,16 @@
 //! TLS. Whoever relays packets does not notice.
 //!
 //! A frame may hold any stretch of the packet stream, but some drivers read only such as servers send:
-//! ours hold whole packets. So a packet is gathered before it is packed, up to the 16 MB of a frame.
+//! ours hold whole packets. So a packet is gathered before it is packed, up to the 16 MB of a frame. In a dump
+//! frames have the numbers of their packets ([`number`]).
 //! Between two commands it holds no buffer and no decoder.
 
 mod gather;
+mod number;
 mod pack;
 mod unpack;
 
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -18,7 +21,9 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::stream::Stream;
+use crate::protocol::Capabilities;
 use gather::Gather;
+use number::Numbered;
 use pack::pack;
 use unpack::Unpacker;
 
@@ -34,11 +39,31 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    /// Of both, servers take zlib. `level` is zstd's.
+    pub fn asked(capabilities: Capabilities, level: Option<u8>) -> Option<Self> {
+        if capabilities.contains(Capabilities::COMPRESS) {
+            Some(Self::Zlib)
+        } else if capabilities.contains(Capabilities::ZSTD) {
+            Some(Self::zstd(level))
+        } else {
+            None
+        }
+    }
+
     /// The level is the client's wish; 3 is what it is without one.
     pub fn zstd(level: Option<u8>) -> Self {
         let level = level.unwrap_or(3).clamp(1, 22);
         Self::Zstd {
             level: i32::from(level),
+        }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Zlib => f.write_str("zlib"),
+            Self::Zstd { level } => write!(f, "zstd level {level}"),
         }
     }
 }
@@ -51,24 +76,43 @@ pub struct Compressed {
     ahead: Vec<u8>,
     taken: usize,
     unpacker: Unpacker,
-    gather: Gather,
+    framing: Framing,
     /// Packed and not sent yet, from `sent` on.
     behind: Vec<u8>,
     sent: usize,
-    /// Of the next frame.
+    /// Of the next frame of an answer.
     sequence: u8,
+}
+
+/// What goes into a frame, and its number.
+#[derive(Debug)]
+enum Framing {
+    /// Whole packets; numbers count on from the command's.
+    Answers(Gather),
+    Dump(Numbered),
 }
 
 impl Compressed {
     /// `ahead` is what was read of it already.
     pub fn new(beneath: Stream, algorithm: Algorithm, ahead: Vec<u8>) -> Self {
+        let framing = Framing::Answers(Gather::default());
+        Self::framed(beneath, algorithm, ahead, framing)
+    }
+
+    /// For who asks for a dump.
+    pub fn for_dump(beneath: Stream, algorithm: Algorithm, ahead: Vec<u8>) -> Self {
+        let framing = Framing::Dump(Numbered::default());
+        Self::framed(beneath, algorithm, ahead, framing)
+    }
+
+    fn framed(beneath: Stream, algorithm: Algorithm, ahead: Vec<u8>, framing: Framing) -> Self {
         Self {
             beneath,
             algorithm,
             ahead,
             taken: 0,
             unpacker: Unpacker::new(algorithm),
-            gather: Gather::default(),
+            framing,
             behind: Vec::new(),
             sent: 0,
             sequence: 0,
@@ -129,17 +173,22 @@ impl Compressed {
 
     fn pack(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Self {
-            gather,
+            framing,
             algorithm,
             sequence,
             behind,
             ..
         } = self;
-        gather.push(bytes, |whole| {
-            pack(*algorithm, *sequence, whole, behind)?;
-            *sequence = sequence.wrapping_add(1);
-            Ok(())
-        })?;
+        match framing {
+            Framing::Answers(gather) => gather.push(bytes, |whole| {
+                pack(*algorithm, *sequence, whole, behind)?;
+                *sequence = sequence.wrapping_add(1);
+                Ok(())
+            }),
+            Framing::Dump(numbered) => numbered.push(bytes, |number, packet| {
+                pack(*algorithm, number, packet, behind)
+            }),
+        }?;
         Ok(bytes.len())
     }
 }

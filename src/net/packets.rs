@@ -7,6 +7,7 @@
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::Error;
+use super::compression::{Algorithm, Compressed};
 use super::halves::{self, ReadHalf, WriteHalf};
 use super::stream::Stream;
 use crate::protocol::packet::{self, HEADER, Header};
@@ -259,6 +260,14 @@ impl PacketStream {
     pub fn new(stream: impl Into<Stream>, limit: usize) -> Self {
         let (read, write) = halves::split(stream.into());
         Self::from_halves(read, write, limit)
+    }
+
+    /// From here on both sides speak in compressed frames.
+    pub fn compressed(self, algorithm: Algorithm) -> Result<Self, Error> {
+        let limit = self.limit();
+        let (stream, ahead) = self.into_stream()?;
+        let stream = Compressed::for_dump(stream, algorithm, ahead);
+        Ok(Self::new(Stream::Compressed(Box::new(stream)), limit))
     }
 
     /// The whole stream and what was read of it ahead, for the change to TLS.

@@ -1,14 +1,15 @@
 //! A server's side of a login, with `mysql_native_password` or `caching_sha2_password`: for the
 //! replication port. We know the password, so the latter is always *fast*.
 //!
-//! The greeting is that of a MariaDB or MySQL server without compression, session tracking and
-//! `DEPRECATE_EOF`, so answers are written in the oldest spelling, which every replica and tool reads.
+//! The greeting is that of a MariaDB or MySQL server without session tracking and `DEPRECATE_EOF`, so answers
+//! are written in the oldest spelling, which every replica and tool reads.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Error;
+use super::compression::Algorithm;
 use super::packets::PacketStream;
 use super::tls::Offer;
 use crate::ids::Flavor;
@@ -21,6 +22,7 @@ const OFFERED: Capabilities = Capabilities(
     Capabilities::FOUND_ROWS.0
         | Capabilities::LONG_FLAG.0
         | Capabilities::CONNECT_WITH_DB.0
+        | Capabilities::COMPRESS.0
         | Capabilities::PROTOCOL_41.0
         | Capabilities::INTERACTIVE.0
         | Capabilities::TRANSACTIONS.0
@@ -54,6 +56,7 @@ pub struct LoggedIn {
     pub user: String,
     pub database: Option<Vec<u8>>,
     pub capabilities: Capabilities,
+    pub compression: Option<Algorithm>,
     pub attributes: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -91,7 +94,12 @@ async fn serve(
     let scramble = scramble()?;
     let (offered, default_plugin) = match Flavor::of_version(&greeting.server_version) {
         Flavor::MariaDb => (OFFERED, NATIVE_PASSWORD),
-        Flavor::MySql => (OFFERED.with(Capabilities::CLIENT_MYSQL), CACHING_SHA2),
+        Flavor::MySql => (
+            OFFERED
+                .with(Capabilities::CLIENT_MYSQL)
+                .with(Capabilities::ZSTD),
+            CACHING_SHA2,
+        ),
     };
     let tls = &greeting.tls;
     let shown = if tls.is_on() {
@@ -182,10 +190,15 @@ async fn serve(
     }
     .write(&mut out, asked & offered);
     stream.write(&out).await?;
+    let compression = Algorithm::asked(asked & offered, login.zstd_level);
+    if let Some(algorithm) = compression {
+        stream = stream.compressed(algorithm)?;
+    }
     let logged_in = LoggedIn {
         user,
         database: login.database,
         capabilities: asked & offered,
+        compression,
         attributes: login.attributes,
     };
     Ok(Served::Here(stream, logged_in))

@@ -336,7 +336,7 @@ async fn greet(
         mariadb: greeting.is_mariadb(),
         epoch: origin.epoch,
         login_shift,
-        compression: algorithm(asked & compression, login.zstd_level),
+        compression: Algorithm::asked(asked & compression, login.zstd_level),
         own_certificate: tls.own().filter(|_| peers.client.stream.is_tls()),
     };
     Ok((agreed, lesson))
@@ -423,6 +423,8 @@ async fn introduce(
     login.auth_response = answer[HEADER..].to_vec();
 
     let offered = greeting.capabilities & CARRIED;
+    // What the replication port offered.
+    let compression = Algorithm::asked(login.capabilities & COMPRESSION, login.zstd_level);
     let client = login.capabilities & offered;
     login.capabilities =
         (login.capabilities & (offered | LAYOUT)) | (greeting.capabilities & ALWAYS);
@@ -449,21 +451,10 @@ async fn introduce(
         mariadb: greeting.is_mariadb(),
         epoch: origin.epoch,
         login_shift: sequence.wrapping_sub(number),
-        compression: None,
+        compression,
         own_certificate: (shared.config.tls.offer().own()).filter(|_| peers.client.stream.is_tls()),
     };
     Ok((agreed, lesson))
-}
-
-/// Of both, servers take zlib.
-fn algorithm(asked: Capabilities, level: Option<u8>) -> Option<Algorithm> {
-    if asked.contains(Capabilities::COMPRESS) {
-        Some(Algorithm::Zlib)
-    } else if asked.contains(Capabilities::ZSTD) {
-        Some(Algorithm::zstd(level))
-    } else {
-        None
-    }
 }
 
 /// The source's first packet.

@@ -46,7 +46,12 @@ pub(super) async fn serve(
         (user == config.user).then(|| config.password.clone())
     });
     let mut stream = match served.await? {
-        Served::Here(stream, _) => stream,
+        Served::Here(stream, logged_in) => {
+            if let Some(algorithm) = logged_in.compression {
+                tracing::info!(connection = id, %peer, %algorithm, "the channel is compressed");
+            }
+            stream
+        }
         Served::Unknown(stream, login) => {
             let sequence = stream.writer.sequence().wrapping_sub(1);
             let (stream, ahead) = stream.into_stream()?;

@@ -7,9 +7,92 @@ use std::process::{Command, Output, Stdio};
 use crate::support::certificates::Authority;
 use crate::support::mysql;
 use crate::support::session::{PASSWORD, Proxy, Server, USER};
+use crate::support::{Commit, Flavor, SOON, Sandbox, on_both_flavors};
 use ackline::net::tls::{Acceptor, Mode, Offer, ServerFiles};
 use ackline::session::Config;
 use mysql_async::prelude::Queryable;
+
+on_both_flavors![a_replica_that_pulls_compressed];
+
+/// With its votes: acknowledgements go through the frames as well. Some replicas allow nothing else.
+async fn a_replica_that_pulls_compressed(flavor: Flavor) {
+    let sandbox = Sandbox::up(&[
+        "--mode",
+        "sync",
+        "--replicas",
+        "1",
+        "--flavor",
+        &flavor.to_string(),
+    ])
+    .await;
+    sandbox.create_seen().await;
+    let mut app = sandbox.app().connect().await;
+    app.run("CREATE TABLE wide (n INT PRIMARY KEY, b LONGBLOB)")
+        .await;
+    let mut replica = sandbox.replica(0).connect().await;
+    let (stop, start, ways): (_, _, &[(&str, &str)]) = match flavor {
+        Flavor::MariaDb => (
+            "STOP SLAVE",
+            "START SLAVE",
+            &[("SET GLOBAL slave_compressed_protocol=ON", "algorithm=zlib")],
+        ),
+        Flavor::MySql => (
+            "STOP REPLICA",
+            "START REPLICA",
+            &[
+                (
+                    "CHANGE REPLICATION SOURCE TO SOURCE_COMPRESSION_ALGORITHMS='zlib'",
+                    "algorithm=zlib",
+                ),
+                (
+                    "CHANGE REPLICATION SOURCE TO SOURCE_COMPRESSION_ALGORITHMS='zstd', \
+                     SOURCE_ZSTD_COMPRESSION_LEVEL=7",
+                    "algorithm=zstd level 7",
+                ),
+            ],
+        ),
+    };
+    let mut n = 0;
+    for (change, said) in ways {
+        for statement in [stop, change, start] {
+            replica.run(statement).await;
+        }
+        // Numbers go round at 256, and one row takes several packets.
+        for size in (0..300)
+            .map(|n| n * 7)
+            .chain([17 << 20, 5, (1 << 24) - 100, 6])
+        {
+            n += 1;
+            let statement = format!("INSERT INTO wide VALUES ({n}, REPEAT('w{n} ', {size} / 4))");
+            app.run(&statement).await;
+        }
+        // Without a pause, several in one write.
+        let commits = (0..8).map(|of| {
+            let app = sandbox.app().clone();
+            tokio::spawn(async move {
+                let mut app = app.connect_again().await;
+                for n in 0..60 {
+                    app.run(&format!("INSERT INTO seen VALUES ({n} * 8 + {of})"))
+                        .await;
+                }
+            })
+        });
+        for commit in commits.collect::<Vec<_>>() {
+            commit.await.unwrap();
+        }
+        app.run("DELETE FROM seen").await;
+        let log = sandbox.proxy_log();
+        let at = log.rfind("the channel is compressed").expect("it is");
+        let line = log[at..].lines().next().unwrap();
+        assert!(line.contains(said), "{line}");
+        let dumps = log[at..].matches("dump begins").count();
+        assert_eq!(dumps, 1, "it came once and stayed");
+        let last = Commit::begin(sandbox.app(), "INSERT INTO seen VALUES (1000000)").await;
+        last.succeeds_within(SOON).await;
+        app.run("DELETE FROM seen").await;
+    }
+    sandbox.assert_equal().await;
+}
 
 /// 40,000 rows, 12 MB before compression, and a row of 20 MB.
 const LARGE: &str = "

@@ -5,7 +5,7 @@ use std::io;
 use crate::protocol::packet::{HEADER, Header};
 
 /// A frame holds no more.
-const LARGEST: usize = 0xFF_FFFF;
+pub const LARGEST: usize = 0xFF_FFFF;
 
 #[derive(Debug, Default)]
 pub struct Gather {
