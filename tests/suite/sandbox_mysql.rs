@@ -135,6 +135,7 @@ fn mysql_servers_come_back_from_whatever_befalls_them() {
             lines.any(|line| line.contains("its certificate") && line.contains("  ends 20"));
         assert!(certificate, "{server}: {said}");
     }
+    assert!(said.contains("MySQL 9.7  "), "{said}");
 
     let killed = manifest["replicas"][0]["pid"].to_string();
     let status = Command::new("kill").args(["-9", &killed]).status().unwrap();

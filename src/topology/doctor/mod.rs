@@ -1,7 +1,7 @@
 //! What each server is set to, against what Ackline needs: `ackline doctor [--fix]`.
 //!
 //! [`examine`] asks, [`checks`] judges (a function of the answers), [`repair`] runs what may be run.
-//! [`certificates`] is about the ends of certificates.
+//! [`release`] is about the servers' versions, [`certificates`] about the ends of certificates.
 //! [`grants`] is the least list of privileges, [`change_master`] the statement that makes a replica
 //! follow us.
 //!
@@ -32,6 +32,7 @@ pub mod change_master;
 pub mod checks;
 pub mod examine;
 pub mod grants;
+pub mod release;
 pub mod repair;
 
 pub use change_master::Endpoint;
