@@ -46,6 +46,7 @@ use crate::ship::{self, Ship, SourceFacts};
 use crate::shutdown::Shutdown;
 use crate::store::origins::PendingOrigins;
 use crate::store::{self, Batch, Marks, Observer, Place, Store};
+use crate::version;
 use crate::workers::{Worker, Workers};
 
 const TICK: Duration = Duration::from_millis(10);
@@ -444,7 +445,7 @@ fn source_facts(
     shutdown: &Shutdown,
 ) -> watch::Receiver<SourceFacts> {
     let (sender, receiver) = watch::channel(SourceFacts {
-        version: greeting_version(last_known.unwrap_or(UNKNOWN_VERSION)),
+        version: version::greeting(last_known.unwrap_or(UNKNOWN_VERSION)),
         gtid_domain_id: 0,
     });
     let (mut source, ending) = (view.source.clone(), shutdown.clone());
@@ -453,7 +454,7 @@ fn source_facts(
             loop {
                 if let Some(source) = &*source.borrow_and_update() {
                     sender.send_replace(SourceFacts {
-                        version: greeting_version(&source.version),
+                        version: version::greeting(&source.version),
                         gtid_domain_id: source.domain,
                     });
                 }
@@ -470,19 +471,11 @@ fn source_facts(
     receiver
 }
 
-/// MariaDB greets with a version in front of its own, for the sake of old replicas.
 /// Of `[[user]]`, for sessions.
 fn account(user: &crate::config::User) -> (Vec<u8>, Arc<Password>) {
     let password = user.password.expose().as_bytes().to_vec();
     let name = user.name.as_bytes().to_vec();
     (name, Arc::new(Password::new(password)))
-}
-
-fn greeting_version(version: &str) -> String {
-    match Flavor::of_version(version) {
-        Flavor::MariaDb if !version.starts_with("5.5.5-") => format!("5.5.5-{version}"),
-        _ => version.to_owned(),
-    }
 }
 
 fn start_log(config: &Config) -> Box<dyn Fn(&str) + Send + Sync> {

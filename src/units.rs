@@ -68,8 +68,9 @@ pub fn show_size(bytes: u64) -> String {
 }
 
 /// Unix time in seconds, as `2026-11-23T18:10:00Z`.
-pub fn show_utc(seconds: u32) -> String {
-    let (days, of_day) = (i64::from(seconds / 86_400), seconds % 86_400);
+pub fn show_utc(seconds: impl Into<u64>) -> String {
+    let seconds = seconds.into();
+    let (days, of_day) = ((seconds / 86_400) as i64, seconds % 86_400);
     // Years begin in March here, so that a leap year's day comes last (Howard Hinnant's "chrono-Compatible
     // Low-Level Date Algorithms"); eras are 400 years, counted from the one of 1970.
     let day = days + 719_468 - 4 * 146_097;

@@ -279,6 +279,15 @@ pub(super) fn gauges(status: &Status) -> String {
         "replica",
         replicas().filter_map(|replica| Some((replica.name.as_str(), replica.lag_seconds?))),
     );
+    page.family(
+        "ackline_certificate_not_after_seconds",
+        "When a certificate that we show ends, in Unix time.",
+        "file",
+        status
+            .certificates
+            .iter()
+            .map(|row| (row.file.as_str(), row.not_after_seconds as f64)),
+    );
     page.text
 }
 
@@ -329,7 +338,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::admin::status::ReplicaRow;
+    use crate::admin::status::{CertificateRow, ReplicaRow};
 
     #[test]
     fn gauges_in_prometheus_own_format() {
@@ -341,6 +350,11 @@ mod tests {
                 state: "streaming".into(),
                 lag_seconds: Some(0.25),
                 ..ReplicaRow::default()
+            }],
+            certificates: vec![CertificateRow {
+                file: "/etc/cert.pem".into(),
+                not_after_seconds: 67_090_118_400,
+                ..CertificateRow::default()
             }],
             ..Status::default()
         };
@@ -354,6 +368,7 @@ mod tests {
             "ackline_binlog_file{mark=\"released\"} 12",
             "ackline_binlog_offset_bytes{mark=\"released\"} 3456",
             "ackline_replica_connected{replica=\"a\\\"b\"} 1",
+            "ackline_certificate_not_after_seconds{file=\"/etc/cert.pem\"} 67090118400",
             "ackline_replica_lag_seconds{replica=\"a\\\"b\"} 0.25",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");

@@ -26,8 +26,20 @@ pub struct Status {
     pub moving: Option<String>,
     pub waiting: Waiting,
     pub degraded_commits: DegradedCommits,
+    /// Those that we show; none where no TLS is offered, or by an older proxy.
+    #[serde(default)]
+    pub certificates: Vec<CertificateRow>,
     /// What somebody should look at, in sentences.
     pub problems: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct CertificateRow {
+    pub file: String,
+    /// Its end, as `2036-01-01T00:00:00Z`.
+    pub not_after: String,
+    /// The same in Unix time.
+    pub not_after_seconds: u64,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -175,6 +187,13 @@ mod tests {
       "0-1-5"
     ]
   },
+  "certificates": [
+    {
+      "file": "/etc/ackline/cert.pem",
+      "not_after": "2036-01-01T00:00:00Z",
+      "not_after_seconds": 2082758400
+    }
+  ],
   "problems": [
     "disk full"
   ]

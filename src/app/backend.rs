@@ -1,7 +1,9 @@
 //! What the admin API shows, gathered from the parts.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use super::certificates::Shown;
 use super::{App, following, histories, moving};
 use crate::ack::policy::Mode;
 use crate::ack::{Confirmed, Snapshot};
@@ -10,7 +12,7 @@ use crate::admin::moves::Request;
 use crate::admin::purge::{Answer, Order};
 use crate::admin::sentence::{Missing, Need, asking, sentence};
 use crate::admin::status::{
-    BinlogStatus, DegradedCommits, ReplicaRow, SourceStatus, Status, Waiting,
+    BinlogStatus, CertificateRow, DegradedCommits, ReplicaRow, SourceStatus, Status, Waiting,
 };
 use crate::admin::{Backend, Change, Moving, Outcome, Refusal};
 use crate::capture::State;
@@ -44,6 +46,9 @@ impl Backend for AppBackend {
         let logging = app.logging.lock().clone();
         problems.extend(logging.deviations);
         problems.extend(app.purging.lock().problems.iter().cloned());
+        let certificate = app.certificates.shown();
+        let old = certificate.as_ref();
+        problems.extend(old.and_then(|shown| shown.problem(SystemTime::now())));
         Status {
             mode: acks.sync.mode.to_string(),
             require: acks.sync.require.to_string(),
@@ -85,6 +90,7 @@ impl Backend for AppBackend {
                     .map(|commit| commit.gtid.to_string())
                     .collect(),
             },
+            certificates: certificate.iter().map(certificate_row).collect(),
             problems,
         }
     }
@@ -226,6 +232,14 @@ fn rows(app: &App, acks: &Snapshot, readers: &[Reader]) -> Vec<ReplicaRow> {
 }
 
 /// Why the word of a server that may vote does not count just now.
+fn certificate_row(shown: &Shown) -> CertificateRow {
+    CertificateRow {
+        file: shown.file.display().to_string(),
+        not_after: shown.not_after.to_string(),
+        not_after_seconds: shown.not_after.0,
+    }
+}
+
 fn why_silent(app: &App, name: &ServerName) -> Option<Reason> {
     if let Some(what) = app.ship.contest(name) {
         let how = "give each server a server_id of its own, and leave each one channel to us";

@@ -16,6 +16,7 @@ mod follow;
 use std::borrow::Cow;
 
 use crate::event::execute_load_query::ExecuteLoadQuery;
+use crate::event::format_description::version_in;
 use crate::event::query::{Query, SqlMode};
 use crate::event::{self, EventType, Step, TransactionTracker};
 use crate::gtid::Gtid;
@@ -78,7 +79,7 @@ impl Auditor {
     pub fn event(&mut self, event: &Skimmed<'_>) -> Result<Option<Judged>, event::Error> {
         let kind = event.header.kind;
         if kind == EventType::FORMAT_DESCRIPTION {
-            let version = server_version(event.bytes);
+            let version = version_in(event.bytes);
             self.server = Some(Server::of(Flavor::of_version(&version), &version));
         }
         match self.tracker.feed(event.body())? {
@@ -149,13 +150,6 @@ impl Auditor {
             statement: shorten(server, &logged.text, reading.backslash, SHOWN),
         })))
     }
-}
-
-/// Of a FORMAT_DESCRIPTION: NUL-filled behind the header and the version of the format.
-fn server_version(event: &[u8]) -> String {
-    let field = event.get(21..71).unwrap_or_default();
-    let version = field.split(|byte| *byte == 0).next().unwrap_or_default();
-    String::from_utf8_lossy(version).into_owned()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::anyhow;
 
@@ -13,6 +13,8 @@ use crate::config::Config;
 use crate::ids::{Flavor, ServerName};
 use crate::net::admin::Admin;
 use crate::net::connect::split_address;
+use crate::net::tls::{Mode, own};
+use crate::topology::doctor::certificates::{self, File};
 use crate::topology::doctor::checks::{self, by_server};
 use crate::topology::doctor::repair::{Outcome, repair};
 use crate::topology::doctor::{Check, Endpoint, Examination, Fix, Wanted, option_file};
@@ -41,6 +43,9 @@ pub(super) async fn run(config: &Path, fix: bool) -> Result<(), Failure> {
             }
         }
         checks.extend(visit.unreached);
+        checks.extend(visit.certificates);
+        let now = SystemTime::now();
+        checks.extend(files(&config).iter().map(|file| file.check(now)));
         print!("{}", report(&checks, &wanted, &servers, flavor));
         let bad = checks.iter().filter(|check| !check.ok).count();
         return match bad {
@@ -50,6 +55,39 @@ pub(super) async fn run(config: &Path, fix: bool) -> Result<(), Failure> {
             }
         };
     }
+}
+
+/// The certificates in our files, each once.
+fn files(config: &Config) -> Vec<File> {
+    let tls = &config.tls;
+    let mut files = Vec::new();
+    match &tls.files {
+        Some(ours) => {
+            files.push(File::Shown(ours.cert.clone()));
+            files.extend(ours.client_ca.clone().map(File::Authority));
+        }
+        None if [tls.mode, tls.replication] == [Mode::Off; 2] => {}
+        None => {
+            files.push(File::Own(own::certificate(&config.binlog.dir)));
+            files.extend(tls.client_ca.clone().map(File::Authority));
+        }
+    }
+    for server in &config.servers {
+        let towards = server.tls.files();
+        if towards.mode == Mode::Off {
+            continue;
+        }
+        files.extend(towards.ca.clone().map(File::Authority));
+        let identity = towards.identity.clone();
+        files.extend(identity.map(|(cert, _)| File::Identity(cert)));
+    }
+    let mut once: Vec<File> = Vec::new();
+    for file in files {
+        if !once.contains(&file) {
+            once.push(file);
+        }
+    }
+    once
 }
 
 fn wanted(config: &Config) -> Wanted {
@@ -73,6 +111,8 @@ struct Visit {
     reached: Vec<(Admin, Examination)>,
     /// A check that is not ok for each of the others.
     unreached: Vec<Check>,
+    /// Of those that showed one.
+    certificates: Vec<Check>,
 }
 
 impl Visit {
@@ -80,9 +120,18 @@ impl Visit {
         let mut visit = Self {
             reached: Vec::new(),
             unreached: Vec::new(),
+            certificates: Vec::new(),
         };
         for server in servers {
-            match Self::server(server).await {
+            let certificate = certificates::presented(&server.account, DEADLINE);
+            let (reached, certificate) = tokio::join!(Self::server(server), certificate);
+            let flavor = reached.as_ref().map(|(_, found)| found.report.flavor).ok();
+            visit.certificates.extend(
+                certificate.map(|der| {
+                    certificates::of_server(&server.name, &der, flavor, SystemTime::now())
+                }),
+            );
+            match reached {
                 Ok(reached) => visit.reached.push(reached),
                 Err(error) => visit.unreached.push(unreached(server, &error)),
             }

@@ -8,9 +8,17 @@ use super::{CHECKSUM_LENGTH, Error, EventType, Flags, Header, seal};
 use crate::cursor::Cursor;
 
 const SERVER_VERSION_LENGTH: usize = 50;
-/// Header, binlog version and server version lie before it.
-const CREATED_AT: usize = 19 + 2 + SERVER_VERSION_LENGTH;
+/// Header and binlog version lie before it.
+const VERSION_AT: usize = 19 + 2;
+const CREATED_AT: usize = VERSION_AT + SERVER_VERSION_LENGTH;
 const FLAGS_AT: usize = 17;
+
+/// Who wrote the file, by its first event, with or without its checksum. Empty where there is none.
+pub fn version_in(event: &[u8]) -> String {
+    let field = event.get(VERSION_AT..CREATED_AT).unwrap_or_default();
+    let version = field.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(version).into_owned()
+}
 
 /// A parsed format description that keeps its bytes, so that our own files can describe themselves
 /// as the source's do.
@@ -47,8 +55,7 @@ impl FormatDescription {
                 "only binlog format version 4 is understood",
             ));
         }
-        let version = cursor.take(SERVER_VERSION_LENGTH)?;
-        let version = version.split(|byte| *byte == 0).next().unwrap_or_default();
+        cursor.skip(SERVER_VERSION_LENGTH)?;
         let created = cursor.u32()?;
         if usize::from(cursor.u8()?) != super::HEADER_LENGTH {
             return Err(Error::Malformed("event headers are not 19 bytes long"));
@@ -66,7 +73,7 @@ impl FormatDescription {
         }
         Ok(Self {
             bytes: event[..event.len() - CHECKSUM_LENGTH].to_vec(),
-            server_version: String::from_utf8_lossy(version).into_owned(),
+            server_version: version_in(event),
             created,
             algorithm,
         })

@@ -4,6 +4,7 @@
 //! - [`connector`], whom we believe, for servers that we connect to
 //! - [`beneath`], what lies below the encryption
 //! - [`own`], a certificate of our own making
+//! - [`validity`], until when certificates hold
 //! - [`pem`], certificates and keys from files; an error names the file, never what is in a key
 //!
 //! Certificates are read anew while the process runs: a connection keeps what it began with.
@@ -13,6 +14,7 @@ mod beneath;
 pub mod connector;
 pub mod own;
 mod pem;
+pub mod validity;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use rustls::crypto::CryptoProvider;
 pub use acceptor::{Acceptor, Fingerprint, Offer, ServerFiles};
 pub use beneath::Beneath;
 pub use connector::{ClientFiles, Connector};
+pub use validity::NotAfter;
 
 /// Whether a connection is encrypted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

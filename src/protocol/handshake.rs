@@ -2,6 +2,7 @@
 
 use super::fields::Fields;
 use super::{Capabilities, Error};
+use crate::ids::Flavor;
 
 const WHAT: &str = "the server's greeting";
 
@@ -128,7 +129,7 @@ impl Handshake {
 
     /// MariaDB says so in its version; MySQL never does.
     pub fn is_mariadb(&self) -> bool {
-        self.server_version.contains("MariaDB")
+        Flavor::of_version(&self.server_version) == Flavor::MariaDb
             || !self.capabilities.contains(Capabilities::CLIENT_MYSQL)
     }
 }

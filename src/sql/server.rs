@@ -1,6 +1,7 @@
 //! Who reads a text: executable comments depend on it.
 
 use crate::ids::Flavor;
+use crate::version::Version;
 
 /// A server, as far as it makes a difference for the meaning of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,13 +23,9 @@ pub enum Mark {
 impl Server {
     /// From the version in the greeting; the oldest server where it says none.
     pub fn of(flavor: Flavor, greeting: &str) -> Self {
-        let version = greeting.strip_prefix("5.5.5-").unwrap_or(greeting);
-        let digits = version.split(|c: char| !c.is_ascii_digit());
-        let mut numbers = digits.map(|number| number.parse::<u32>().unwrap_or(0).min(99));
-        let mut next = || numbers.next().unwrap_or(0);
         Self {
             flavor,
-            version: next() * 10_000 + next() * 100 + next(),
+            version: Version::parse(greeting).digits(),
         }
     }
 

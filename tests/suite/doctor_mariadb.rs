@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{ACKLINE, free_port};
+use crate::support::certificates::Authority;
+use crate::support::{self, ACKLINE, Sandbox, free_port, wait_until};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -131,6 +132,111 @@ fn a_server_that_is_not_there_is_a_check_of_its_own() {
     assert_eq!(status, 1, "{text}");
     assert!(not_ok(&text, "db1", "reachable"), "{text}");
     assert!(not_ok(&text, "db2", "reachable"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_ends_of_certificates() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::of_days(folder.path(), "ca", 20);
+    let made = authority.issue("server");
+    let (cert, key) = (made.cert.display(), made.key.display());
+    let with_tls = [format!("--ssl-cert={cert}"), format!("--ssl-key={key}")];
+    let [with_cert, with_key] = with_tls.each_ref().map(String::as_str);
+    let sandbox = Sandbox::up(&[
+        "--replicas",
+        "1",
+        "--server-option",
+        with_cert,
+        "--server-option",
+        with_key,
+    ])
+    .await;
+    let ours = sandbox.manifest.binlog_dir.join("ackline-cert.pem");
+    let ours = ours.display();
+
+    // Of servers that are not asked for TLS nothing is seen; ours is for ever.
+    let doctor = || {
+        let output = sandbox.ackline(&["doctor"]);
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8(text).unwrap();
+        println!("{text}");
+        text
+    };
+    let text = doctor();
+    assert!(!text.contains("its certificate"), "{text}");
+    let line = line_of(&text, "this proxy", &format!("certificate {ours}"));
+    assert!(line.contains("ends 4096-01-01T00:00:00Z") && line.ends_with("ok"));
+    let gauge = |file: &dyn std::fmt::Display, end: &str| {
+        format!("ackline_certificate_not_after_seconds{{file=\"{file}\"}} {end}")
+    };
+    let metrics = || async { sandbox.request("GET", "/metrics", "").await.unwrap().body };
+    let wanted = gauge(&ours, "67090118400");
+    let text = metrics().await;
+    assert!(text.lines().any(|line| line == wanted), "{text}");
+
+    let towards = format!(
+        "role = \"source\"\ntls = \"required\"\ntls_ca = \"{}\"",
+        authority.cert().display()
+    );
+    sandbox.edit_config("role = \"source\"", &towards);
+    let text = sandbox.config();
+    assert!(!text.contains("[tls]"), "{text}");
+    let config = format!("{text}\n[tls]\ncert = \"{cert}\"\nkey = \"{key}\"\n");
+    sandbox.save_config(&config);
+    let text = doctor();
+    for (server, check) in [
+        ("source".to_owned(), "its certificate".to_owned()),
+        ("this proxy".to_owned(), format!("certificate {cert}")),
+        (
+            "this proxy".to_owned(),
+            format!("authority {}", authority.cert().display()),
+        ),
+    ] {
+        let line = line_of(&text, &server, &check);
+        let soon = line.contains("ends soon, 2") && line.ends_with("NOT OK");
+        assert!(soon, "{line}");
+    }
+    assert!(text.contains("then run FLUSH SSL there"), "{text}");
+    // Also of a server that is not believed, as one is whose certificate has ended.
+    let other = Authority::new(folder.path(), "other");
+    let believed = config.replace(
+        &authority.cert().display().to_string(),
+        &other.cert().display().to_string(),
+    );
+    sandbox.save_config(&believed);
+    let text = doctor();
+    let line = line_of(&text, "source", "its certificate");
+    assert!(line.contains("ends soon, 2"), "{line}");
+    assert!(not_ok(&text, "source", "reachable"), "{text}");
+    assert!(text.contains("ALTER INSTANCE RELOAD TLS (MySQL)"), "{text}");
+    sandbox.save_config(&config);
+
+    // The running proxy has read it.
+    wait_until("the metric has changed", support::SOON, async || {
+        let text = metrics().await;
+        let new = text.contains(&gauge(&cert, "1")) || text.contains(&gauge(&cert, "2"));
+        if new && !text.contains(&wanted) {
+            Ok(())
+        } else {
+            Err(text)
+        }
+    })
+    .await;
+    let status = sandbox.ackline(&["status"]);
+    let status = String::from_utf8(status.stdout).unwrap();
+    assert!(
+        status.contains(&format!("the certificate {cert} ends at 2")),
+        "{status}"
+    );
+}
+
+/// Of the table.
+fn line_of<'a>(text: &'a str, server: &str, check: &str) -> &'a str {
+    let found = text.lines().find(|line| {
+        let rest = line.strip_prefix(server).map(str::trim_start);
+        rest.is_some_and(|rest| rest.starts_with(&format!("{check}  ")))
+    });
+    found.unwrap_or_else(|| panic!("no {server} {check} in {text}"))
 }
 
 fn write_config(folder: &Path, ports: &[u16]) -> PathBuf {

@@ -13,7 +13,7 @@ use std::path::Path;
 /// step.
 const FLOORS: &[&[&str]] = &[
     &["ids", "cursor", "shutdown", "units"],
-    &["gtid", "workers"],
+    &["gtid", "version", "workers"],
     &["protocol", "event", "sql"],
     &["store", "net"],
     &["ack"],

@@ -116,6 +116,27 @@ fn mysql_servers_come_back_from_whatever_befalls_them() {
     );
     assert!(replica.contains("\tYes\tYes\t"), "{replica}");
 
+    // MySQL makes certificates for itself, for ten years.
+    let config = manifest["config"].as_str().unwrap();
+    let text = std::fs::read_to_string(config).unwrap();
+    let with_tls = text.replace("[[server]]\n", "[[server]]\ntls = \"required\"\n");
+    let config = sandbox.dir.path().join("with_tls.toml");
+    std::fs::write(&config, with_tls).unwrap();
+    let doctor = Command::new(ACKLINE)
+        .args(["doctor", "--config"])
+        .arg(&config)
+        .output()
+        .unwrap();
+    let said = String::from_utf8([doctor.stdout, doctor.stderr].concat()).unwrap();
+    assert!(doctor.status.success(), "{said}");
+    for server in servers {
+        let mut lines = said.lines().filter(|line| line.starts_with(server));
+        let certificate =
+            lines.any(|line| line.contains("its certificate") && line.contains("  ends 20"));
+        assert!(certificate, "{server}: {said}");
+    }
+    assert!(said.contains("MySQL 9.7  "), "{said}");
+
     let killed = manifest["replicas"][0]["pid"].to_string();
     let status = Command::new("kill").args(["-9", &killed]).status().unwrap();
     assert!(status.success());

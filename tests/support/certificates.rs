@@ -6,7 +6,12 @@ use std::process::Command;
 pub struct Authority {
     folder: PathBuf,
     name: String,
+    /// How long its own certificate holds, and those that it signs.
+    days: String,
 }
+
+/// Of fewer than 30 somebody is told.
+const DAYS: u16 = 90;
 
 /// A certificate and its key.
 #[derive(Clone, Debug)]
@@ -29,9 +34,14 @@ fn text(path: &Path) -> &str {
 
 impl Authority {
     pub fn new(folder: &Path, name: &str) -> Self {
+        Self::of_days(folder, name, DAYS)
+    }
+
+    pub fn of_days(folder: &Path, name: &str, days: u16) -> Self {
         let authority = Self {
             folder: folder.to_owned(),
             name: name.to_owned(),
+            days: days.to_string(),
         };
         let key = authority.path("key");
         let cert = authority.cert();
@@ -41,7 +51,7 @@ impl Authority {
             "-x509",
             "-new",
             "-days",
-            "30",
+            &authority.days,
             "-key",
             text(&key),
             "-out",
@@ -89,7 +99,7 @@ impl Authority {
             "x509",
             "-req",
             "-days",
-            "30",
+            &self.days,
             "-in",
             text(&request),
             "-out",

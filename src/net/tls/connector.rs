@@ -39,7 +39,11 @@ pub struct Connector(Arc<Inner>);
 struct Inner {
     files: ClientFiles,
     loaded: Mutex<Option<Loaded>>,
+    presented: Presented,
 }
+
+/// The certificate that a server showed last.
+type Presented = Arc<Mutex<Option<CertificateDer<'static>>>>;
 
 /// As the files were read, and when they had been changed last.
 #[derive(Debug)]
@@ -61,6 +65,7 @@ impl Connector {
         Self(Arc::new(Inner {
             files,
             loaded: Mutex::default(),
+            presented: Presented::default(),
         }))
     }
 
@@ -87,12 +92,17 @@ impl Connector {
         {
             return Ok(loaded.config.clone());
         }
-        let config = Arc::new(files.load()?);
+        let config = Arc::new(files.load(&self.0.presented)?);
         *loaded = Some(Loaded {
             stamps,
             config: config.clone(),
         });
         Ok(config)
+    }
+
+    /// What the server showed at the last handshake that was not a resumed one, whether it was believed or not.
+    pub fn presented(&self) -> Option<CertificateDer<'static>> {
+        self.0.presented.lock().clone()
     }
 
     /// The handshake with the server of `host:port`. Not cancel-safe: the connection is gone then.
@@ -115,7 +125,7 @@ impl ClientFiles {
         self.ca.iter().chain(identity)
     }
 
-    fn load(&self) -> Result<ClientConfig, Error> {
+    fn load(&self, presented: &Presented) -> Result<ClientConfig, Error> {
         let provider = provider();
         let verifier: Arc<dyn ServerCertVerifier> = match &self.ca {
             None => Arc::new(Anybody(provider.clone())),
@@ -126,6 +136,10 @@ impl ClientFiles {
                     .map_err(|error| Error::content(path, error.to_string()))?
             }
         };
+        let verifier = Arc::new(Watched {
+            verifier,
+            presented: presented.clone(),
+        });
         let blamed = |error: rustls::Error| {
             let path = self.paths().last().cloned().unwrap_or_default();
             Error::content(&path, format!("cannot be used: {error}"))
@@ -146,6 +160,52 @@ impl ClientFiles {
 
 fn modified(path: &Path) -> Option<SystemTime> {
     std::fs::metadata(path).ok()?.modified().ok()
+}
+
+/// Keeps what it is shown, so that somebody can be told of a certificate that is refused for its age.
+#[derive(Debug)]
+struct Watched {
+    verifier: Arc<dyn ServerCertVerifier>,
+    presented: Presented,
+}
+
+impl ServerCertVerifier for Watched {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        *self.presented.lock() = Some(certificate.clone().into_owned());
+        self.verifier
+            .verify_server_cert(certificate, intermediates, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
 }
 
 /// Believes every certificate, as clients do that were given no authority; the server still has to

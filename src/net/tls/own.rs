@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, date_time_ymd};
 use sha2::{Digest, Sha256};
 
 use super::acceptor::Fingerprint;
@@ -14,13 +14,15 @@ use super::{Error, ServerFiles, is_name, pem};
 
 const CERTIFICATE: &str = "ackline-cert.pem";
 const KEY: &str = "ackline-key.pem";
+/// It is never renewed, or its fingerprint would not stay: it ends after everything else.
+const LAST_YEAR: i32 = 4096;
 const READABLE_BY_US: u32 = 0o600;
 const READABLE_BY_ALL: u32 = 0o644;
 
 /// Those in this folder, made now where there are none.
 pub fn files(folder: &Path, client_ca: Option<PathBuf>) -> Result<ServerFiles, Error> {
     let files = ServerFiles {
-        cert: folder.join(CERTIFICATE),
+        cert: certificate(folder),
         key: folder.join(KEY),
         client_ca,
     };
@@ -28,6 +30,11 @@ pub fn files(folder: &Path, client_ca: Option<PathBuf>) -> Result<ServerFiles, E
         make(&files)?;
     }
     Ok(files)
+}
+
+/// The one in this folder, which need not be there yet.
+pub fn certificate(folder: &Path) -> PathBuf {
+    folder.join(CERTIFICATE)
 }
 
 /// SHA-256 of a certificate.
@@ -52,6 +59,7 @@ fn make(files: &ServerFiles) -> Result<(), Error> {
     parameters
         .distinguished_name
         .push(DnType::CommonName, "made by ackline for itself");
+    parameters.not_after = date_time_ymd(LAST_YEAR, 1, 1);
     let key = KeyPair::generate().map_err(failed)?;
     let certificate = parameters.self_signed(&key).map_err(failed)?;
     if let Some(folder) = files.cert.parent() {
@@ -89,6 +97,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::net::tls::validity;
 
     #[test]
     fn it_is_made_once_and_its_key_is_ours_alone() {
@@ -96,6 +105,8 @@ mod tests {
         let made = files(folder.path(), None).unwrap();
         made.load().unwrap();
         let before = fingerprint(&made.cert).unwrap();
+        let end = validity::of_chain(&made.cert).unwrap();
+        assert_eq!(end.to_string(), "4096-01-01T00:00:00Z");
         let again = files(folder.path(), None).unwrap();
         assert_eq!(fingerprint(&again.cert).unwrap(), before);
         let mode = fs::metadata(&made.key).unwrap().permissions().mode();

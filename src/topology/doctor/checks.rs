@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::examine::{Examination, Origin};
-use super::{Check, Endpoint, Fix, grants};
+use super::{Check, Endpoint, Fix, grants, release};
 use crate::ids::{Flavor, ServerId};
 use crate::protocol::semi_sync::Names;
 use crate::topology::report::{ENDLESS, GtidMode, Report, Thread};
@@ -32,6 +32,8 @@ pub fn all(servers: &[Examination], wanted: &Wanted) -> Vec<Check> {
         .map(|server| server.address.as_str());
     let mut checks = Vec::new();
     for server in servers {
+        checks.push(release::tested(server));
+        checks.extend(release::unsupported(server));
         checks.push(privileges(server));
         checks.push(server_id(server, servers, wanted));
         match server.role {

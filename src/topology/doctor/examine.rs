@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 
 use super::accounts::Accounts;
 use super::grants::Grants;
+use super::release::Features;
 use crate::ids::{Flavor, ServerName};
 use crate::net;
 use crate::net::admin::Admin;
 use crate::topology::report::{self, Report, is_denied};
 use crate::topology::roster::{Role, ServerConfig};
+
+/// ER_PARSE_ERROR: a series that is not ours to know calls the statement otherwise.
+const SYNTAX: u16 = 1064;
 
 /// Where a variable's present value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +48,7 @@ pub struct Examination {
     pub dumps: Dumps,
     /// `binlog_do_db=…`; None where it could not be asked.
     pub binlog_filters: Option<Vec<String>>,
+    pub features: Features,
     /// Of the source only.
     pub accounts: Option<Accounts>,
 }
@@ -63,6 +68,7 @@ impl Examination {
             origins: origins(admin).await?,
             dumps: dumps(admin).await?,
             binlog_filters: binlog_filters(admin, &report).await?,
+            features: Features::ask(admin).await?,
             accounts: match server.role {
                 Role::Source => Some(Accounts::ask(admin).await?),
                 Role::Replica => None,
@@ -142,7 +148,7 @@ async fn binlog_filters(
     };
     let rows = match admin.query(statement).await {
         Ok(rows) => rows,
-        Err(error) if is_denied(&error) => return Ok(None),
+        Err(error) if is_denied(&error) || error.server_code() == Some(SYNTAX) => return Ok(None),
         Err(error) => return Err(error),
     };
     let columns = [

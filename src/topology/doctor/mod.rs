@@ -1,6 +1,7 @@
 //! What each server is set to, against what Ackline needs: `ackline doctor [--fix]`.
 //!
 //! [`examine`] asks, [`checks`] judges (a function of the answers), [`repair`] runs what may be run.
+//! [`release`] is about the servers' versions, [`certificates`] about the ends of certificates.
 //! [`grants`] is the least list of privileges, [`change_master`] the statement that makes a replica
 //! follow us.
 //!
@@ -26,10 +27,12 @@
 //! server's configuration file, and a setting that was made at run time keeps saying so.
 
 pub mod accounts;
+pub mod certificates;
 pub mod change_master;
 pub mod checks;
 pub mod examine;
 pub mod grants;
+pub mod release;
 pub mod repair;
 
 pub use change_master::Endpoint;

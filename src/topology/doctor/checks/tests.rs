@@ -3,6 +3,7 @@ use crate::ids::ServerName;
 use crate::topology::doctor::examine::Dumps;
 use crate::topology::doctor::grants::Grants;
 use crate::topology::doctor::option_file;
+use crate::topology::doctor::release::{Features, SEES_APPLIERS};
 use crate::topology::report::tests::good_replica;
 use crate::topology::report::{Following, Replication};
 
@@ -34,6 +35,7 @@ fn good(name: &str, id: u32, role: Role) -> Examination {
         origins,
         dumps: Dumps::default(),
         binlog_filters: Some(Vec::new()),
+        features: Features::default(),
         accounts: None,
     }
 }
@@ -260,4 +262,91 @@ fn one_server_id_for_two() {
     assert!(same[1].note.as_ref().unwrap().contains("db1 has the same"));
     let ours = only(good("db1", 900, Role::Source));
     assert!(ours.note.unwrap().contains("[replication] server_id"));
+}
+
+fn of_version(version: &str, features: Features) -> Examination {
+    let mut server = replica();
+    server.report.version = version.into();
+    server.report.flavor = Flavor::of_version(version);
+    server.features = features;
+    server
+}
+
+fn release_checks(server: &Examination) -> Vec<Check> {
+    let mut checks = vec![release::tested(server)];
+    checks.extend(release::unsupported(server));
+    checks
+}
+
+#[test]
+fn a_series_that_is_not_known_is_served() {
+    for tested in [
+        "10.11.14-MariaDB-0+deb12u2-log",
+        "5.5.5-10.11.14-MariaDB",
+        "11.8.9-MariaDB-0+deb13u1 from Debian",
+        "9.7.4",
+        "9.7.4.1",
+    ] {
+        let checks = release_checks(&of_version(tested, Features::default()));
+        assert!(checks.iter().all(|check| check.ok), "{checks:?}");
+        assert_eq!(checks[0].note, None, "{tested}");
+    }
+    for (other, named) in [
+        ("26.10.0", "MySQL 26.10"),
+        ("12.3.1-MariaDB", "MariaDB 12.3"),
+        ("8.0.36-28.1", "MySQL 8.0"),
+        ("9.70.1", "MySQL 9.70"),
+    ] {
+        let checks = release_checks(&of_version(other, Features::default()));
+        assert!(checks.iter().all(|check| check.ok), "{checks:?}");
+        let note = checks[0].note.as_ref().unwrap();
+        assert!(note.starts_with(&format!("{named} is served")), "{note}");
+    }
+}
+
+#[test]
+fn a_binlog_inside_innodb() {
+    let inside = |engine: &str| {
+        let features = Features {
+            binlog_engine: Some(engine.into()),
+            ..Features::default()
+        };
+        release_checks(&of_version("12.3.1-MariaDB", features))
+    };
+    // As it is without it.
+    assert_eq!(inside("").len(), 1);
+    let checks = inside("InnoDB");
+    assert_eq!(
+        (checks[1].name.as_str(), checks[1].found.as_str()),
+        ("binlog_storage_engine", "InnoDB")
+    );
+    let Fix::ByHand(how) = &checks[1].fix else {
+        panic!("{checks:?}");
+    };
+    assert!(!checks[1].ok && how.contains("not supported yet"), "{how}");
+}
+
+#[test]
+fn the_applier_of_change_streams() {
+    let with = |version: &str, appliers: Option<&[(&str, &str)]>| {
+        let text = |(channel, version): &(&str, &str)| (channel.to_string(), version.to_string());
+        let features = Features {
+            binlog_engine: None,
+            appliers: appliers.map(|some| some.iter().map(text).collect()),
+        };
+        release_checks(&of_version(version, features))
+    };
+    assert_eq!(with("26.7.0", Some(&[("", "1"), ("other", "0")])).len(), 1);
+    let checks = with("26.7.0", Some(&[("", "2")]));
+    assert_eq!(checks[1].name, "APPLIER_VERSION");
+    let Fix::ByHand(how) = &checks[1].fix else {
+        panic!("{checks:?}");
+    };
+    assert!(!checks[1].ok && how.contains("not supported yet"), "{how}");
+    assert!(how.contains("APPLIER_VERSION=1 FOR CHANNEL ''"), "{how}");
+    // Where it may not be asked, that is said of servers that could have it.
+    assert_eq!(with("9.7.4", None).len(), 1);
+    let checks = with("26.10.0", None);
+    assert!(checks[1].ok);
+    assert!(checks[1].note.as_ref().unwrap().contains(SEES_APPLIERS));
 }
