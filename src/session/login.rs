@@ -14,7 +14,7 @@ use super::credentials::Lesson;
 use super::gate::Source;
 use super::peers::{Peer, Peers, Side};
 use super::registry::{Activity, Entered};
-use super::{End, Shared, refusal};
+use super::{End, LINGER, Shared, refusal};
 use crate::ids::Epoch;
 use crate::net::compression::Algorithm;
 use crate::net::connect;
@@ -270,6 +270,15 @@ async fn greet(
 
     let deadline = Instant::now() + shared.config.login_timeout;
     let mut packet = match timeout_at(deadline, login_packet(peers, &tls)).await {
+        Ok(Err(End::ClientProtocol(error))) => {
+            let header = Header::parse(peers.client.inbound.unread());
+            let sequence = header.map_or(1, |header| header.sequence);
+            let error = refusal::bad_handshake(&error.to_string());
+            let refused = refuse_met(peers, sequence, &error, shared, *reached).await;
+            // A close before its bytes are read would be a reset.
+            let _ = tokio::time::timeout(LINGER, peers.client.linger()).await;
+            return refused;
+        }
         Ok(packet) => packet?,
         Err(_) => {
             let error = refusal::bad_handshake("no login packet in time");

@@ -62,7 +62,7 @@ pub use registry::{Activity, Full, Registry, SessionInfo};
 
 use crate::net::listener::{Listeners, Peer as Address};
 use crate::net::stream::Stream;
-use crate::protocol;
+use crate::protocol::{self, ErrPacket};
 use crate::shutdown::Shutdown;
 use crate::sql::hazard::SessionVariable;
 use crate::workers::Workers;
@@ -106,6 +106,9 @@ pub enum End {
     Refused(u16),
     #[error("refused by the source")]
     RefusedBySource,
+    /// It let the client in, and `init_connect` failed.
+    #[error("given up by the source: {}", .0.message)]
+    SourceAborts(ErrPacket),
     /// The server it was on is no longer the source.
     #[error("the source has moved")]
     Moved { between_commands: bool },

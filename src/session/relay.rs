@@ -48,13 +48,16 @@ enum Phase {
     SendingFile(Running),
     /// A login dialogue: either side may speak.
     Dialogue(Running),
+    /// The source has given the session up, and told us in answer to a statement of our own what is meant for
+    /// the client's next.
+    Aborted(ErrPacket),
 }
 
 impl Phase {
     /// Whether the source may be in the middle of a commit of this session.
     fn may_commit(&self) -> bool {
         match self {
-            Self::Idle | Self::Discarding(_) | Self::Sending { .. } => false,
+            Self::Idle | Self::Discarding(_) | Self::Sending { .. } | Self::Aborted(_) => false,
             Self::Answering(_) | Self::SendingFile(_) | Self::Dialogue(_) => true,
         }
     }
@@ -155,6 +158,7 @@ impl Relay {
                 Phase::Answering(running) => self.answer(running).await,
                 Phase::SendingFile(running) => self.send_file(running).await,
                 Phase::Dialogue(running) => Box::pin(self.dialogue(running)).await,
+                Phase::Aborted(error) => Box::pin(self.aborted(error)).await,
             };
             match next {
                 Ok(next) => phase = next,
@@ -625,13 +629,18 @@ impl Relay {
         let resets = (logs_in || case.command == Command::RESET_CONNECTION) && !failed;
         // After a refused login the source leaves: nothing can be asked any more.
         let refused = logs_in && failed;
+        let mut aborted = None;
         if resets || (!refused && (case.touches_tracking || !self.tracking.on)) {
             let inbound = &mut self.peers.source.inbound;
             self.passage.gather(inbound.unread());
             inbound.consume(self.passage.verbatim.end);
             self.passage.verbatim = 0..0;
             let source = &mut self.peers.source;
-            self.tracking = tracking::arm(source, &self.agreed, &self.tracking).await?;
+            match tracking::arm(source, &self.agreed, &self.tracking).await {
+                Ok(tracking) => self.tracking = tracking,
+                Err(End::SourceAborts(error)) => aborted = Some(error),
+                Err(end) => return Err(end),
+            }
         }
         if resets {
             self.prepared.clear();
@@ -666,7 +675,24 @@ impl Relay {
             self.peers.client.compress(algorithm);
         }
         self.logged_in = true;
-        Ok(Phase::Idle)
+        Ok(aborted.map_or(Phase::Idle, Phase::Aborted))
+    }
+
+    /// Its next command is answered as the source would have.
+    async fn aborted(&mut self, error: ErrPacket) -> Result<Phase, End> {
+        self.entry.set_activity(Activity::Idle);
+        let commanded = async {
+            while matches!(self.peers.client.packet(), Ok(None)) {
+                self.peers.client.fill().await?;
+            }
+            self.peers.client.send_error(1, &error).await
+        };
+        tokio::select! {
+            // The end of it all, so nothing is lost by leaving it.
+            answered = commanded => answered.map_err(End::client)?,
+            () = self.entry.drained() => return Err(End::Drained),
+        }
+        Err(End::SourceAborts(error))
     }
 
     /// The last words to whoever is still there.

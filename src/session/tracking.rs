@@ -30,6 +30,7 @@ const MARIADB_READ: &str = "SELECT @@session_track_system_variables";
 const MYSQL_READ: &str =
     "SELECT CONCAT(@@session_track_gtids,' ',@@session_track_system_variables)";
 const ON: &str = "OWN_GTID";
+const ER_NEW_ABORTING_CONNECTION: u16 = 1184;
 
 /// How a session is tracked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +116,9 @@ pub async fn arm(source: &mut Peer, agreed: &Agreed, before: &Tracking) -> Resul
     let mut value = None;
     if agreed.client.contains(Capabilities::SESSION_TRACK) {
         let read = if mariadb { MARIADB_READ } else { MYSQL_READ };
-        value = ask(source, agreed.source, read).await?.ok().flatten();
+        value = unless_aborted(ask(source, agreed.source, read).await?)?
+            .ok()
+            .flatten();
     }
     let found = (value.as_deref()).map(|value| Found::parse(value, mariadb));
     let is_ours = match (&before.made, &found) {
@@ -164,7 +167,7 @@ pub async fn arm(source: &mut Peer, agreed: &Agreed, before: &Tracking) -> Resul
         true => true,
         false => {
             let set = format!("SET {}", settings.join(","));
-            ask(source, agreed.source, &set).await?.is_ok()
+            unless_aborted(ask(source, agreed.source, &set).await?)?.is_ok()
         }
     };
     let made = found.map(|found| {
@@ -174,6 +177,14 @@ pub async fn arm(source: &mut Peer, agreed: &Agreed, before: &Tracking) -> Resul
         list
     });
     Ok(Tracking { on, shows, made })
+}
+
+/// After a failing `init_connect` a server answers the first statement with an error, and leaves.
+fn unless_aborted<T>(answer: Result<T, ErrPacket>) -> Result<Result<T, ErrPacket>, End> {
+    match answer {
+        Err(error) if error.code == ER_NEW_ABORTING_CONNECTION => Err(End::SourceAborts(error)),
+        answer => Ok(answer),
+    }
 }
 
 /// Sends a statement of our own; its first value, or its error.

@@ -1,15 +1,22 @@
 //! Logins with each authentication plugin through the session listener, and what they teach it.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::support::certificates::Authority;
 use crate::support::mysql;
 use crate::support::session::{PASSWORD, Proxy, Server, USER, eventually};
 use ackline::net::tls::{Acceptor, Mode, Offer, ServerFiles};
+use ackline::protocol::auth::native_answer;
 use ackline::protocol::password::Password;
+use ackline::protocol::{Capabilities, ErrPacket, Handshake, HandshakeResponse, packet};
 use ackline::session::Config;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, OptsBuilder};
 
 /// A proxy that offers TLS.
 fn proxy(server: &Server, folder: &Path) -> Proxy {
@@ -165,4 +172,119 @@ fn caching_sha2() {
     assert!(output.status.success(), "{output:?}");
     let (_cold, learned) = Session::open(&proxy, USER, PASSWORD, "--skip-ssl");
     assert!(learned);
+}
+
+/// The server lets the client in, says why at its first command, and leaves; so do we, whose own statement was
+/// the first. (A driver's first command belongs to its connecting.)
+async fn init_connect_fails(server: &Server) {
+    let proxy = Proxy::start(server);
+    let connect = |port: u16, user: &str| {
+        let options = OptsBuilder::default()
+            .ip_or_hostname("127.0.0.1")
+            .tcp_port(port)
+            .user(Some(user))
+            .pass(Some(user))
+            .prefer_socket(false);
+        Conn::new(options)
+    };
+    for port in [server.port, proxy.port] {
+        match connect(port, "bare").await {
+            Err(mysql_async::Error::Server(error)) => {
+                assert_eq!((error.code, &error.state[..]), (1184, "08S01"), "{error}");
+                assert!(
+                    error.message.contains("init_connect command failed"),
+                    "{error}"
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    // Who is above it is let in.
+    let mut above = connect(proxy.port, "other").await.unwrap();
+    assert_eq!(above.query_first("SELECT 1").await.unwrap(), Some(1));
+}
+
+#[tokio::test]
+async fn a_failing_init_connect_is_told() {
+    let server = Server::start(&["--init-connect=SELECT nosuch"]);
+    let made = "CREATE USER bare@'%' IDENTIFIED BY 'bare'";
+    assert!(server.root(made).status.success());
+    init_connect_fails(&server).await;
+}
+
+#[tokio::test]
+async fn a_failing_init_connect_is_told_on_mysql() {
+    let Some(programs) = mysql::programs("a_failing_init_connect_is_told_on_mysql") else {
+        return;
+    };
+    let server = Server::start_mysql_with(&programs, &["--init-connect=SELECT nosuch"]);
+    let run = |user: &str, password: &str, statement: &str| {
+        let mut client = Command::new(programs.join("mysql"));
+        client
+            .args(["--no-defaults", "-h127.0.0.1", "--get-server-public-key"])
+            .args([
+                format!("-P{}", server.port),
+                format!("-u{user}"),
+                format!("-p{password}"),
+            ])
+            .args(["-e", statement]);
+        client.output().unwrap()
+    };
+    let made = run(USER, PASSWORD, "CREATE USER bare@'%' IDENTIFIED BY 'bare'");
+    assert!(made.status.success(), "{made:?}");
+    // From here on the server knows its password well enough for one without TLS.
+    let left = run("bare", "bare", "SELECT 1");
+    assert!(!left.status.success(), "{left:?}");
+    init_connect_fails(&server).await;
+}
+
+/// Servers take 64 KiB of them and say so.
+#[test]
+fn too_many_connection_attributes_are_a_bad_handshake() {
+    let server = Server::shared();
+    let proxy = Proxy::start(&server);
+    let login = |port: u16, bytes: usize| {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        let greeting = packet(&mut stream);
+        let scramble = Handshake::parse(&greeting).unwrap().scramble;
+        let mut payload = Vec::new();
+        HandshakeResponse {
+            capabilities: Capabilities::CLIENT_MYSQL
+                .with(Capabilities::PROTOCOL_41)
+                .with(Capabilities::SECURE_CONNECTION)
+                .with(Capabilities::PLUGIN_AUTH)
+                .with(Capabilities::CONNECT_ATTRS),
+            max_packet: 1 << 24,
+            collation: 45,
+            user: USER.into(),
+            auth_response: native_answer(PASSWORD, &scramble),
+            database: None,
+            auth_plugin: "mysql_native_password".into(),
+            attributes: vec![(b"long".to_vec(), vec![b'x'; bytes])],
+            zstd_level: None,
+        }
+        .write(&mut payload);
+        let mut bytes = Vec::new();
+        packet::write(&mut bytes, &mut 1, &payload);
+        stream.write_all(&bytes).unwrap();
+        self::packet(&mut stream)
+    };
+    for port in [server.port, proxy.port] {
+        assert_eq!(login(port, 65_000)[0], 0);
+        for bytes in [66_000, 1_000_000] {
+            let error = ErrPacket::parse(&login(port, bytes)).unwrap();
+            assert_eq!((error.code, &error.state), (1043, b"08S01"), "{error:?}");
+        }
+    }
+}
+
+fn packet(stream: &mut TcpStream) -> Vec<u8> {
+    let mut header = [0; 4];
+    stream.read_exact(&mut header).unwrap();
+    let mut payload = vec![0; packet::Header::parse(&header).unwrap().length];
+    stream.read_exact(&mut payload).unwrap();
+    payload
 }
