@@ -11,6 +11,8 @@ const SYSTEM_VARIABLES: u8 = 0;
 const GTIDS: u8 = 3;
 /// MariaDB reports the GTID of the last commit as this system variable.
 pub const LAST_GTID: &[u8] = b"last_gtid";
+/// The list of variables that are reported.
+pub const TRACKED: &[u8] = b"session_track_system_variables";
 
 /// One change of the session's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +65,16 @@ pub fn gtid(state: &[u8]) -> Result<Option<&[u8]>, Error> {
             found = Some(value);
         }
         Change::Gtids(text) => found = Some(text),
+        _ => {}
+    })?;
+    Ok(found)
+}
+
+/// The value that a variable has now, if it was reported.
+pub fn variable<'a>(state: &'a [u8], wanted: &[u8]) -> Result<Option<&'a [u8]>, Error> {
+    let mut found = None;
+    each(state, |change| match change {
+        Change::Variable { name, value } if name == wanted => found = Some(value),
         _ => {}
     })?;
     Ok(found)

@@ -18,7 +18,7 @@ use crate::protocol::auth::Question;
 use crate::protocol::ok::{EofPacket, OkPacket, status};
 use crate::protocol::packet::{HEADER, Header, MAX_PAYLOAD};
 use crate::protocol::response::{ColumnPlace, Packet, Response};
-use crate::protocol::session_state::{self, Change, LAST_GTID};
+use crate::protocol::session_state::{self, Change, LAST_GTID, TRACKED};
 use crate::protocol::{Capabilities, Command, Error, packet};
 use crate::sql::hazard::SessionVariable;
 
@@ -445,6 +445,8 @@ impl Answer {
         match change {
             Change::Gtids(_) => !self.shows.gtid,
             Change::Variable { name, .. } if *name == LAST_GTID => !self.shows.gtid,
+            // It is on its own list, so that one statement tells us what became of it.
+            Change::Variable { name, .. } if *name == TRACKED => !self.shows.watched,
             Change::Variable { name, .. } => {
                 !self.shows.watched && SessionVariable::reported(name, b"").is_some()
             }

@@ -636,7 +636,7 @@ impl Relay {
             inbound.consume(self.passage.verbatim.end);
             self.passage.verbatim = 0..0;
             let source = &mut self.peers.source;
-            match tracking::arm(source, &self.agreed, &self.tracking).await {
+            match tracking::arm(source, &self.agreed, &self.tracking, resets).await {
                 Ok(tracking) => self.tracking = tracking,
                 Err(End::SourceAborts(error)) => aborted = Some(error),
                 Err(end) => return Err(end),

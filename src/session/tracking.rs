@@ -15,6 +15,7 @@
 //! commits are guarded at the source only.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use super::End;
 use super::login::Agreed;
@@ -22,7 +23,7 @@ use super::peers::Peer;
 use crate::protocol::fields::Fields;
 use crate::protocol::packet::HEADER;
 use crate::protocol::response::{Packet, Response};
-use crate::protocol::session_state::LAST_GTID;
+use crate::protocol::session_state::{self, LAST_GTID, TRACKED};
 use crate::protocol::{Capabilities, Command, ErrPacket, query_attributes};
 use crate::sql::hazard::SessionVariable;
 
@@ -109,12 +110,83 @@ fn watched(mariadb: bool) -> impl Iterator<Item = &'static str> {
     all.map(|variable| variable.name())
 }
 
+/// What is said where a session begins or begins anew. It is one statement, since each counts against the
+/// client's limits, and so it has to tell what was there before: the list is on itself, so the OK has what became of
+/// it, and two more names on it say whether the server's defaults named ours already.
+fn fresh(mariadb: bool) -> &'static str {
+    static STATEMENTS: LazyLock<[String; 2]> = LazyLock::new(|| [false, true].map(fresh_statement));
+    &STATEMENTS[usize::from(mariadb)]
+}
+
+fn fresh_statement(mariadb: bool) -> String {
+    let list = "@@session_track_system_variables";
+    let has = |names: &[&str]| {
+        let names = names.join("|");
+        format!("REPLACE({list},' ','') RLIKE '(^|,)({names})(,|$)'")
+    };
+    let watched: Vec<&str> = watched(mariadb).collect();
+    let shows_watched = has(&watched);
+    let (first, shows_gtid, gtids) = match mariadb {
+        true => ("last_gtid,", has(&["last_gtid"]), String::new()),
+        false => (
+            "",
+            "@@session_track_gtids<>'OFF'".to_owned(),
+            format!(
+                ",session_track_gtids=IF(@@session_track_gtids='OFF','{ON}',@@session_track_gtids)"
+            ),
+        ),
+    };
+    let watched = watched.join(",");
+    format!(
+        "SET session_track_system_variables=IF({list}='*','*',CONCAT_WS(',',NULLIF({list},''),\
+         '{first}{watched},session_track_system_variables',\
+         IF({shows_gtid},'{SHOWS_GTID}',NULL),IF({shows_watched},'{SHOWS_WATCHED}',NULL))){gtids}"
+    )
+}
+
+const SHOWS_GTID: &str = "session_track_schema";
+const SHOWS_WATCHED: &str = "session_track_state_change";
+
+/// None where the source did not do it.
+async fn arm_fresh(source: &mut Peer, agreed: &Agreed) -> Result<Option<Tracking>, End> {
+    let Ok(mut told) = unless_aborted(ask(source, agreed.source, fresh(agreed.mariadb)).await?)?
+    else {
+        return Ok(None);
+    };
+    if told.is_none() {
+        // Of an empty list, and of one of all, MariaDB does not report what becomes of it.
+        told = ask(source, agreed.source, MARIADB_READ)
+            .await?
+            .ok()
+            .flatten();
+    }
+    Ok(told.map(|list| {
+        let found = Found::parse(&list, true);
+        Tracking {
+            on: true,
+            shows: Shows {
+                gtid: found.names(SHOWS_GTID.as_bytes()),
+                watched: found.names(SHOWS_WATCHED.as_bytes()),
+            },
+            made: Some(found.list()),
+        }
+    }))
+}
+
 /// Switches tracking on, after finding out what the client has. Nothing may be unread of the source.
-/// `before` is how it was last.
-pub async fn arm(source: &mut Peer, agreed: &Agreed, before: &Tracking) -> Result<Tracking, End> {
+/// `before` is how it was last; `begins`: the session has what the server gives to every one.
+pub async fn arm(
+    source: &mut Peer,
+    agreed: &Agreed,
+    before: &Tracking,
+    begins: bool,
+) -> Result<Tracking, End> {
     let mariadb = agreed.mariadb;
     let mut value = None;
     if agreed.client.contains(Capabilities::SESSION_TRACK) {
+        if begins && let Some(tracking) = arm_fresh(source, agreed).await? {
+            return Ok(tracking);
+        }
         let read = if mariadb { MARIADB_READ } else { MYSQL_READ };
         value = unless_aborted(ask(source, agreed.source, read).await?)?
             .ok()
@@ -187,7 +259,7 @@ fn unless_aborted<T>(answer: Result<T, ErrPacket>) -> Result<Result<T, ErrPacket
     }
 }
 
-/// Sends a statement of our own; its first value, or its error.
+/// Sends a statement of our own; its first value, or that of [`TRACKED`] if its OK tells it, or its error.
 pub async fn ask(
     source: &mut Peer,
     capabilities: Capabilities,
@@ -230,6 +302,10 @@ pub async fn command(
                     .lenenc_bytes()
                     .ok()
                     .map(<[u8]>::to_vec);
+            }
+            Packet::Ok(ok) if value.is_none() => {
+                let told = session_state::variable(ok.session_state, TRACKED);
+                value = told.map_err(End::source_protocol)?.map(<[u8]>::to_vec);
             }
             Packet::Err { .. } => {
                 refused = Some(ErrPacket::parse(payload).map_err(End::source_protocol)?);

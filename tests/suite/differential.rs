@@ -14,7 +14,7 @@ use ackline::ids::Flavor;
 use ackline::protocol::Capabilities as C;
 use client::Client;
 use frames::Frames;
-use script::{CLEAN, Compare, Step, endings, query, script, shapes};
+use script::{CLEAN, Compare, Step, endings, query, script, shapes, tracked};
 
 const SILENCE: Duration = Duration::from_millis(30);
 const LONG_SILENCE: Duration = Duration::from_millis(300);
@@ -215,6 +215,56 @@ fn differences(
         }
     }
     different
+}
+
+/// A server may track by default what we track behind the client's back; that is the client's then.
+#[test]
+fn what_the_server_tracks_by_default_is_told() {
+    let session = base().with(C::SESSION_TRACK);
+    let compare = |server: Server, what: &str| {
+        let proxy = Proxy::start(&server);
+        for capabilities in [base(), session, session.with(C::DEPRECATE_EOF)] {
+            // What becomes of an empty list, or of one of all, MariaDB does not tell: we ask.
+            let steps = tracked(!what.ends_with(['=', '*']));
+            let [direct, proxied] =
+                [server.port, proxy.port].map(|port| run(port, capabilities, &steps, SILENCE));
+            for ((step, direct), proxied) in steps.iter().zip(&direct).zip(&proxied) {
+                let (expected, found) = match step.compare {
+                    Compare::Shape => (shape(direct), shape(proxied)),
+                    Compare::Kind => (kinds(direct), kinds(proxied)),
+                    _ => (settled(direct), settled(proxied)),
+                };
+                let says = format!("{}\n{}", shown(direct), shown(proxied));
+                assert_eq!(expected, found, "{what}: {}\n{says}", step.name);
+            }
+        }
+    };
+    for list in [
+        "autocommit",
+        "",
+        "autocommit,last_gtid",
+        "sql_auto_is_null,server_id",
+        "*",
+    ] {
+        let option = format!("--session-track-system-variables={list}");
+        compare(Server::start(&[&option]), &format!("MariaDB {option}"));
+    }
+    if let Some(programs) = mysql::programs("what_the_server_tracks_by_default_is_told on MySQL") {
+        for option in [
+            "--session-track-gtids=OFF",
+            "--session-track-gtids=OWN_GTID",
+        ] {
+            // (Of `*` MySQL also tells the number of each statement, after rows in the old spelling with the next.)
+            let lists = [
+                "--session-track-system-variables=",
+                "--session-track-system-variables=time_zone",
+            ];
+            for list in lists {
+                let server = Server::start_mysql_with(&programs, &[option, list]);
+                compare(server, &format!("MySQL {option} {list}"));
+            }
+        }
+    }
 }
 
 /// The answer to a statement that another session ends, and what that one is told.

@@ -456,6 +456,32 @@ pub fn shapes(flavor: Flavor) -> Vec<Step> {
     steps
 }
 
+/// What shows how a session is tracked, and by how many statements of ours.
+pub fn tracked(counts: bool) -> Vec<Step> {
+    let shape = |text: &str| Step {
+        compare: Compare::Shape,
+        ..query(text)
+    };
+    let selects = || Step {
+        compare: if counts { Compare::All } else { Compare::Kind },
+        ..query("SHOW SESSION STATUS LIKE 'Com_select'")
+    };
+    vec![
+        selects(),
+        send("init db", b"\x02shop"),
+        shape("CREATE TABLE d (id INT PRIMARY KEY)"),
+        shape("INSERT INTO d VALUES (1)"),
+        query("SET sql_auto_is_null = 1"),
+        query("SET autocommit = 0"),
+        query("INSERT INTO d VALUES (2)"),
+        shape("COMMIT"),
+        send("reset connection", b"\x1f"),
+        selects(),
+        shape("INSERT INTO d VALUES (3)"),
+        query("SELECT COUNT(*) FROM d"),
+    ]
+}
+
 /// After each of these the server closes the connection.
 pub fn endings() -> Vec<Step> {
     vec![
