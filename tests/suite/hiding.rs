@@ -48,12 +48,19 @@ const HARMLESS: [&[u8]; 8] = [
     b"SELECT '\\\\', 'it\\'s; SET sql_log_bin=0'",
 ];
 
-struct Generator {
+pub struct Generator {
     random: ChaCha8Rng,
     flavor: Flavor,
 }
 
 impl Generator {
+    pub fn new(flavor: Flavor) -> Self {
+        Self {
+            random: ChaCha8Rng::seed_from_u64(16),
+            flavor,
+        }
+    }
+
     fn one<'a, T: ?Sized>(&mut self, of: &[&'a T]) -> &'a T {
         of.choose(&mut self.random).copied().unwrap()
     }
@@ -77,7 +84,7 @@ impl Generator {
         [&[quote], inside, &[quote]].concat()
     }
 
-    fn hidden(&mut self) -> Vec<u8> {
+    pub fn hidden(&mut self) -> Vec<u8> {
         let mut text = self.statement();
         for _ in 0..self.random.random_range(1..=3) {
             text = self.wrapped(text);
@@ -149,10 +156,7 @@ async fn what_changed_the_variable_was_found(flavor: Flavor) {
     .await;
     let count = std::env::var("ACKLINE_HIDING");
     let count = count.map_or(SHORT, |text| text.parse().expect("a number"));
-    let mut generator = Generator {
-        random: ChaCha8Rng::seed_from_u64(16),
-        flavor,
-    };
+    let mut generator = Generator::new(flavor);
     let mut source = sandbox.source().connect().await;
     let (mut changed, mut in_vain) = (0, 0);
     for number in 0..count {

@@ -47,6 +47,7 @@ mod query_attributes;
 mod readers;
 mod sandbox_lifecycle;
 mod sandbox_mysql;
+mod second_reader;
 mod session_auth;
 mod session_clients;
 mod session_gate;
