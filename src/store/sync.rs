@@ -22,17 +22,22 @@ const FLOOR_STEP: u64 = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) file: Arc<DiskFile>,
-    /// Bytes of the file.
-    pub(super) length: u64,
-    /// The last whole transaction within them.
+    /// The last whole transaction in it.
     pub(super) position: StorePosition,
 }
+
+/// A request for a sync, of all that was written before it. Not a length: bytes that were synced may be
+/// abandoned, and others be written in their place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ticket(u64);
 
 #[derive(Debug, Default)]
 struct Queue {
     target: Option<Target>,
-    /// The file and length that were synced last.
-    done: (u32, u64),
+    /// Of the last request.
+    asked: Ticket,
+    /// All that was written before this request is synced.
+    done: Ticket,
     failed: bool,
     stopping: bool,
 }
@@ -70,18 +75,20 @@ impl Syncer {
     }
 
     /// Wakes the thread; a target that it has not taken yet is replaced, since it is included.
-    pub(super) fn request(&self, target: Target) {
+    pub(super) fn request(&self, target: Target) -> Ticket {
         let mut queue = self.desk.queue.lock();
+        queue.asked.0 += 1;
         if !queue.failed {
             queue.target = Some(target);
             self.desk.wanted.notify_one();
         }
+        queue.asked
     }
 
-    /// Waits until `length` bytes of `file` are synced.
-    pub(super) fn wait(&self, file: u32, length: u64) -> Result<(), SyncFailed> {
+    /// Waits until what was written before that request is synced.
+    pub(super) fn wait(&self, ticket: Ticket) -> Result<(), SyncFailed> {
         let mut queue = self.desk.queue.lock();
-        while !queue.failed && queue.done < (file, length) {
+        while !queue.failed && queue.done < ticket {
             self.desk.settled.wait(&mut queue);
         }
         if queue.failed {
@@ -100,11 +107,10 @@ impl Syncer {
     }
 
     /// A new file, synced up to its head, is in use.
-    pub(super) fn resume(&self, file: u32, length: u64) {
+    pub(super) fn resume(&self) {
         let mut queue = self.desk.queue.lock();
         queue.failed = false;
         queue.target = None;
-        queue.done = (file, length);
     }
 }
 
@@ -124,11 +130,11 @@ fn run(desk: &Desk, shared: &Shared) {
     let duration = metrics::histogram!("ackline_fsync_seconds");
     let mut floor = StorePosition::ZERO;
     loop {
-        let target = {
+        let (target, ticket) = {
             let mut queue = desk.queue.lock();
             loop {
                 if let Some(target) = queue.target.take() {
-                    break target;
+                    break (target, queue.asked);
                 }
                 if queue.stopping {
                     return;
@@ -156,7 +162,7 @@ fn run(desk: &Desk, shared: &Shared) {
             queue.failed = true;
             queue.target = None;
         } else {
-            queue.done = (target.position.file, target.length);
+            queue.done = ticket;
         }
         desk.settled.notify_all();
         let idle = queue.target.is_none();

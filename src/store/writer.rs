@@ -103,7 +103,6 @@ impl Writer {
         };
         let syncer = Syncer::start(Arc::clone(&shared))
             .map_err(|source| Error::io("start the fsync thread for", &shared.dir, source))?;
-        syncer.resume(end.file, end.offset);
         Ok(Self {
             shared,
             syncer,
@@ -228,7 +227,7 @@ impl Writer {
             open.write(&self.shared)?;
             let sent = open.publish(&self.shared)?;
             if sent {
-                self.syncer.request(open.target(open.length));
+                self.syncer.request(open.target());
             }
             if self.rotation != Rotation::NotDue && open.running.is_none() {
                 self.rotate()?;
@@ -382,9 +381,9 @@ impl Writer {
             open.buffer.truncate(start);
             return Err(error);
         }
-        self.syncer.request(open.target(end));
+        let ticket = self.syncer.request(open.target());
         let number = open.number;
-        if let Err(SyncFailed) = self.syncer.wait(number, end) {
+        if let Err(SyncFailed) = self.syncer.wait(ticket) {
             self.check_sync()?;
             return Err(self.shared.sync_failure());
         }
@@ -436,7 +435,7 @@ impl Writer {
             });
             catalogue.generation
         };
-        self.syncer.resume(number, head_end);
+        self.syncer.resume();
         self.stage = Stage::Open(OpenFile::new(number, file, head_end));
         self.shared.marks.publish(|marks| {
             marks.written = end;
@@ -523,10 +522,9 @@ impl OpenFile {
         Ok(true)
     }
 
-    fn target(&self, length: u64) -> Target {
+    fn target(&self) -> Target {
         Target {
             file: Arc::clone(&self.file),
-            length,
             position: StorePosition::new(self.number, self.committed),
         }
     }

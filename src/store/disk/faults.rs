@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -117,6 +118,7 @@ struct Plan {
     /// Operations of the outage's kind so far.
     counted: usize,
     files: HashMap<PathBuf, Content>,
+    slow: Option<(PathBuf, Duration)>,
 }
 
 fn io_error() -> io::Error {
@@ -166,6 +168,13 @@ impl Faults {
         plan.files.get(path).map_or(0, Content::durable)
     }
 
+    /// Whether a power cut would take nothing of a file.
+    pub(crate) fn is_durable(&self, path: &Path) -> bool {
+        let plan = self.plan.lock();
+        let content = plan.files.get(path);
+        content.is_none_or(|content| content.durable() == content.length())
+    }
+
     pub(super) fn synced(&self, path: &Path, length: u64) {
         let mut plan = self.plan.lock();
         plan.synced.insert(path.to_owned(), length);
@@ -174,7 +183,19 @@ impl Faults {
         content.turn(Byte::Dirty, Byte::Durable);
     }
 
+    /// From now on a sync of this file takes so long.
+    pub(crate) fn slow_syncs(&self, path: PathBuf, takes: Duration) {
+        self.plan.lock().slow = Some((path, takes));
+    }
+
     pub(super) fn before(&self, operation: Operation, path: &Path) -> io::Result<()> {
+        let slow = self.plan.lock().slow.clone();
+        if let Some((slow, takes)) = slow
+            && operation == Operation::Sync
+            && slow == path
+        {
+            std::thread::sleep(takes);
+        }
         let mut plan = self.plan.lock();
         if plan.crashes() || plan.failing.contains(&operation) {
             plan.lose(operation, path);

@@ -2,6 +2,7 @@
 //! cut could take, and the store goes on by itself when the disk does.
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use super::fixture::*;
 use crate::ids::StorePosition;
@@ -19,6 +20,8 @@ const PATIENCE: u32 = 6;
 struct Witness {
     faults: Arc<Faults>,
     dir: std::path::PathBuf,
+    /// Of a run in which no fsync fails: such a file has an end that does not count.
+    all_before: bool,
 }
 
 impl Observer for Witness {
@@ -33,6 +36,15 @@ impl Observer for Witness {
                 durable,
                 marks.synced
             );
+        }
+        if self.all_before {
+            for number in 1..marks.synced.file {
+                let path = self.dir.join(file_name(number));
+                assert!(
+                    self.faults.is_durable(&path),
+                    "a part of {path:?} is not on disk"
+                );
+            }
         }
     }
 }
@@ -57,6 +69,8 @@ struct Run {
     failures: u32,
     /// The outage came.
     met: bool,
+    /// See [`Witness`].
+    all_before: bool,
 }
 
 impl Run {
@@ -65,6 +79,7 @@ impl Run {
             bench: Bench::in_memory(600),
             failures: 0,
             met: false,
+            all_before: false,
         }
     }
 
@@ -97,6 +112,7 @@ impl Run {
         let witness = Arc::new(Witness {
             faults: Arc::clone(&self.bench.faults),
             dir: self.bench.dir.path().to_owned(),
+            all_before: self.all_before,
         });
         let opened = loop {
             match self.bench.open_watched(Arc::clone(&witness) as _) {
@@ -236,6 +252,31 @@ fn at_every(operation: Operation, errno: i32, takes: usize, times: usize) {
             }
         }
     }
+}
+
+/// Bytes that were synced once and are gone again are no receipt for those that stand there later: the next file
+/// was opened, and all before it called synced, on the word of an fsync that had seen others.
+#[test]
+fn what_was_abandoned_is_no_receipt_for_what_comes_after() {
+    let mut run = Run::new();
+    run.bench.file_size = 200_000;
+    run.all_before = true;
+    let (store, mut writer) = run.open();
+    put(&mut writer, &transaction(1)).unwrap();
+    for event in &transaction(5).events[..3] {
+        writer.append(event).unwrap();
+    }
+    writer.flush().unwrap();
+    wait_synced(&store);
+    writer.abandon().unwrap();
+    let first = run.bench.path(&file_name(1));
+    run.bench
+        .faults
+        .slow_syncs(first, Duration::from_millis(300));
+    // Shorter, and long enough for a next file.
+    put(&mut writer, &sample(0, 7, 2, 300_000)).unwrap();
+    writer.flush().unwrap();
+    assert_eq!(store.marks().borrow().written.file, 2);
 }
 
 /// Until the disk is mended.
