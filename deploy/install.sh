@@ -8,6 +8,8 @@
 #   mariadb-11.8
 #             Debian 13's MariaDB in the same way, beside the machine's own
 #   debian13  what tests/debian13.sh makes a Debian and networks with
+#   connector-j
+#             MariaDB Connector/J 3.5, which verifies servers by the password, in the same way
 #   router    MySQL Router 9.7, for the benchmark, in the same way
 #   python, node, perl, java
 #             what tests/drivers/install.sh builds upon
@@ -17,7 +19,7 @@
 set -euo pipefail
 
 usage() {
-    echo "usage: deploy/install.sh [build] [servers] [bench] [mysql] [mariadb-11.8] [router] [debian13] [python] [node] [perl] [java]" >&2
+    echo "usage: deploy/install.sh [build] [servers] [bench] [mysql] [mariadb-11.8] [connector-j] [router] [debian13] [python] [node] [perl] [java]" >&2
     exit 2
 }
 
@@ -48,7 +50,7 @@ for group in "$@"; do
     build) programs=(cc make) ;;
     servers) programs=(mariadbd mariadb-install-db mariadb mariadb-binlog jq openssl) ;;
     bench) programs=(sysbench haproxy) ;;
-    mysql | mariadb-11.8 | router)
+    mysql | mariadb-11.8 | connector-j | router)
         programs=()
         unpacked+=("$group")
         ;;

@@ -6,8 +6,9 @@
 #   deploy/unpack.sh mysql           MySQL 9.7, of Debian's unstable suite, into $MYSQL_ROOT
 #   deploy/unpack.sh router          MySQL Router 9.7, for deploy/bench.sh, into $MYSQL_ROUTER_ROOT
 #   deploy/unpack.sh mariadb-11.8    MariaDB 11.8, of Debian 13, into $MARIADB_11_8_ROOT
+#   deploy/unpack.sh connector-j     MariaDB Connector/J 3.5, of Debian's unstable suite, into $MARIADB_CONNECTOR_J_ROOT
 #
-# The folders' defaults are mysql-9.7, mysql-router-9.7 and mariadb-11.8 in ${XDG_CACHE_HOME:-~/.cache}/ackline:
+# The folders' defaults are mysql-9.7, mysql-router-9.7, mariadb-11.8 and connector-j-3.5 in ${XDG_CACHE_HOME:-~/.cache}/ackline:
 # not in `target/`, since it is a download that `cargo clean` need not cost and that all checkouts share.
 # FOLDER/bin/{mysqld,mariadbd,mysql,…} run those programs with their own loader and libraries. The sandbox and
 # the tests know no other names; another MySQL is used by setting MYSQL_ROOT to its basedir, another MariaDB
@@ -17,7 +18,7 @@
 # machine's own apt; packages are verified by apt as ever.
 set -euo pipefail
 
-product=${1:-}
+product=${1:-} plugins="" plugin_files=()
 case "$product" in
 mysql)
     name="MySQL 9.7" version_is=' Ver 9\.7\.' program=mysqld folder=mysql-9.7 variable=MYSQL_ROOT
@@ -30,9 +31,15 @@ router)
 mariadb-11.8)
     name="MariaDB 11.8" version_is=' Ver 11\.8\.' program=mariadbd folder=mariadb-11.8 variable=MARIADB_11_8_ROOT
     suite=trixie series=1:11.8 packages=(mariadb-server-core mariadb-client)
+    # Debian packs them together with the service.
+    plugins=mariadb-server plugin_files=(auth_ed25519.so auth_parsec.so)
+    ;;
+connector-j)
+    name="MariaDB Connector/J 3.5" program=mariadb-java-client.jar folder=connector-j-3.5
+    variable=MARIADB_CONNECTOR_J_ROOT suite=unstable series=3.5 packages=(libmariadb-java)
     ;;
 *)
-    echo "usage: deploy/unpack.sh mysql|router|mariadb-11.8" >&2
+    echo "usage: deploy/unpack.sh mysql|router|mariadb-11.8|connector-j" >&2
     exit 2
     ;;
 esac
@@ -50,7 +57,14 @@ impossible() {
 }
 
 works() {
-    local version
+    local version file
+    if [ "$product" = connector-j ]; then
+        [ -e "$root/bin/$program" ]
+        return
+    fi
+    for file in "${plugin_files[@]}"; do
+        [ -e "$root/usr/lib/mysql/plugin/$file" ] || return 1
+    done
     version=$("$root/bin/$program" --version 2>/dev/null) && [[ $version =~ $version_is ]]
 }
 
@@ -111,6 +125,25 @@ apt-get -c "$work/apt.conf" -qq -y --no-install-recommends --download-only insta
 for package in "$work"/archives/*.deb; do
     dpkg-deb -x "$package" "$work/new"
 done
+if [ -n "$plugins" ]; then
+    (cd "$work" && apt-get -c apt.conf -qq download "$plugins=$version") ||
+        impossible "$plugins $version could not be fetched"
+    dpkg-deb -x "$work/$plugins"_*.deb "$work/plugins"
+    mkdir -p "$work/new/usr/lib/mysql/plugin"
+    for file in "${plugin_files[@]}"; do
+        cp "$work/plugins/usr/lib/mysql/plugin/$file" "$work/new/usr/lib/mysql/plugin/"
+    done
+fi
+if [ "$product" = connector-j ]; then
+    # One file, and nothing that runs by itself.
+    mkdir "$work/jar" "$work/jar/bin"
+    cp -L "$work/new/usr/share/java/$program" "$work/jar/bin/"
+    echo "$version" >"$work/jar/.ackline"
+    rm -rf "$root"
+    mv -T "$work/jar" "$root" 2>/dev/null || works || impossible "$root could not be put in its place"
+    echo "$name ($version) is in $root"
+    exit 0
+fi
 # The maintainers' scripts need Perl and documentation; the servers do not.
 find "$work/new/usr/share" -mindepth 1 -maxdepth 1 ! -name 'mysql*' ! -name 'mariadb*' -exec rm -rf {} +
 rm -rf "$work/new/etc" "$work"/new/usr/lib/*/perl* "$work"/new/usr/bin/perl*

@@ -62,6 +62,7 @@ install() {
     deploy/install.sh mysql || echo "the tests of MySQL are skipped"
     if any_wanted tls_own; then
         deploy/install.sh mariadb-11.8 || echo "the tests of MariaDB 11.8 are skipped"
+        tests/drivers/install.sh node java-3.5 || echo "drivers that verify by the password are skipped"
     fi
     if any_wanted session_auth; then
         tests/auth/install.sh || echo "the test of ed25519 is skipped"

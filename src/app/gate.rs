@@ -10,7 +10,7 @@ use crate::ack::policy::{Requirement, Unmeetable};
 use crate::capture::{Console, Guard, State, Victim, View};
 use crate::gtid::Gtid;
 use crate::ids::{Epoch, Flavor};
-use crate::protocol::auth::SCRAMBLE;
+use crate::protocol::StoredHash;
 use crate::session::gate::{BoxFuture, Gate, Source};
 use crate::sql::KillTarget;
 use crate::store::origins::{Origin, PendingOrigins};
@@ -74,7 +74,7 @@ impl Gate for AppGate {
         Box::pin(self.guard.verified(&self.console))
     }
 
-    fn native_hashes(&self, user: Vec<u8>, again: bool) -> BoxFuture<'_, Vec<[u8; SCRAMBLE]>> {
+    fn stored_hashes(&self, user: Vec<u8>, again: bool) -> BoxFuture<'_, Vec<StoredHash>> {
         Box::pin(async move {
             let account = roster::account(&self.following.present().server);
             self.hashes.of(&account, user, again).await

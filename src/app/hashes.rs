@@ -1,5 +1,5 @@
-//! What `mysql.user` holds of those who log in with `mysql_native_password`: by it we vouch for our own
-//! certificate. Without `SELECT ON mysql.user` nobody is vouched for.
+//! What `mysql.user` holds of the passwords of `mysql_native_password`, `ed25519` and `parsec`: by it we vouch for our
+//! own certificate. Without `SELECT ON mysql.user` nobody is vouched for.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,9 +9,7 @@ use tokio::time::Instant;
 
 use crate::net;
 use crate::net::admin::{Account, Admin, literal};
-use crate::protocol::auth::{SCRAMBLE, parse_native_hash};
-
-type Hash = [u8; SCRAMBLE];
+use crate::protocol::StoredHash;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// As long as nothing else is known.
@@ -27,12 +25,12 @@ pub struct Hashes(Mutex<HashMap<Vec<u8>, Read>>);
 /// What was read of a user.
 struct Read {
     at: Instant,
-    hashes: Vec<Hash>,
+    hashes: Vec<StoredHash>,
 }
 
 impl Hashes {
     /// `again`: those that were told before do not fit.
-    pub async fn of(&self, account: &Account, user: Vec<u8>, again: bool) -> Vec<Hash> {
+    pub async fn of(&self, account: &Account, user: Vec<u8>, again: bool) -> Vec<StoredHash> {
         let young = if again { AGAIN } else { KEPT };
         if let Some(read) = self.0.lock().get(&user)
             && read.at.elapsed() < young
@@ -59,14 +57,16 @@ impl Hashes {
     }
 }
 
-async fn read(account: &Account, user: &[u8]) -> Result<Vec<Hash>, net::Error> {
+async fn read(account: &Account, user: &[u8]) -> Result<Vec<StoredHash>, net::Error> {
     let mut admin = Admin::connect(account, TIMEOUT).await?;
     let user = literal(&String::from_utf8_lossy(user));
     let question = format!(
-        "SELECT authentication_string FROM mysql.user WHERE User = {user} AND authentication_string LIKE '*%'"
+        "SELECT plugin, authentication_string FROM mysql.user WHERE User = {user} AND authentication_string <> ''"
     );
     let rows = admin.query(&question).await?;
     admin.close().await;
-    let hashes = rows.iter().filter_map(|row| parse_native_hash(row.at(0)?));
+    let hashes = rows
+        .iter()
+        .filter_map(|row| StoredHash::parse(row.at(0)?, row.at(1)?));
     Ok(hashes.collect())
 }

@@ -148,7 +148,11 @@ impl AuthSwitch {
         let data = fields.rest();
         Ok(Self {
             plugin,
-            data: data.strip_suffix(b"\0").unwrap_or(data).to_vec(),
+            data: match data.strip_suffix(b"\0") {
+                Some(scramble) if scramble.len() == SCRAMBLE => scramble.to_vec(),
+                // The last byte of any other scramble may be a NUL.
+                _ => data.to_vec(),
+            },
         })
     }
 

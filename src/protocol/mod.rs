@@ -39,6 +39,7 @@ pub mod response;
 pub mod result_set;
 pub mod semi_sync;
 pub mod session_state;
+pub mod stored_hash;
 
 pub use capabilities::Capabilities;
 pub use change_user::ChangeUser;
@@ -47,6 +48,7 @@ pub use err::ErrPacket;
 pub use handshake::Handshake;
 pub use handshake_response::HandshakeResponse;
 pub use ok::OkPacket;
+pub use stored_hash::StoredHash;
 
 /// A peer's bytes are not what the protocol says; the connection they came on is of no more use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

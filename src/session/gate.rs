@@ -11,7 +11,7 @@ use crate::ack::policy::{Requirement, Unmeetable};
 use crate::gtid::Gtid;
 use crate::ids::Epoch;
 use crate::net::tls::Connector;
-use crate::protocol::auth::SCRAMBLE;
+use crate::protocol::StoredHash;
 use crate::sql::KillTarget;
 use crate::store::origins::Origin;
 
@@ -47,9 +47,9 @@ pub trait Gate: Send + Sync + 'static {
     /// Waits until what was read from the source before this call may be shown.
     fn may_show(&self) -> BoxFuture<'_, ()>;
 
-    /// The hashes of those accounts of this name whose passwords are `mysql_native_password`'s, as far as they may
-    /// be read. `again`: those that were told before do not fit.
-    fn native_hashes(&self, _user: Vec<u8>, _again: bool) -> BoxFuture<'_, Vec<[u8; SCRAMBLE]>> {
+    /// The hashes of the passwords of those accounts of this name whose plugin we know, as far as they may be read.
+    /// `again`: those that were told before do not fit.
+    fn stored_hashes(&self, _user: Vec<u8>, _again: bool) -> BoxFuture<'_, Vec<StoredHash>> {
         Box::pin(std::future::ready(Vec::new()))
     }
 

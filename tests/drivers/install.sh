@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Installs what tests/drivers.rs and tests/readers.rs run: tests/drivers/install.sh [python] [node] [perl] [java]
+# Installs what tests/drivers.rs and tests/readers.rs run: tests/drivers/install.sh [python] [node] [perl] [java] [java-3.5]
 #
 #   python    PyMySQL, mysql-connector-python, asyncmy and mysql-replication, in an environment of their own
 #   node      mysql2, mariadb and zongji, of the committed lock file
 #   perl      Debian's DBD::MariaDB and DBD::mysql
-#   java      Debian's MariaDB Connector/J, a JDK, and the test's program compiled
+#   java      Debian's MariaDB Connector/J, a JDK, and the test's programs compiled
+#   java-3.5  the same, and Connector/J 3.5, for tests/suite/tls_own.rs
 #
-# Without a group: all. What pip and npm bring goes below ACKLINE_DRIVERS (default
+# Without a group: all but the last. What pip and npm bring goes below ACKLINE_DRIVERS (default
 # ${XDG_CACHE_HOME:-~/.cache}/ackline/drivers) and nowhere else. Can be run again at any time, asks
 # nothing, goes on where a group cannot be had, and then exits 1.
 set -uo pipefail
@@ -59,13 +60,17 @@ java() {
         made java java/*.java
 }
 
+java-3.5() {
+    ../../deploy/install.sh connector-j && java
+}
+
 status=0
 [ $# -gt 0 ] || set -- python node perl java
 for group in "$@"; do
     case "$group" in
-    python | node | perl | java) ;;
+    python | node | perl | java | java-3.5) ;;
     *)
-        echo "usage: tests/drivers/install.sh [python] [node] [perl] [java]" >&2
+        echo "usage: tests/drivers/install.sh [python] [node] [perl] [java] [java-3.5]" >&2
         exit 2
         ;;
     esac

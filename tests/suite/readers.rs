@@ -145,7 +145,7 @@ fn as_reader(sandbox: &Sandbox, port: u16) -> Account {
 }
 
 /// tests/drivers/install.sh puts it there.
-fn installed(program: &str) -> Option<PathBuf> {
+pub fn installed(program: &str) -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let drivers = variable("ACKLINE_DRIVERS").map(PathBuf::from).or_else(|| {
         let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);

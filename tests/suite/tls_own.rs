@@ -1,8 +1,12 @@
 //! TLS that nobody has set up: we make ourselves a certificate, and MariaDB's clients since 11.4, which verify by
-//! default, believe it by their password. From another network namespace, since on one host they are lenient.
+//! default, and its newer drivers believe it by their password. From another network namespace, since on one host
+//! the command line is lenient.
 
+use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::readers::installed;
 use crate::support::session::Proxy;
 use crate::support::{Account, Part, SOON, Sandbox, unpacked, wait_until};
 use ackline::net::tls::{Acceptor, ClientFiles, Connector, Mode, Offer, own};
@@ -22,31 +26,40 @@ struct Elsewhere {
 
 impl Elsewhere {
     fn make() -> Option<Self> {
-        let id = std::process::id();
+        // The tests of one process may run side by side.
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let (id, number) = (std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let (name, ours, theirs) = (
-            format!("ackline-{id}"),
-            format!("aa{id}"),
-            format!("ab{id}"),
+            format!("ackline-{id}-{number}"),
+            format!("aa{id}x{number}"),
+            format!("ab{id}x{number}"),
         );
         let net = format!("10.213.{}", id % 250);
+        let (here, there) = (4 * number + 1, 4 * number + 2);
         let elsewhere = Self {
             name: name.clone(),
-            address: format!("{net}.1"),
+            address: format!("{net}.{here}"),
         };
         let made = [
             format!("netns add {name}"),
             format!("link add {ours} type veth peer name {theirs} netns {name}"),
-            format!("addr add {net}.1/30 dev {ours}"),
+            format!("addr add {net}.{here}/30 dev {ours}"),
             format!("link set {ours} up"),
-            format!("-n {name} addr add {net}.2/30 dev {theirs}"),
+            format!("-n {name} addr add {net}.{there}/30 dev {theirs}"),
             format!("-n {name} link set {theirs} up"),
         ];
         made.iter().all(|words| ip(words)).then_some(elsewhere)
     }
 
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name, "timeout", "60", program]);
+        command
+    }
+
     fn client(&self, program: &str, port: u16, app: &Account, options: &[&str]) -> Output {
-        Command::new("ip")
-            .args(["netns", "exec", &self.name, program, "--no-defaults"])
+        self.command(program)
+            .arg("--no-defaults")
             .args([format!("-h{}", self.address), format!("-P{port}")])
             .args([format!("-u{}", app.user), format!("-p{}", app.password)])
             .args(options)
@@ -68,6 +81,24 @@ fn said(output: &Output) -> String {
     let text = String::from_utf8_lossy(&text).into_owned();
     println!("{text}");
     text
+}
+
+/// Passes everything on, and has a certificate of his own.
+fn somebody_between(elsewhere: &Elsewhere, port: u16, folder: &Path) -> Proxy {
+    let files = own::files(folder, None).unwrap();
+    let offer = Offer::new(Mode::Preferred, Some(files.load().unwrap()));
+    let config = Config {
+        tls: Acceptor::new(offer),
+        ..Config::default()
+    };
+    let middle = Proxy::between(&elsewhere.address, port, config);
+    middle.gate.set(|state| {
+        state.tls = Connector::new(ClientFiles {
+            mode: Mode::Required,
+            ..ClientFiles::default()
+        });
+    });
+    middle
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -120,19 +151,7 @@ async fn a_client_from_elsewhere_verifies_us_by_its_password() {
 
     // Somebody in the middle: he passes everything on, the proof as well, and has another certificate.
     let folder = tempfile::tempdir().unwrap();
-    let files = own::files(folder.path(), None).unwrap();
-    let offer = Offer::new(Mode::Preferred, Some(files.load().unwrap()));
-    let config = Config {
-        tls: Acceptor::new(offer),
-        ..Config::default()
-    };
-    let middle = Proxy::between(&elsewhere.address, port, config);
-    middle.gate.set(|state| {
-        state.tls = Connector::new(ClientFiles {
-            mode: Mode::Required,
-            ..ClientFiles::default()
-        });
-    });
+    let middle = somebody_between(&elsewhere, port, folder.path());
     let refused = elsewhere.client(&client, middle.port, app, &[]);
     let text = said(&refused);
     assert!(!refused.status.success(), "{text}");
@@ -157,4 +176,167 @@ async fn a_client_from_elsewhere_verifies_us_by_its_password() {
     .await;
     let verifies = replica.slave_status("Master_SSL_Verify_Server_Cert").await;
     assert_eq!(verifies, "Yes");
+}
+
+/// What logs in with TLS and is told no authority.
+enum Driver {
+    /// 11.8's command line, and where its plugins are.
+    Client { program: String, plugins: String },
+    /// npm's `mariadb` (3.4 and later), `ssl: true`.
+    Node { folder: String },
+    /// MariaDB Connector/J (3.4 and later), `sslMode=verify-full`.
+    ConnectorJ { classes: String },
+}
+
+impl Driver {
+    /// Those that are there; each that is not is told.
+    fn all(test: &str, root: &str) -> Vec<Self> {
+        let mut all = vec![Self::Client {
+            program: format!("{root}/bin/mariadb"),
+            plugins: format!(
+                "{root}/lib/{}-linux-gnu/libmariadb3/plugin",
+                std::env::consts::ARCH
+            ),
+        }];
+        let folder = |path: &Path| path.parent().unwrap().display().to_string();
+        match installed("node/.made-of") {
+            Some(node) => all.push(Self::Node {
+                folder: folder(node.parent().unwrap()),
+            }),
+            None => unpacked::skipped(test, "no npm mariadb, see tests/drivers/install.sh node"),
+        }
+        let jar = "mariadb-java-client.jar";
+        let programs = unpacked::programs("MARIADB_CONNECTOR_J_ROOT", "connector-j-3.5", jar);
+        match (installed("java/Vouched.class"), programs) {
+            (Some(class), Some(programs)) => {
+                let jar = programs.join(jar);
+                all.push(Self::ConnectorJ {
+                    classes: format!("{}:{}", folder(&class), jar.display()),
+                });
+            }
+            _ => unpacked::skipped(
+                test,
+                "no MariaDB Connector/J 3.5, see tests/drivers/install.sh java-3.5",
+            ),
+        }
+        all
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Client { .. } => "mariadb",
+            Self::Node { .. } => "npm mariadb",
+            Self::ConnectorJ { .. } => "Connector/J",
+        }
+    }
+
+    fn logs_in(&self, elsewhere: &Elsewhere, port: u16, app: &Account) -> String {
+        let mut command = match self {
+            Self::Client { program, plugins } => {
+                let plugins = format!("--plugin-dir={plugins}");
+                return said(&elsewhere.client(program, port, app, &[&plugins]));
+            }
+            Self::Node { folder } => {
+                let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/drivers/node/vouched.js");
+                let mut command = elsewhere.command("node");
+                command.arg(script).env("ACKLINE_DRIVERS", folder);
+                command
+            }
+            Self::ConnectorJ { classes } => {
+                let mut command = elsewhere.command("java");
+                command.args(["-cp", classes, "Vouched"]);
+                command
+            }
+        };
+        let port = port.to_string();
+        command.args([&elsewhere.address, &port, &app.user, &app.password]);
+        said(&command.output().unwrap())
+    }
+
+    /// What it says when it believes the certificate, and when it does not.
+    fn verdicts(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Client { .. } => ("cert is OK", "ERROR 2026 (HY000): TLS/SSL error"),
+            Self::Node { .. } => ("in as ", "out: ER_SELF_SIGNED self-signed certificate"),
+            Self::ConnectorJ { .. } => ("in as ", "Self signed certificates. Either set sslMode"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drivers_verify_us_by_the_password_of_every_plugin_that_can() {
+    let name = module_path!();
+    let Some(programs) = unpacked::mariadb_11_8(name) else {
+        return;
+    };
+    let Some(elsewhere) = Elsewhere::make() else {
+        return unpacked::skipped(name, "no network namespace can be made here (root, ip)");
+    };
+    let root = programs.parent().unwrap().to_str().unwrap();
+    let mut options = vec!["--server-root", root, "--mode", "async", "--replicas", "0"];
+    for option in [
+        "plugin_load_add=auth_ed25519",
+        "plugin_load_add=auth_parsec",
+        "bind_address=0.0.0.0",
+    ] {
+        options.extend(["--server-option", option]);
+    }
+    let sandbox = Sandbox::up(&options).await;
+    let port = sandbox.app().port;
+    let listen = format!(
+        "mysql = [\"127.0.0.1:{port}\", \"{}:{port}\"]",
+        elsewhere.address
+    );
+    sandbox.edit_config("mysql = ", &listen);
+    sandbox.kill(Part::Proxy);
+    sandbox.start(Part::Proxy);
+    sandbox.serves().await;
+    let mut admin = sandbox.source().connect().await;
+    let plugins = ["mysql_native_password", "ed25519", "parsec"];
+    for plugin in plugins {
+        // Another one of the name, whose password is not meant.
+        for (host, password) in [("127.0.0.99", "other"), ("%", "sealed")] {
+            let create = format!(
+                "CREATE USER by_{plugin}@'{host}' IDENTIFIED VIA {plugin} USING PASSWORD('{password}')"
+            );
+            admin.run(&create).await;
+        }
+    }
+    let account = |plugin: &str, password: &str| Account {
+        user: format!("by_{plugin}"),
+        password: password.to_owned(),
+        ..sandbox.app().clone()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let middle = somebody_between(&elsewhere, port, folder.path());
+    for driver in Driver::all(name, root) {
+        let (believes, refuses) = driver.verdicts();
+        for plugin in plugins {
+            let app = account(plugin, "sealed");
+            for (way, port, expected) in [
+                ("directly", sandbox.source().port, believes),
+                ("proxied", port, believes),
+                ("somebody between", middle.port, refuses),
+            ] {
+                println!("{}, {plugin}, {way}:", driver.name());
+                let text = driver.logs_in(&elsewhere, port, &app);
+                assert!(
+                    text.contains(expected),
+                    "{}, {plugin}, {way}: {text}",
+                    driver.name()
+                );
+            }
+        }
+    }
+    // A new password, within the minute that we remember the old one's hash; not within the second in which nothing
+    // is asked again.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let client = &Driver::all(name, root)[0];
+    for plugin in plugins {
+        let app = account(plugin, "new");
+        let alter = format!("ALTER USER {}@'%' IDENTIFIED VIA {plugin}", app.user);
+        admin.run(&format!("{alter} USING PASSWORD('new')")).await;
+        let text = client.logs_in(&elsewhere, port, &app);
+        assert!(text.contains("cert is OK"), "{plugin}: {text}");
+    }
 }

@@ -4,15 +4,18 @@ use std::sync::Arc;
 
 use super::{KnownPasswords, Learned};
 use crate::protocol::HandshakeResponse;
-use crate::protocol::auth::{self, AuthSwitch, NATIVE_PASSWORD, SCRAMBLE};
+use crate::protocol::auth::{self, AuthSwitch, NATIVE_PASSWORD};
 use crate::protocol::caching_sha2::{self, CACHING_SHA2};
 use crate::protocol::password::Password;
+use crate::protocol::stored_hash::{self, PARSEC, StoredHash};
 
 #[derive(Debug)]
 pub struct Lesson {
     user: Vec<u8>,
     plugin: String,
     scramble: Vec<u8>,
+    /// The greeting's.
+    greeted: Vec<u8>,
     answer: Option<Password>,
     /// Only behind a channel that hides it is an answer a password.
     is_secure: bool,
@@ -32,6 +35,7 @@ impl Lesson {
             user: login.user.clone(),
             plugin: plugin.to_owned(),
             scramble: scramble.to_vec(),
+            greeted: scramble.to_vec(),
             answer: Some(Password::new(login.auth_response.clone())),
             is_secure,
             password: None,
@@ -45,6 +49,7 @@ impl Lesson {
             user: user.to_vec(),
             plugin: String::new(),
             scramble: Vec::new(),
+            greeted: Vec::new(),
             answer: None,
             is_secure,
             password: None,
@@ -75,6 +80,10 @@ impl Lesson {
                 self.scramble = scramble;
                 self.answer = None;
                 self.password = None;
+            }
+            // The salt that it asked for with an empty packet: what it says now is the answer.
+            [b'P', ..] | [caching_sha2::MORE_DATA, b'P', ..] if self.plugin == PARSEC => {
+                self.answer = None;
             }
             [caching_sha2::MORE_DATA, ..] => {}
             _ => {
@@ -115,10 +124,23 @@ impl Lesson {
         }
     }
 
-    /// A scramble and the answer to it, of `mysql_native_password`.
-    pub fn native(&self) -> Option<(&[u8], &[u8; SCRAMBLE])> {
-        let answer = self.answer.as_ref()?.expose().try_into().ok()?;
-        (self.plugin == NATIVE_PASSWORD).then_some((self.scramble.as_slice(), answer))
+    /// A hash of its password would prove something to the client.
+    pub fn can_be_vouched(&self) -> bool {
+        stored_hash::can_fit(&self.plugin)
+    }
+
+    /// This is the hash of the password that the client answered with.
+    pub fn fits(&self, hash: &StoredHash) -> bool {
+        let answer = self.answer.as_ref();
+        answer.is_some_and(|answer| hash.fits(&self.plugin, &self.scramble, answer.expose()))
+    }
+
+    /// The scramble that a proof towards the client is made with: the other plugins' own do not count.
+    pub fn vouched_scramble(&self) -> &[u8] {
+        match self.plugin.as_str() {
+            NATIVE_PASSWORD => &self.scramble,
+            _ => &self.greeted,
+        }
     }
 
     /// The login has succeeded.
@@ -226,6 +248,46 @@ mod tests {
         );
         third.asked(&[caching_sha2::MORE_DATA, FULL]);
         assert!(third.learned(&known).is_none());
+    }
+
+    #[test]
+    fn an_answer_can_be_told_by_its_hash() {
+        use crate::protocol::stored_hash::CLIENT_ED25519;
+        use ring::signature::{Ed25519KeyPair, KeyPair};
+        let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+        let key: [u8; 32] = pair.public_key().as_ref().try_into().unwrap();
+        // The last byte of such a scramble may be a NUL.
+        let scramble = [&[3; 31][..], b"\0"].concat();
+        let asks = |plugin: &str| [b"\xfe", plugin.as_bytes(), b"\0", &scramble].concat();
+        let greeted = || login(NATIVE_PASSWORD, native_answer("secret", GREETED));
+
+        let mut lesson = greeted();
+        assert!(lesson.fits(&StoredHash::Native(auth::native_hash("secret"))));
+        assert!(!lesson.fits(&StoredHash::Ed25519(key)));
+        lesson.asked(&asks(CLIENT_ED25519));
+        assert!(lesson.can_be_vouched());
+        lesson.answered(pair.sign(&scramble).as_ref());
+        assert!(lesson.fits(&StoredHash::Ed25519(key)));
+        assert!(!lesson.fits(&StoredHash::Ed25519([7; 32])));
+        // Not its own.
+        assert_eq!(lesson.vouched_scramble(), GREETED);
+
+        let mut lesson = greeted();
+        lesson.asked(&asks(PARSEC));
+        lesson.answered(b"");
+        lesson.asked(b"P\0salt of 18 bytes..");
+        let signed = pair.sign(&[&scramble[..], &[9; 32]].concat());
+        lesson.answered(&[&[9; 32], signed.as_ref()].concat());
+        let hash = [&b"P\0salt of 18 bytes.."[..], &key].concat();
+        let hash = StoredHash::Parsec(hash.try_into().unwrap());
+        assert!(lesson.fits(&hash));
+        assert_eq!(lesson.vouched_scramble(), GREETED);
+        let known = KnownPasswords::default();
+        assert!(lesson.learned(&known).is_none());
+
+        let mut lesson = greeted();
+        lesson.asked(&asks("dialog"));
+        assert!(!lesson.can_be_vouched());
     }
 
     #[test]

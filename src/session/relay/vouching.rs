@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::Relay;
 use crate::net::tls::Fingerprint;
 use crate::protocol::Capabilities;
-use crate::protocol::auth::{self, SCRAMBLE};
+use crate::protocol::auth;
 use crate::protocol::ok::OkPacket;
 use crate::protocol::packet::{HEADER, Header};
 use crate::session::credentials::Lesson;
@@ -31,13 +31,15 @@ impl Relay {
     }
 
     async fn proof(&self, lesson: &Lesson, fingerprint: &Fingerprint) -> Option<Vec<u8>> {
-        let (scramble, answer) = lesson.native()?;
-        let fits = |hash: &[u8; SCRAMBLE]| auth::native_reveal(scramble, answer, hash).is_some();
+        if !lesson.can_be_vouched() {
+            return None;
+        }
         for again in [false, true] {
             let user = lesson.user().to_vec();
-            let hashes = self.shared.gate.native_hashes(user, again).await;
-            if let Some(hash) = hashes.iter().find(|hash| fits(hash)) {
-                return Some(auth::vouch(hash, scramble, fingerprint));
+            let hashes = self.shared.gate.stored_hashes(user, again).await;
+            if let Some(hash) = hashes.iter().find(|hash| lesson.fits(hash)) {
+                let scramble = lesson.vouched_scramble();
+                return Some(auth::vouch(hash.bytes(), scramble, fingerprint));
             }
         }
         None
