@@ -8,6 +8,7 @@ use super::unpack::LARGEST;
 use super::{Algorithm, Header, MAGIC, checksum};
 
 pub(crate) const MARIADB: &str = "mariadb-10.11";
+pub(crate) const MARIADB_11: &str = "mariadb-11.8";
 pub(crate) const MYSQL: &str = "mysql-9.7";
 
 /// Where a version's golden files lie.
@@ -62,8 +63,11 @@ pub(crate) const FILES: [&str; 6] = [
     "stopped.000006",
 ];
 
-/// Rows of every type, recorded by `tests/golden/mariadb-10.11-types.sh`.
+/// Rows of every type, recorded by `tests/golden/mariadb-types.sh`.
 pub(crate) const TYPES: [&str; 2] = ["types.000001", "types.000002"];
+
+/// The same and what came later, recorded by the same script.
+pub(crate) const MARIADB_11_TYPES: [&str; 3] = ["types.000001", "types.000002", "types.000003"];
 
 /// Recorded by `tests/golden/mysql-9.7.sh`.
 pub(crate) const MYSQL_FILES: [&str; 3] = ["plain.000001", "tagged.000002", "stopped.000003"];
@@ -76,13 +80,14 @@ pub(crate) const MYSQL_TYPES: [&str; 4] = [
     "types.000006",
 ];
 
-/// What SELECT said of the tables behind [`TYPES`] and [`MYSQL_TYPES`].
+/// What SELECT said of the tables behind the rows of every type.
 pub(crate) const EXPECTED: &str = "types.expected";
 
-/// Every event of a flavor's golden files, those inside of compressed transactions behind them.
+/// Every event of a version's golden files, those inside of compressed transactions behind them.
 pub(crate) fn all_events(version: &str) -> Vec<Vec<u8>> {
     let (files, types): (&[&str], &[&str]) = match version {
         MARIADB => (&FILES, &TYPES),
+        MARIADB_11 => (&[], &MARIADB_11_TYPES),
         _ => (&MYSQL_FILES, &MYSQL_TYPES),
     };
     let mut all = Vec::new();

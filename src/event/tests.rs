@@ -28,6 +28,7 @@ fn gtids(file: &str) -> Vec<GtidEvent> {
 fn every_golden_file_is_known() {
     for (version, files, types) in [
         (golden::MARIADB, &FILES[..], &golden::TYPES[..]),
+        (golden::MARIADB_11, &[], &golden::MARIADB_11_TYPES),
         (golden::MYSQL, &golden::MYSQL_FILES, &golden::MYSQL_TYPES),
     ] {
         for file in std::fs::read_dir(golden::folder(version)).unwrap() {
@@ -81,7 +82,11 @@ fn every_event_type_is_in_a_golden_file() {
         T::TRANSACTION_PAYLOAD,
         T::MYSQL_TAGGED_GTID,
     ];
-    for (version, own) in [(golden::MARIADB, &mariadb[..]), (golden::MYSQL, &mysql)] {
+    for (version, own) in [
+        (golden::MARIADB, &mariadb[..]),
+        (golden::MARIADB_11, &mariadb),
+        (golden::MYSQL, &mysql),
+    ] {
         let seen: std::collections::BTreeSet<u8> = golden::all_events(version)
             .iter()
             .map(|event| kind(event).0)

@@ -124,6 +124,8 @@ pub struct Answer {
     asked: Option<Asked>,
     /// A variable that we watch was set, and whether to a value that does harm.
     reported: Option<(SessionVariable, bool)>,
+    /// Some variable was, whichever.
+    reports_any: bool,
 }
 
 impl Answer {
@@ -142,6 +144,7 @@ impl Answer {
             client,
             shows,
             reported: None,
+            reports_any: false,
             shift: 0,
             left: 0,
             continued: false,
@@ -186,6 +189,10 @@ impl Answer {
     /// By the source's word, the worst of it.
     pub fn reported(&self) -> Option<(SessionVariable, bool)> {
         self.reported
+    }
+
+    pub fn reports_any(&self) -> bool {
+        self.reports_any
     }
 
     /// By how much numbers of packets differ between the client and the source.
@@ -456,9 +463,14 @@ impl Answer {
 
     fn note_reported(&mut self, ok: &OkPacket<'_>) -> Result<(), Error> {
         session_state::each(ok.session_state, |change| {
-            if let Change::Variable { name, value } = change
-                && name != LAST_GTID
-                && let Some((variable, harms)) = SessionVariable::reported(name, value)
+            let Change::Variable { name, value } = change else {
+                return;
+            };
+            if name == LAST_GTID {
+                return;
+            }
+            self.reports_any = true;
+            if let Some((variable, harms)) = SessionVariable::reported(name, value)
                 && (harms || self.reported.is_none())
             {
                 self.reported = Some((variable, harms));

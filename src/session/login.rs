@@ -14,7 +14,7 @@ use super::credentials::Lesson;
 use super::gate::Source;
 use super::peers::{Peer, Peers, Side};
 use super::registry::{Activity, Entered};
-use super::{End, LINGER, Shared, refusal};
+use super::{End, LINGER, Shared, refusal, tracking};
 use crate::ids::Epoch;
 use crate::net::compression::Algorithm;
 use crate::net::connect;
@@ -85,6 +85,8 @@ pub struct Agreed {
     pub client: Capabilities,
     pub source: Capabilities,
     pub mariadb: bool,
+    /// The source mixes up variables that it reports, see [`super::tracking`].
+    pub mixes_up: bool,
     pub epoch: Epoch,
     /// By how much the client's numbers are ahead of the source's until it is logged in.
     pub login_shift: u8,
@@ -343,6 +345,7 @@ async fn greet(
         client,
         source: to_source & greeting.capabilities,
         mariadb: greeting.is_mariadb(),
+        mixes_up: tracking::mixes_up(&greeting),
         epoch: origin.epoch,
         login_shift,
         compression: Algorithm::asked(asked & compression, login.zstd_level),
@@ -458,6 +461,7 @@ async fn introduce(
         client,
         source: login.capabilities & greeting.capabilities,
         mariadb: greeting.is_mariadb(),
+        mixes_up: tracking::mixes_up(&greeting),
         epoch: origin.epoch,
         login_shift: sequence.wrapping_sub(number),
         compression,

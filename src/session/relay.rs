@@ -78,8 +78,10 @@ struct Running {
     committed: bool,
     /// It says itself what it does with the variables that we watch.
     names_watched: bool,
-    /// A SET of variables outside a transaction: nothing to commit.
+    /// A plain SET of variables: no routine runs.
     only_sets: bool,
+    /// Outside a transaction, too: nothing to commit.
+    commits_nothing: bool,
 }
 
 #[derive(Debug)]
@@ -200,6 +202,7 @@ impl Relay {
             committed: false,
             names_watched: case.kind == Kind::Control,
             only_sets: false,
+            commits_nothing: false,
         }
     }
 
@@ -285,10 +288,11 @@ impl Relay {
         if case.command == Command::QUERY && matches!(case.kind, Kind::Control | Kind::Routine) {
             let text = packets.get(HEADER + request.text_at..);
             running.names_watched = text.is_some_and(SessionVariable::is_named_in);
-            running.only_sets = case.touches_tracking
+            running.only_sets = (case.touches_tracking || self.agreed.mixes_up)
                 && missing.is_none()
-                && self.status & status::IN_TRANSACTION == 0
                 && text.is_some_and(sql::tracking::only_sets);
+            running.commits_nothing =
+                running.only_sets && self.status & status::IN_TRANSACTION == 0;
         }
         let mut hazard = request.hazard.clone();
         let mut tells_password = false;
@@ -503,12 +507,12 @@ impl Relay {
             answer,
             failed,
             committed,
-            only_sets,
+            commits_nothing,
             ..
         } = running;
         let asks_more = self.own.is_any();
         let gate = &self.shared.gate;
-        let unsure = (case.touches_tracking && !*only_sets) || !self.tracking.on;
+        let unsure = (case.touches_tracking && !*commits_nothing) || !self.tracking.on;
         let mut judge = |end: answer::End<'_>| match end {
             answer::End::Ok { gtid: Some(text) } => {
                 *committed = true;
@@ -609,6 +613,7 @@ impl Relay {
             asks,
             committed,
             names_watched,
+            only_sets,
             ..
         } = running;
         self.own.statement_ended(Ended {
@@ -630,11 +635,20 @@ impl Relay {
         // After a refused login the source leaves: nothing can be asked any more.
         let refused = logs_in && failed;
         let mut aborted = None;
+        let mut reported = answer.reported();
+        if self.agreed.mixes_up
+            && self.logged_in
+            && !(logs_in || resets)
+            && (answer.reports_any() && !only_sets)
+        {
+            self.clear_way();
+            let source = &mut self.peers.source;
+            if tracking::skips_replication(source, &self.agreed).await? {
+                reported = Some((SessionVariable::SkipReplication, true));
+            }
+        }
         if resets || (!refused && (case.touches_tracking || !self.tracking.on)) {
-            let inbound = &mut self.peers.source.inbound;
-            self.passage.gather(inbound.unread());
-            inbound.consume(self.passage.verbatim.end);
-            self.passage.verbatim = 0..0;
+            self.clear_way();
             let source = &mut self.peers.source;
             match tracking::arm(source, &self.agreed, &self.tracking, resets).await {
                 Ok(tracking) => self.tracking = tracking,
@@ -661,10 +675,13 @@ impl Relay {
         if refused && !self.logged_in {
             return Err(End::RefusedBySource);
         }
-        if let Some((variable, harms)) = answer.reported()
+        let says_nothing = |variable| {
+            names_watched || (self.agreed.mixes_up && variable == SessionVariable::SkipReplication)
+        };
+        if let Some((variable, harms)) = reported
             && self.logged_in
             && !logs_in
-            && (harms || !names_watched)
+            && (harms || !says_nothing(variable))
             && !self.shared.allowed.contains(&self.entry.user())
         {
             return Err(End::Hazard(variable));
@@ -693,6 +710,14 @@ impl Relay {
             () = self.entry.drained() => return Err(End::Drained),
         }
         Err(End::SourceAborts(error))
+    }
+
+    /// What the source has answered is put aside: it is asked something else before the client sees it.
+    fn clear_way(&mut self) {
+        let inbound = &mut self.peers.source.inbound;
+        self.passage.gather(inbound.unread());
+        inbound.consume(self.passage.verbatim.end);
+        self.passage.verbatim = 0..0;
     }
 
     /// The last words to whoever is still there.

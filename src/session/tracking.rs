@@ -11,6 +11,13 @@
 //! client's own. On MySQL the only value of `session_track_gtids` that serves us is the client's, too: who names
 //! the variable and leaves it on is told of GTIDs from then on.
 //!
+//! MariaDB 11 tells variables apart by the word that their value lies in, and some twenty share one:
+//! `skip_replication`, `autocommit`, `foreign_key_checks` and all others that are a bit of it. Whichever comes first
+//! in the list is named for each of them, with its own value, and the list loses the others. There
+//! `skip_replication` with a value that does no harm says nothing; and where it may be hidden behind another name,
+//! the source is asked for it, after whatever is not a plain SET. Not seen is then what a routine has set and
+//! set back.
+//!
 //! What is not seen is a change of the list inside a stored routine; until the next reset such a session's
 //! commits are guarded at the source only.
 
@@ -24,8 +31,9 @@ use crate::protocol::fields::Fields;
 use crate::protocol::packet::HEADER;
 use crate::protocol::response::{Packet, Response};
 use crate::protocol::session_state::{self, LAST_GTID, TRACKED};
-use crate::protocol::{Capabilities, Command, ErrPacket, query_attributes};
+use crate::protocol::{Capabilities, Command, ErrPacket, Handshake, query_attributes};
 use crate::sql::hazard::SessionVariable;
+use crate::version::Version;
 
 const MARIADB_READ: &str = "SELECT @@session_track_system_variables";
 const MYSQL_READ: &str =
@@ -103,6 +111,17 @@ impl<'a> Found<'a> {
             false => !self.gtids.is_empty() && !self.gtids.eq_ignore_ascii_case(b"OFF"),
         }
     }
+}
+
+/// Measured on 11.8.9; 10.11.19 does not.
+pub fn mixes_up(greeting: &Handshake) -> bool {
+    greeting.is_mariadb() && Version::parse(&greeting.server_version).major >= 11
+}
+
+/// Whether the source has this variable on, whatever it reports.
+pub async fn skips_replication(source: &mut Peer, agreed: &Agreed) -> Result<bool, End> {
+    let value = ask(source, agreed.source, "SELECT @@skip_replication").await?;
+    Ok(matches!(value, Ok(Some(value)) if value == b"1"))
 }
 
 fn watched(mariadb: bool) -> impl Iterator<Item = &'static str> {
@@ -194,7 +213,17 @@ pub async fn arm(
     }
     let found = (value.as_deref()).map(|value| Found::parse(value, mariadb));
     let is_ours = match (&before.made, &found) {
-        (Some(made), Some(found)) => before.on && found.list() == *made,
+        (Some(made), Some(found)) => {
+            let mut both = [found.list(), made.clone()];
+            if agreed.mixes_up {
+                // Lost where the client has another of its word.
+                let name = SessionVariable::SkipReplication.name().as_bytes();
+                both.iter_mut().for_each(|list| {
+                    list.remove(name);
+                });
+            }
+            before.on && both[0] == both[1]
+        }
         _ => false,
     };
     let shows = match &found {

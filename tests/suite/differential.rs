@@ -86,7 +86,13 @@ fn run(port: u16, capabilities: C, steps: &[Step], silence: Duration) -> Vec<Ans
         client.run(&query(statement));
     }
     let mut client = Client::login(port, capabilities, silence);
-    let answers = steps.iter().map(|step| client.run(step));
+    // Whoever is thrown out in the middle is so where it should not be: say where, not that a pipe is broken.
+    let answers = steps.iter().map(|step| {
+        let answer = client.run(step);
+        let closed = answer.last().is_some_and(|(_, last)| last == b"closed");
+        assert!(!closed, "port {port}, {}: {}", step.name, shown(&answer));
+        answer
+    });
     answers.collect()
 }
 

@@ -85,6 +85,9 @@ async fn what_no_statement_shows_ends_the_session(flavor: Flavor) {
     let insert = format!("INSERT INTO {database}.seen VALUES (9)");
     let error = session.try_run(&insert).await.unwrap_err().to_string();
     assert!(error.contains("1227"), "{error}");
+    if flavor == Flavor::MariaDb {
+        bits_of_one_word(&through, &database).await;
+    }
     // Values that a session has anyway do no harm.
     let mut session = through.connect().await;
     session.run("SET sql_log_bin=1").await;
@@ -99,4 +102,42 @@ async fn what_no_statement_shows_ends_the_session(flavor: Flavor) {
     assert!(problems.contains("had set sql_log_bin"), "{status}");
     sandbox.assert_equal().await;
     assert_eq!(sandbox.app().connect().await.count("seen").await, 2);
+}
+
+/// MariaDB 11 reports `skip_replication` where another variable of the same word was set, and the other way round.
+async fn bits_of_one_word(account: &crate::support::Account, database: &str) {
+    let mut session = account.connect().await;
+    for harmless in [
+        "SET autocommit=0",
+        "SET autocommit=1",
+        "SET foreign_key_checks=0, unique_checks=0",
+        "SET foreign_key_checks=1",
+        "SET skip_replication=0",
+        "BEGIN NOT ATOMIC SET foreign_key_checks=0; END",
+        "SELECT 1",
+    ] {
+        session.run(harmless).await;
+    }
+    let tracked = "SET session_track_system_variables='autocommit'";
+    let anything = "SET session_track_system_variables='*'";
+    for before in [
+        "DO 1",
+        tracked,
+        anything,
+        "SET autocommit=1",
+        "SET foreign_key_checks=0",
+    ] {
+        let mut session = account.connect().await;
+        session.run(before).await;
+        session.run("SET autocommit=1").await;
+        session.run("SET @text='SET skip_replication=1'").await;
+        session.run("PREPARE s FROM @text").await;
+        session.run("EXECUTE s").await;
+        let insert = format!("INSERT INTO {database}.seen VALUES (8)");
+        let error = session.try_run(&insert).await.unwrap_err().to_string();
+        assert!(
+            error.contains("1227") && error.contains("skip_replication"),
+            "{before}: {error}"
+        );
+    }
 }

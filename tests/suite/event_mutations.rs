@@ -52,7 +52,7 @@ struct Seed {
 
 fn seeds() -> Vec<Seed> {
     let mut seeds = Vec::new();
-    for folder in ["mariadb-10.11", "mysql-9.7"] {
+    for folder in ["mariadb-10.11", "mariadb-11.8", "mysql-9.7"] {
         let mut paths: Vec<_> = std::fs::read_dir(format!("{GOLDEN}/{folder}"))
             .unwrap()
             .map(|entry| entry.unwrap().path())

@@ -128,6 +128,13 @@ impl Server {
             .expect("mariadb")
     }
 
+    /// Of MariaDB, where 10.11 and 11.8 differ.
+    #[allow(dead_code, reason = "each test program uses a part of it")]
+    pub fn is_mariadb_11(&self) -> bool {
+        let version = self.root("SELECT VERSION()").stdout;
+        version.starts_with(b"11.")
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }

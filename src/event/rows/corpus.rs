@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use sha2::Digest as _;
 
-use super::super::golden::{EXPECTED, MARIADB, MYSQL, MYSQL_TYPES, TYPES, events_of, folder};
+use super::super::golden::{
+    EXPECTED, MARIADB, MARIADB_11, MARIADB_11_TYPES, MYSQL, MYSQL_TYPES, TYPES, events_of, folder,
+};
 use super::super::table_map::{Charset, Column, ColumnType};
 use super::super::transaction_payload::TransactionPayload;
 use super::json::Document;
@@ -150,7 +152,11 @@ fn key_of(cell: &Cell) -> String {
 
 #[test]
 fn replayed_rows_are_what_select_says() {
-    for (version, files) in [(MARIADB, &TYPES[..]), (MYSQL, &MYSQL_TYPES)] {
+    for (version, files) in [
+        (MARIADB, &TYPES[..]),
+        (MARIADB_11, &MARIADB_11_TYPES),
+        (MYSQL, &MYSQL_TYPES),
+    ] {
         let mut replay = Replay::default();
         for file in files {
             for event in events_of(version, file) {

@@ -1,10 +1,11 @@
-use super::super::golden::{MARIADB, MYSQL, all_events};
+use super::super::golden::{MARIADB, MARIADB_11, MYSQL, all_events};
 use super::super::table_map::ColumnType;
 use super::*;
 
 /// MariaDB's, then MySQL's.
 fn golden() -> [Vec<Vec<u8>>; 2] {
-    [all_events(MARIADB), all_events(MYSQL)]
+    let mariadb = [all_events(MARIADB), all_events(MARIADB_11)].concat();
+    [mariadb, all_events(MYSQL)]
 }
 
 fn pairs() -> Vec<(Vec<u8>, Vec<u8>)> {

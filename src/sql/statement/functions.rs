@@ -102,7 +102,7 @@ const CLAUSES: [&str; 69] = [
 ];
 
 /// Sorted. Of both servers.
-const FUNCTIONS: [&str; 289] = [
+const FUNCTIONS: [&str; 291] = [
     "ABS",
     "ACOS",
     "ADDDATE",
@@ -381,6 +381,8 @@ const FUNCTIONS: [&str; 289] = [
     "UUID",
     "UUID_SHORT",
     "UUID_TO_BIN",
+    "UUID_V4",
+    "UUID_V7",
     "VARIANCE",
     "VAR_POP",
     "VAR_SAMP",

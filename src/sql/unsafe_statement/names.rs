@@ -28,7 +28,11 @@ pub(super) fn function(flavor: Flavor, upper: &[u8]) -> Option<Spelling> {
             | b"SLEEP" | b"UUID" | b"UUID_SHORT" | b"VERSION",
             _,
         ) => ByName,
-        (b"BINLOG_GTID_POS" | b"MASTER_GTID_WAIT" | b"ROW_COUNT" | b"SYS_GUID", MariaDb) => ByName,
+        (
+            b"BINLOG_GTID_POS" | b"MASTER_GTID_WAIT" | b"ROW_COUNT" | b"SYS_GUID" | b"UUID_V4"
+            | b"UUID_V7",
+            MariaDb,
+        ) => ByName,
         (
             b"AES_DECRYPT"
             | b"AES_ENCRYPT"

@@ -8,10 +8,11 @@ use super::fixture::*;
 use crate::event::{EventType, Header, golden};
 use crate::ids::StorePosition;
 
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 6] = [
     (golden::MARIADB, "mixed.000002"),
     (golden::MARIADB, "compressed.000003"),
     (golden::MARIADB, "no-checksum.000005"),
+    (golden::MARIADB_11, "types.000003"),
     (golden::MYSQL, "plain.000001"),
     (golden::MYSQL, "tagged.000002"),
 ];

@@ -34,6 +34,7 @@ fn dumped(events: &[Vec<u8>], json: bool) -> String {
 fn what_servers_wrote_is_shown() {
     for (version, files) in [
         (golden::MARIADB, &golden::FILES[..]),
+        (golden::MARIADB_11, &golden::MARIADB_11_TYPES),
         (golden::MYSQL, &golden::MYSQL_FILES[..]),
     ] {
         let mut seen = String::new();

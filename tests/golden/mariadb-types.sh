@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# How the types.* of tests/golden/mariadb-10.11/ were recorded: tests/golden/mariadb-10.11-types.sh FOLDER
-# writes such files anew, with the mariadbd that is installed. They differ by times, so the committed ones
-# stay. types.expected is what SELECT says of the tables that the files end with.
+# How the types.* of tests/golden/mariadb-*/ were recorded: tests/golden/mariadb-types.sh FOLDER writes such
+# files anew, with the mariadbd on the PATH. They differ by times, so the committed ones stay. types.expected
+# is what SELECT says of the tables that the files end with.
 . "$(dirname "$0")/recording.sh"
-out=$(realpath "${1:?usage: mariadb-10.11-types.sh FOLDER}")
+out=$(realpath "${1:?usage: mariadb-types.sh FOLDER}")
 echo "4,from a file" >"$work/rows.csv"
 mariadb-install-db --no-defaults "${user[@]}" --datadir="$work/data" >/dev/null
 mariadbd --no-defaults "${user[@]}" --datadir="$work/data" --socket="$work/sock" --skip-networking \
@@ -54,7 +54,7 @@ CREATE TABLE texts (id INT PRIMARY KEY, c CHAR(10), cl CHAR(255) CHARACTER SET u
     ca VARCHAR(20) CHARACTER SET ascii, v VARCHAR(20), vl VARCHAR(300) CHARACTER SET latin1, b BINARY(8), vb VARBINARY(20),
     vbl VARBINARY(300), tt TINYTEXT, tx TEXT, mt MEDIUMTEXT, lt LONGTEXT, tb TINYBLOB, bb BLOB, mb MEDIUMBLOB,
     lb LONGBLOB, e ENUM('a','grün','c''d'), st SET('x','y','z'), s9 SET('1','2','3','4','5','6','7','8','9'),
-    vc VARCHAR(300) COMPRESSED, vs VARCHAR(20) CHARACTER SET latin1 COMPRESSED, bc BLOB COMPRESSED, tc TEXT COMPRESSED,
+    vc VARCHAR(300) COMPRESSED, vs VARCHAR(20) COMPRESSED CHARACTER SET latin1, bc BLOB COMPRESSED, tc TEXT COMPRESSED,
     j JSON)
     CHARACTER SET utf8mb4;
 INSERT INTO texts VALUES
@@ -138,6 +138,38 @@ XA COMMIT 'x';
 FLUSH BINARY LOGS;
 SQL
 
+# 3: what there is since 10.11, with everything about a column again, and the server's end.
+files=(types.000001 types.000002)
+if [[ $(mariadbd --version) =~ \ Ver\ 1[1-9]\. ]]; then
+    files+=(types.000003)
+    run g <<'SQL'
+SET GLOBAL log_bin_compress = 0;
+SET GLOBAL binlog_row_metadata = FULL;
+CREATE TABLE vectors (id INT PRIMARY KEY, v1 VECTOR(1), v3 VECTOR(3) NOT NULL, v300 VECTOR(300), VECTOR INDEX (v3));
+SET @long = CONCAT('[', TRIM(TRAILING ',' FROM REPEAT('0.5,', 300)), ']');
+INSERT INTO vectors VALUES (1, VEC_FromText('[1]'), VEC_FromText('[1,-2.5,1e-3]'), VEC_FromText(@long)),
+    (2, NULL, VEC_FromText('[0,0,1]'), NULL);
+UPDATE vectors SET v3 = VEC_FromText('[1e15,-1e-38,0]'), v1 = NULL WHERE id = 1;
+CREATE TABLE collations (id INT PRIMARY KEY, a CHAR(10) COLLATE utf8mb4_uca1400_ai_ci, b VARCHAR(100) COLLATE utf8mb4_uca1400_swedish_as_cs,
+    c TEXT CHARACTER SET utf8mb3 COLLATE utf8mb3_uca1400_nopad_ai_ci, d VARCHAR(20) CHARACTER SET utf16 COLLATE utf16_uca1400_ai_ci,
+    e ENUM('ä','b') COLLATE utf8mb4_uca1400_german2_as_ci, s SET('x','ö') COLLATE utf8mb4_uca1400_ai_ci) COLLATE utf8mb4_uca1400_danish_ai_ci;
+INSERT INTO collations VALUES (1, 'grün 🐟', 'Åse', 'text', 'utf16 🐟', 'ä', 'x,ö'), (2, '', '', '', '', 'b', '');
+CREATE TABLE late (id INT PRIMARY KEY, s TIMESTAMP NULL, s6 TIMESTAMP(6) NULL);
+INSERT INTO late VALUES (1, '2038-01-19 03:14:08', '2106-02-07 06:28:15.999999'), (2, NULL, '2040-02-29 12:00:00.5');
+CREATE TABLE made (id UUID PRIMARY KEY, a UUID);
+INSERT INTO made VALUES ('019307e8-0e5c-7e6f-8b1d-9a0b3c4d5e6f', UUID_v4()), ('123e4567-e89b-42d3-a456-426655440000', UUID_v7());
+SET binlog_alter_two_phase = 1;
+ALTER TABLE late ADD INDEX (s), ALGORITHM=COPY;
+SET binlog_alter_two_phase = 0;
+SET SESSION character_set_collations = 'utf8mb4=uca1400_german2_ai_ci';
+SET binlog_format = STATEMENT;
+CREATE TABLE said (id INT PRIMARY KEY, w VARCHAR(20));
+INSERT INTO said VALUES (1, 'statement');
+DELETE FROM said;
+SET binlog_format = ROW;
+SQL
+fi
+
 # As a row holds them: characters and binary strings in hex, ENUM, SET and BIT by number, FLOAT in full; of
 # what is long, a digest.
 columns="CASE WHEN data_type = 'longtext' AND table_name = 'packed'
@@ -146,10 +178,12 @@ columns="CASE WHEN data_type = 'longtext' AND table_name = 'packed'
     WHEN data_type = 'float' THEN CONCAT('\`',column_name,'\`+0e0')
     WHEN data_type = 'inet4' THEN CONCAT('HEX(CAST(\`',column_name,'\` AS BINARY(4)))')
     WHEN data_type REGEXP 'uuid|inet' THEN CONCAT('HEX(CAST(\`',column_name,'\` AS BINARY(16)))')
-    WHEN data_type REGEXP 'char|text|binary|blob|geom|point|line|polygon' THEN CONCAT('HEX(\`',column_name,'\`)')
+    WHEN data_type REGEXP 'char|text|binary|blob|vector|geom|point|line|polygon' THEN CONCAT('HEX(\`',column_name,'\`)')
     ELSE CONCAT('\`',column_name,'\`') END"
 tables_of_g "$columns" >"$work/expected"
-for file in types.000001 types.000002; do
+kill "$server"
+wait "$server" || true
+for file in "${files[@]}"; do
     install -m 644 "$work/data/$file" "$out/$file"
 done
 install -m 644 "$work/expected" "$out/types.expected"
