@@ -1,6 +1,6 @@
 //! Real drivers, each in a program of its own below `tests/drivers/`: what one says directly at the
 //! source, it must say through the proxy, line by line, and both must say what `tests/drivers/facts/`
-//! holds (for MySQL and over TLS: but for the changes in its folders). Then the proxy is killed and
+//! holds (for MySQL, MariaDB 11.8 and over TLS: but for the changes in their folders). Then the proxy is killed and
 //! started again under their open pools. Then each says it again through the proxy over TLS, which lets
 //! nobody in without, and nobody who trusts somebody else gets there.
 //!

@@ -64,7 +64,8 @@ const CARRIED: Capabilities = Capabilities(
         | Capabilities::PROGRESS.0
         | Capabilities::BULK_OPERATIONS.0
         | Capabilities::EXTENDED_METADATA.0
-        | Capabilities::CACHE_METADATA.0,
+        | Capabilities::CACHE_METADATA.0
+        | Capabilities::BULK_UNIT_RESULTS.0,
 );
 /// The source speaks these to us whatever the client knows.
 const ALWAYS: Capabilities =

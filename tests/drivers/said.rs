@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 use std::str::FromStr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::support::Flavor;
@@ -162,9 +163,21 @@ impl FromStr for Kind {
     }
 }
 
+/// Whether the MariaDB that the tests start says other things than 10.11.
+fn is_mariadb_11() -> bool {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let said = Command::new("mariadbd").arg("--version").output();
+        said.map_or_else(
+            |_| String::new(),
+            |said| String::from_utf8_lossy(&said.stdout).into_owned(),
+        )
+    });
+    VERSION.contains("Ver 11.")
+}
+
 /// The facts that a driver is expected to say.
 pub struct Expected {
-    /// `facts/NAME.txt`: MariaDB, in clear.
+    /// `facts/NAME.txt`: MariaDB 10.11, in clear.
     base: Facts,
     /// Files of changes, each on top of those before.
     changes: Vec<PathBuf>,
@@ -173,11 +186,17 @@ pub struct Expected {
 impl Expected {
     pub fn of(folder: &Path, driver: &str, flavor: Flavor, kind: Kind) -> Self {
         let file = |below: &str| folder.join(below).join(format!("{driver}.txt"));
-        let changes = match (kind, flavor) {
-            (Kind::Clear, Flavor::MariaDb) => vec![],
-            (Kind::Tls, Flavor::MariaDb) => vec![file("tls")],
-            (Kind::Clear, Flavor::MySql) => vec![file("mysql")],
-            (Kind::Tls, Flavor::MySql) => vec![file("mysql"), file("tls"), file("mysql/tls")],
+        let server = match flavor {
+            Flavor::MySql => Some("mysql"),
+            Flavor::MariaDb => is_mariadb_11().then_some("mariadb-11.8"),
+        };
+        let changes = match (kind, server) {
+            (Kind::Clear, None) => vec![],
+            (Kind::Tls, None) => vec![file("tls")],
+            (Kind::Clear, Some(server)) => vec![file(server)],
+            (Kind::Tls, Some(server)) => {
+                vec![file(server), file("tls"), file(&format!("{server}/tls"))]
+            }
             (Kind::Restart, _) => vec![file("restart")],
         };
         let base = match kind {

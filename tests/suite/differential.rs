@@ -42,7 +42,8 @@ fn variants(flavor: Flavor) -> Vec<(&'static str, C)> {
         .without(C::CLIENT_MYSQL)
         .with(C::BULK_OPERATIONS)
         .with(C::EXTENDED_METADATA)
-        .with(C::CACHE_METADATA);
+        .with(C::CACHE_METADATA)
+        .with(C::BULK_UNIT_RESULTS);
     let mut variants = vec![
         ("an old client", base()),
         ("multi statements", multi),
