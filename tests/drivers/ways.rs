@@ -211,7 +211,16 @@ impl Ways {
             Flavor::MySql => clear.replace("[[server]]", "[[server]]\ntls = \"required\""),
         };
         sandbox.stop(Part::Proxy);
-        // Replicas stay as they are.
+        // Replicas stay as they are: in clear, which MariaDB 11.8's have to be told.
+        if self.flavor == Flavor::MariaDb {
+            for replica in sandbox.replicas() {
+                let mut replica = replica.connect().await;
+                replica.run("STOP SLAVE").await;
+                let in_clear = "CHANGE MASTER TO MASTER_SSL=0, MASTER_SSL_VERIFY_SERVER_CERT=0";
+                replica.run(in_clear).await;
+                replica.run("START SLAVE").await;
+            }
+        }
         sandbox.save_config(&(config + &towards_us));
         sandbox.start(Part::Proxy);
         sandbox.serves().await;

@@ -297,12 +297,6 @@ pub fn script(flavor: Flavor) -> Vec<Step> {
             2,
             b"\xc0\0\x08\0\0\x05\0\0\0\0\0\0\0\x01",
         ),
-        on_statement(
-            "bulk execute, one row fails",
-            0xfa,
-            2,
-            b"\xc0\0\x08\0\0\xff\xff\xff\xff\xff\xff\xff\x7f\0\x05\0\0\0\0\0\0\0",
-        ),
         query("SELECT price FROM d ORDER BY id DESC LIMIT 2"),
         prepare("SELECT 1"),
         execute("without parameters", 3, 0, None),
