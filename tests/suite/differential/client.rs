@@ -74,7 +74,7 @@ impl Client {
         client.send(1, &login);
         let mut welcome = client.answer(false);
         if welcome.last().unwrap().1 == [1, 4] {
-            client.tell_password(&greeting.scramble, welcome.last().unwrap().0);
+            client.tell_password(PASSWORD, &greeting.scramble, welcome.last().unwrap().0);
             welcome = client.answer(false);
         }
         if welcome.last().unwrap().1 == [1, 3] {
@@ -158,7 +158,12 @@ impl Client {
                 self.send(sequence + 1, &proof);
                 // The scramble is chance; that it is asked for is not.
                 answer.push((sequence, vec![asked[0]]));
-                answer.extend(self.answer(false));
+                let mut verdict = self.answer(false);
+                if verdict.last().unwrap().1 == [1, 4] {
+                    self.tell_password(password, &scramble, verdict.last().unwrap().0);
+                    verdict.extend(self.answer(false));
+                }
+                answer.extend(verdict);
                 answer
             }
             Act::File { query, content } => {
@@ -193,11 +198,11 @@ impl Client {
     }
 
     /// As a client does on a channel that hides nothing.
-    fn tell_password(&mut self, scramble: &[u8], asked: u8) {
+    fn tell_password(&mut self, password: &str, scramble: &[u8], asked: u8) {
         self.send(asked + 1, &caching_sha2::KEY_REQUEST);
         let key = self.answer(false);
         let (sequence, pem) = key.last().unwrap();
-        let sealed = caching_sha2::encrypt(PASSWORD, scramble, &pem[1..]).unwrap();
+        let sealed = caching_sha2::encrypt(password, scramble, &pem[1..]).unwrap();
         self.send(sequence + 1, &sealed);
     }
 

@@ -83,7 +83,9 @@ fn of(flavor: Flavor, server: &Server, capabilities: &[C]) -> Vec<Session> {
             let mut client = Client::login(at_client.port, capabilities, SILENCE);
             client.run(&query("USE shop"));
             for step in steps {
-                client.run(step);
+                let answer = client.run(step);
+                let closed = answer.last().is_some_and(|(_, last)| last == b"closed");
+                assert!(!closed, "{}: the session ends", step.name);
             }
             drop(client);
             sessions.push(Session {
