@@ -339,6 +339,7 @@ fn begin_acks(
         .map(|commit| ack::DegradedCommit {
             gtid: commit.gtid.clone(),
             at: Duration::from_millis(commit.at),
+            owed: owed(commit.owed.as_deref()),
         })
         .collect();
     let acks = Acks::new(
@@ -355,6 +356,11 @@ fn begin_acks(
         acks.captured(end, gtid);
     }
     Ok(acks)
+}
+
+/// What can no more be read is as if it had not been kept.
+fn owed(text: Option<&str>) -> Option<ack::policy::Requirement> {
+    ack::policy::Requirement::parse(text?).ok()
 }
 
 fn transactions(

@@ -159,6 +159,13 @@ pub struct SourcePosition {
     pub offset: u64,
 }
 
+impl SourcePosition {
+    /// As COM_BINLOG_DUMP has it, in 32 bits. None of a place that no dump can be asked to begin at.
+    pub fn dump_offset(&self) -> Option<u32> {
+        u32::try_from(self.offset).ok()
+    }
+}
+
 impl fmt::Display for SourcePosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file, self.offset)

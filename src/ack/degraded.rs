@@ -18,6 +18,8 @@ pub struct DegradedCommit {
     pub gtid: Gtid,
     /// Since the Unix epoch: when it was answered, or when its vote was taken back.
     pub at: Duration,
+    /// What it fell short of. Not known of a commit in a state file of before it was kept there.
+    pub owed: Option<Requirement>,
 }
 
 #[derive(Debug)]
@@ -57,6 +59,32 @@ impl Owed {
     }
 }
 
+/// Those of before our start to which the same was owed. Where each ends is not known.
+#[derive(Debug)]
+struct Restored {
+    owed: Option<Requirement>,
+    /// Oldest first.
+    commits: VecDeque<DegradedCommit>,
+    unlisted: u64,
+}
+
+impl Restored {
+    fn count(&self) -> u64 {
+        self.commits.len() as u64 + self.unlisted
+    }
+
+    /// Whether all of them have caught up, which end at or before this position.
+    fn is_settled(&self, up_to: StorePosition, base: &Requirement, votes: &Votes) -> bool {
+        let owed = match &self.owed {
+            Some(owed) => owed,
+            // `async` owes nothing and so proves nothing.
+            None if *base == Requirement::LOCAL_RECEIVED => return false,
+            None => base,
+        };
+        satisfied(owed, votes) >= Some(up_to)
+    }
+}
+
 /// The list. Each commit stays until *its own* requirement holds for it, whatever the policy has
 /// become meanwhile: a change to `async` does not make the replicas have it.
 ///
@@ -66,9 +94,7 @@ impl Owed {
 pub(super) struct DegradedList {
     /// Few: one for each policy that was in force lately.
     owed: Vec<Owed>,
-    /// From before our start: positions are not known, and they all end at or before this one.
-    restored: VecDeque<DegradedCommit>,
-    restored_unlisted: u64,
+    restored: Vec<Restored>,
     restored_up_to: StorePosition,
     total: u64,
 }
@@ -76,12 +102,19 @@ pub(super) struct DegradedList {
 impl DegradedList {
     pub(super) fn restore(&mut self, commits: Vec<DegradedCommit>, up_to: StorePosition) {
         self.total = commits.len() as u64;
-        self.restored = commits.into();
-        while self.restored.len() > LISTED {
-            self.restored.pop_front();
-            self.restored_unlisted += 1;
-        }
         self.restored_up_to = up_to;
+        for commit in commits {
+            let same = self.restored.iter_mut().find(|own| own.owed == commit.owed);
+            match same {
+                Some(own) => own.commits.push_back(commit),
+                None => self.restored.push(Restored {
+                    owed: commit.owed.clone(),
+                    commits: VecDeque::from([commit]),
+                    unlisted: 0,
+                }),
+            }
+        }
+        while self.restored_listed() > LISTED && self.forget_restored() {}
     }
 
     /// False where it is listed already.
@@ -116,14 +149,31 @@ impl DegradedList {
         true
     }
 
+    fn restored_listed(&self) -> usize {
+        self.restored.iter().map(|own| own.commits.len()).sum()
+    }
+
+    /// The oldest of before our start leaves the list; false where none is on it.
+    fn forget_restored(&mut self) -> bool {
+        let oldest = self
+            .restored
+            .iter_mut()
+            .filter(|own| !own.commits.is_empty())
+            .min_by_key(|own| own.commits.front().map(|commit| commit.at));
+        match oldest {
+            Some(own) => {
+                own.commits.pop_front();
+                own.unlisted += 1;
+                true
+            }
+            None => false,
+        }
+    }
+
     /// The oldest one of all makes room.
     fn bound(&mut self) {
         let listed: usize = self.owed.iter().map(|owed| owed.commits.len()).sum();
-        if listed + self.restored.len() <= LISTED {
-            return;
-        }
-        if self.restored.pop_front().is_some() {
-            self.restored_unlisted += 1;
+        if listed + self.restored_listed() <= LISTED || self.forget_restored() {
             return;
         }
         let oldest = self
@@ -151,19 +201,19 @@ impl DegradedList {
             }
         }
         self.owed.retain(|owed| !owed.is_settled());
-        // What was owed to these is not known any more; `async` owes nothing and so proves nothing.
-        let proves = *base != Requirement::LOCAL_RECEIVED;
-        let restored = self.restored.len() as u64 + self.restored_unlisted;
-        if restored > 0 && proves && satisfied(base, votes) >= Some(self.restored_up_to) {
-            self.restored.clear();
-            self.restored_unlisted = 0;
-            settled += restored;
-        }
+        let up_to = self.restored_up_to;
+        self.restored.retain(|own| {
+            let is_settled = own.is_settled(up_to, base, votes);
+            settled += if is_settled { own.count() } else { 0 };
+            !is_settled
+        });
         settled
     }
 
     pub(super) fn uses(&self, level: Level) -> bool {
-        self.owed.iter().any(|owed| owed.requirement.uses(level))
+        let restored = self.restored.iter().filter_map(|own| own.owed.as_ref());
+        let owed = self.owed.iter().map(|own| &own.requirement);
+        owed.chain(restored).any(|owed| owed.uses(level))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -176,7 +226,7 @@ impl DegradedList {
         let owed: u64 = owed
             .map(|owed| owed.commits.len() as u64 + owed.unlisted)
             .sum();
-        owed + self.restored.len() as u64 + self.restored_unlisted
+        owed + self.restored.iter().map(Restored::count).sum::<u64>()
     }
 
     /// All that ever were on it.
@@ -186,17 +236,25 @@ impl DegradedList {
 
     /// Oldest first.
     pub(super) fn list(&self) -> Vec<DegradedCommit> {
-        let mut known: Vec<(&StorePosition, &Entry)> = self
+        let mut known: Vec<_> = self
             .owed
             .iter()
-            .flat_map(|owed| owed.commits.iter())
+            .flat_map(|own| {
+                own.commits
+                    .iter()
+                    .map(move |entry| (&own.requirement, entry))
+            })
             .collect();
-        known.sort_unstable_by_key(|(position, _)| **position);
-        let known = known.into_iter().map(|(_, entry)| DegradedCommit {
+        known.sort_unstable_by_key(|(_, (position, _))| **position);
+        let known = known.into_iter().map(|(owed, (_, entry))| DegradedCommit {
             gtid: entry.gtid.clone(),
             at: entry.at,
+            owed: Some(owed.clone()),
         });
-        self.restored.iter().cloned().chain(known).collect()
+        let restored = self.restored.iter().flat_map(|own| &own.commits);
+        let mut restored: Vec<_> = restored.cloned().collect();
+        restored.sort_by_key(|commit| commit.at);
+        restored.into_iter().chain(known).collect()
     }
 }
 
@@ -236,8 +294,9 @@ impl Recent {
         newest.find(|(_, own)| **own == *gtid).map(|(end, _)| *end)
     }
 
-    pub(super) fn newest(&self) -> Option<&Arc<Gtid>> {
-        self.0.back().map(|(_, gtid)| gtid)
+    pub(super) fn newest_of(&self, wanted: impl Fn(&Gtid) -> bool) -> Option<&Arc<Gtid>> {
+        let mut newest = self.0.iter().rev().map(|(_, gtid)| gtid);
+        newest.find(|gtid| wanted(gtid))
     }
 
     /// Where the newest of them ends.

@@ -27,7 +27,7 @@ use super::degraded::{DegradedCommit, DegradedList, Recent};
 use super::demand::{Demands, Oldest, Ticket};
 use super::policy::{Mode, OnTimeout, Requirement, Sync};
 use super::quorum::{self, Confirmed, Missing, Vote, Voter, Votes, Word, satisfied};
-use crate::gtid::Gtid;
+use crate::gtid::{Gtid, Position};
 use crate::ids::{Level, Machine, ServerName, StorePosition, Voice};
 
 /// A lowered policy is raised again when the voters have all that was written this long ago. Under
@@ -480,9 +480,13 @@ impl Engine {
         ticket
     }
 
-    /// The last one released since the start.
-    pub fn newest_released(&self) -> Option<Gtid> {
-        self.recent.newest().map(|gtid| Gtid::clone(gtid))
+    /// The one of `position`, all of which is released, that was released last. Where that was long ago or before the
+    /// start, any of it: it is asked for like what is released.
+    pub fn last_of(&self, position: &Position) -> Option<Gtid> {
+        let newest = self.recent.newest_of(|gtid| position.contains(gtid));
+        newest
+            .map(|gtid| Gtid::clone(gtid))
+            .or_else(|| position.any())
     }
 
     /// Whoever asked does not wait any more.

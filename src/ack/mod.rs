@@ -336,7 +336,7 @@ impl Acks {
         }
     }
 
-    /// The same for everything up to `position`: once that is released, for the last that is.
+    /// The same for everything up to `position`: for the last of it.
     pub fn wait_position_met(
         &self,
         position: &Position,
@@ -346,9 +346,9 @@ impl Acks {
         let position = position.clone();
         async move {
             acks.wait_position(&position).await;
-            let newest = acks.0.gate.lock().engine.newest_released();
-            if let Some(newest) = newest {
-                acks.wait_met(&newest, requirement).await;
+            let last = acks.0.gate.lock().engine.last_of(&position);
+            if let Some(last) = last {
+                acks.wait_met(&last, requirement).await;
             }
         }
     }

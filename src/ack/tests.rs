@@ -119,6 +119,27 @@ async fn a_session_waits_for_what_it_asks_itself() {
 }
 
 #[tokio::test]
+async fn what_came_after_the_position_is_not_waited_for() {
+    let acks = acks();
+    store(&acks, 5);
+    confirm(&acks, 5);
+    store(&acks, 6);
+    confirm(&acks, 6);
+    let asked = Arc::new(Requirement::parse("ANY 1 (db2) applied").unwrap());
+    let mut waiting = Box::pin(acks.wait_position_met(&position("0-1-5"), asked.clone()));
+    assert!(!is_ready(&mut waiting));
+    let (name, machine) = (ServerName::new("db2"), machine());
+    acks.confirm(&name, Word::Answer(&machine), Level::Applied, at(50));
+    waiting.await;
+    // Released before our start: as if it were the last that was.
+    assert!(!is_ready(acks.wait_position_met(
+        &position("0-1-1"),
+        Arc::new(Requirement::parse("ANY 1 (db3) applied").unwrap())
+    )));
+    assert!(is_ready(acks.wait_position_met(&position(""), asked)));
+}
+
+#[tokio::test]
 async fn a_dropped_waiter_leaves_nothing_behind() {
     let acks = acks();
     for _ in 0..3 {

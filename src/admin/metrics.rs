@@ -86,6 +86,10 @@ const COUNTERS: &[(&str, &str)] = &[
         "Times that a commit may have returned at the source without an acknowledgement.",
     ),
     (
+        "ackline_source_incidents_total",
+        "INCIDENT events of the source: changes that it could not log, and that no replica has.",
+    ),
+    (
         "ackline_judged_statements_total",
         "Statements captured in statement format that were judged.",
     ),

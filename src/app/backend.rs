@@ -43,6 +43,7 @@ impl Backend for AppBackend {
         problems.extend(app.config_problem.lock().clone());
         problems.extend(moving::unfinished(app));
         problems.extend(app.sessions.registry.caught());
+        problems.extend(app.capture.incident.lock().clone());
         let logging = app.logging.lock().clone();
         problems.extend(logging.deviations);
         problems.extend(app.purging.lock().problems.iter().cloned());

@@ -67,6 +67,7 @@ pub(super) fn keep(app: &App) {
             .map(|commit| DegradedCommit {
                 gtid: commit.gtid.clone(),
                 at: commit.at.as_millis() as u64,
+                owed: commit.owed.as_ref().map(ToString::to_string),
             })
             .collect();
     });

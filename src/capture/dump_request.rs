@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::gtid::{GtidSet, Position};
-use crate::ids::{Flavor, ServerId, SourcePosition};
+use crate::ids::{Flavor, ServerId};
 use crate::protocol::binlog_dump::BinlogDump;
 use crate::protocol::binlog_dump_gtid::BinlogDumpGtid;
 use crate::protocol::semi_sync::Names;
@@ -16,7 +16,7 @@ pub(super) struct DumpRequest<'a> {
     pub from: &'a Position,
     /// Where that begins in a MariaDB source's binlog, if it is known: one that begins behind a position (after
     /// RESET MASTER, in a restored copy) skips the first transaction behind it.
-    pub place: Option<&'a SourcePosition>,
+    pub place: Option<(&'a str, u32)>,
 }
 
 impl DumpRequest<'_> {
@@ -51,8 +51,7 @@ impl DumpRequest<'_> {
         match (self.flavor, self.from) {
             (Flavor::MariaDb, _) => {
                 let (position, file) = match self.place {
-                    // Whoever names it knows that it has 32 bits.
-                    Some(place) => (place.offset as u32, place.file.as_bytes().to_vec()),
+                    Some((file, offset)) => (offset, file.as_bytes().to_vec()),
                     None => (4, Vec::new()),
                 };
                 BinlogDump {

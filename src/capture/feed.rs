@@ -1,13 +1,15 @@
 //! From the source's packets to what our store does with them. Pure: bytes in, decisions out.
 //!
-//! One `Feed` lives as long as one dump connection. It knows which file of the source the stream is
-//! in, where in a transaction it is, and, right after an attach, that the first transaction is the
+//! One `Feed` lives as long as one dump connection. It knows where in the source's binlog the stream is, where in a transaction it is, and, right after an attach, that the first transaction is the
 //! one our store already ends with and must be compared instead of stored.
 
 use std::sync::Arc;
 
+use super::coordinates::Coordinates;
 use crate::event::digest::{Digester, TransactionDigest};
 use crate::event::format_description::FormatDescription;
+use crate::event::heartbeat::Heartbeat;
+use crate::event::heartbeat_v2::HeartbeatV2;
 use crate::event::rotate::Rotate;
 use crate::event::{self, Algorithm, EventType, Header, Step, TransactionTracker, checksum};
 use crate::gtid::Gtid;
@@ -42,8 +44,14 @@ pub struct Expected {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action<'a> {
     Nothing,
+    /// The positions of this file that were told so far are higher by so much.
+    Higher {
+        by: u64,
+    },
     /// The source's FORMAT_DESCRIPTION: template of our files' headers.
     Format(&'a [u8]),
+    /// The source could not log what it changed here, between two transactions.
+    Incident(&'a [u8]),
     /// One more event of the running transaction.
     Append(&'a [u8]),
     /// The last event of a transaction, which ends at `position` in the source's binlog.
@@ -71,7 +79,7 @@ enum Phase {
 
 pub struct Feed {
     semi_sync: bool,
-    file: Arc<str>,
+    coordinates: Coordinates,
     /// Of the source's present file. Ours have checksums in any case.
     algorithm: Algorithm,
     tracker: TransactionTracker,
@@ -87,7 +95,7 @@ impl Feed {
         Self {
             events: 0,
             semi_sync,
-            file: "".into(),
+            coordinates: Coordinates::default(),
             algorithm: Algorithm::Crc32,
             tracker: TransactionTracker::default(),
             running: None,
@@ -108,7 +116,12 @@ impl Feed {
 
     /// The server's own file that the stream is in.
     pub fn file(&self) -> &Arc<str> {
-        &self.file
+        self.coordinates.file()
+    }
+
+    /// Where the event that came last begins.
+    pub fn begin(&self) -> SourcePosition {
+        self.coordinates.begin()
     }
 
     /// Grows with every event that is part of a transaction; a source that only sends heartbeats makes
@@ -120,38 +133,54 @@ impl Feed {
     pub fn packet<'a>(&mut self, payload: &'a [u8]) -> Result<Action<'a>, Error> {
         let EventPacket { event, ack_wanted } = EventPacket::parse(payload, self.semi_sync)?;
         let header = Header::parse(event)?;
+        self.coordinates.event(&header);
         match header.kind {
             EventType::FORMAT_DESCRIPTION => {
                 self.algorithm = FormatDescription::parse(event)?.algorithm();
                 if self.algorithm == Algorithm::Off {
-                    tracing::warn!(file = %self.file, "the source logs without checksums (binlog_checksum): nothing tells a damaged event");
+                    tracing::warn!(file = %self.file(), "the source logs without checksums (binlog_checksum): nothing tells a damaged event");
                 }
                 return Ok(Action::Format(event));
             }
             EventType::ROTATE => {
-                let rotate = next_file(event)?;
-                self.file = String::from_utf8_lossy(rotate.file).into();
+                self.coordinates.rotate(&next_file(event)?);
                 return Ok(Action::Nothing);
+            }
+            EventType::HEARTBEAT => {
+                let Heartbeat { file, position } =
+                    Heartbeat::parse(checksum::strip(event, self.algorithm)?)?;
+                return Ok(self.heartbeat(file, position));
+            }
+            EventType::HEARTBEAT_V2 => {
+                let HeartbeatV2 { file, position } =
+                    HeartbeatV2::parse(checksum::strip(event, self.algorithm)?)?;
+                return Ok(self.heartbeat(file, position));
             }
             // These speak of the source's own files; ours have their own.
             EventType::GTID_LIST
             | EventType::PREVIOUS_GTIDS
             | EventType::BINLOG_CHECKPOINT
             | EventType::STOP
-            | EventType::HEARTBEAT
-            | EventType::HEARTBEAT_V2
             | EventType::START_ENCRYPTION => {
                 return Ok(Action::Nothing);
             }
             _ => {}
         }
         let event = checksum::strip(event, self.algorithm)?;
+        if header.kind == EventType::INCIDENT && !self.tracker.is_inside() {
+            return Ok(match self.phase {
+                // It stands before what we have, and so do we have it.
+                Phase::Comparing { .. } => Action::Nothing,
+                Phase::Storing => Action::Incident(event),
+            });
+        }
         self.events += 1;
         let ends = match self.tracker.feed(event)? {
             Step::Outside => {
                 return Err(Error::Unexpected(format!(
-                    "a {:?} event outside of a transaction, after {}:{}",
-                    header.kind, self.file, header.next_position
+                    "a {:?} event outside of a transaction, after {}",
+                    header.kind,
+                    self.coordinates.begin()
                 )));
             }
             Step::GroupStart(start) => {
@@ -161,10 +190,7 @@ impl Feed {
             Step::InGroup => false,
             Step::GroupEnd => true,
         };
-        let position = || SourcePosition {
-            file: self.file.clone(),
-            offset: u64::from(header.next_position),
-        };
+        let position = self.coordinates.end();
         match &mut self.phase {
             Phase::Storing if !ends => Ok(Action::Append(event)),
             Phase::Storing => {
@@ -174,7 +200,7 @@ impl Feed {
                 Ok(Action::Commit {
                     event,
                     gtid,
-                    position: position(),
+                    position,
                     ack_wanted,
                 })
             }
@@ -197,7 +223,6 @@ impl Feed {
                         gtid: expected.gtid.clone(),
                     });
                 }
-                let position = position();
                 self.running = None;
                 self.phase = Phase::Storing;
                 Ok(Action::Verified {
@@ -205,6 +230,15 @@ impl Feed {
                     ack_wanted,
                 })
             }
+        }
+    }
+}
+
+impl Feed {
+    fn heartbeat<'a>(&mut self, file: &[u8], position: u64) -> Action<'a> {
+        match self.coordinates.heartbeat(file, position) {
+            Some(by) => Action::Higher { by },
+            None => Action::Nothing,
         }
     }
 }

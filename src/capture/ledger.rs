@@ -13,6 +13,10 @@ pub struct Ledger {
     /// Oldest first. Only transactions whose last event asked for an ack: a source that does not
     /// wait needs none, so a long catch-up does not fill this queue.
     waiting: VecDeque<(StorePosition, SourcePosition)>,
+    /// The newest that an ack went out for.
+    acked: Option<SourcePosition>,
+    /// It went out with too low a number.
+    again: bool,
 }
 
 impl Ledger {
@@ -26,13 +30,31 @@ impl Ledger {
     /// The one ack that answers for everything permitted: acks are cumulative.
     pub fn due(&mut self, permitted: StorePosition) -> Option<SourcePosition> {
         let mut ack = None;
+        if std::mem::take(&mut self.again) {
+            ack = self.acked.clone();
+        }
         while let Some((ours, _)) = self.waiting.front() {
             if *ours > permitted {
                 break;
             }
             ack = self.waiting.pop_front().map(|(_, theirs)| theirs);
         }
+        if ack.is_some() {
+            self.acked.clone_from(&ack);
+        }
         ack
+    }
+
+    /// What was told of this file has higher numbers: the source counts beyond what its events say.
+    pub fn raise(&mut self, file: &str, by: u64) {
+        let waiting = self.waiting.iter_mut().map(|(_, theirs)| theirs);
+        for theirs in waiting.filter(|theirs| *theirs.file == *file) {
+            theirs.offset += by;
+        }
+        if let Some(acked) = self.acked.as_mut().filter(|acked| *acked.file == *file) {
+            acked.offset += by;
+            self.again = true;
+        }
     }
 }
 
@@ -62,5 +84,21 @@ mod tests {
         );
         assert_eq!(ledger.due(StorePosition::new(2, 0)), Some(theirs(40)));
         assert!(ledger.waiting.is_empty());
+    }
+
+    #[test]
+    fn an_ack_with_too_low_a_number_is_sent_again() {
+        let mut ledger = Ledger::default();
+        let permitted = StorePosition::new(1, 100);
+        ledger.wanted(permitted, theirs(10));
+        ledger.wanted(StorePosition::new(1, 200), theirs(20));
+        assert_eq!(ledger.due(permitted), Some(theirs(10)));
+        ledger.raise("bin.000002", 1 << 32);
+        assert_eq!(ledger.due(permitted), None);
+        ledger.raise("bin.000001", 1 << 32);
+        assert_eq!(ledger.due(permitted), Some(theirs((1 << 32) + 10)));
+        assert_eq!(ledger.due(permitted), None);
+        let all = StorePosition::new(1, 200);
+        assert_eq!(ledger.due(all), Some(theirs((1 << 32) + 20)));
     }
 }

@@ -22,6 +22,7 @@
 pub mod attach;
 pub mod audit;
 mod console;
+mod coordinates;
 mod dump_request;
 mod feed;
 mod guard;
@@ -39,7 +40,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::ack::Acks;
-use crate::event::Header;
+use crate::event::incident::Incident;
+use crate::event::{self, EventType, Header};
 use crate::gtid::{Gtid, Position, mariadb};
 use crate::ids::{Epoch, ServerId, ServerName, SourcePosition, StorePosition};
 use crate::net::admin::{Account, Admin};
@@ -184,9 +186,14 @@ pub struct Capture {
     /// The newest transaction of each MariaDB domain.
     newest: BTreeMap<u32, mariadb::Gtid>,
     anchor: Anchor,
+    incident: Incidents,
 }
 
-/// The last transaction that was captured, where it stands in the binlog of its epoch's source.
+/// What `status` says of the newest INCIDENT since the start, if there was one.
+pub type Incidents = Arc<Mutex<Option<String>>>;
+
+/// The last transaction that was captured, and that can be asked for by its place, where it stands in the binlog
+/// of its epoch's source.
 pub type Anchor = Arc<Mutex<Option<(Epoch, Point)>>>;
 
 struct Counted {
@@ -200,6 +207,7 @@ pub struct View {
     pub state: watch::Receiver<State>,
     pub source: watch::Receiver<Option<Source>>,
     pub anchor: Anchor,
+    pub incident: Incidents,
 }
 
 impl Capture {
@@ -228,6 +236,7 @@ impl Capture {
             shutdown,
             newest: BTreeMap::new(),
             anchor: Anchor::default(),
+            incident: Incidents::default(),
             counted: Counted {
                 transactions: counter!("ackline_captured_transactions_total"),
                 bytes: counter!("ackline_captured_bytes_total"),
@@ -237,6 +246,7 @@ impl Capture {
             state: state_view,
             source: source_view,
             anchor: capture.anchor.clone(),
+            incident: capture.incident.clone(),
         };
         (capture, view)
     }
@@ -420,8 +430,7 @@ impl Capture {
         // What was just seen to stand there.
         let place = anchor
             .filter(|anchor| last.as_ref().is_some_and(|last| last.gtid == anchor.gtid))
-            .map(|anchor| anchor.place.clone())
-            .filter(|place| u32::try_from(place.offset).is_ok());
+            .and_then(|anchor| Some((&*anchor.place.file, anchor.place.dump_offset()?)));
         let expected = match last {
             Some(last) => Some(Expected {
                 digest: self.store.digest(&last)?,
@@ -433,7 +442,7 @@ impl Capture {
             &self.config,
             followed,
             &source,
-            (&from, place.as_ref()),
+            (&from, place),
             expected,
             self.acks.permits(),
         )
@@ -503,9 +512,9 @@ impl Capture {
         tokio::pin!(opening);
         let mut open = false;
         let mut disk = tokio::time::interval(DISK_RETRY);
-        let mut silence = tokio::time::interval(self.config.heartbeat);
-        silence.reset();
-        let mut heard = true;
+        // While much is coming nothing below is looked at for many seconds; what counts is when it was heard last.
+        let silence = self.config.heartbeat * 3 / 2;
+        let mut heard = tokio::time::Instant::now();
         loop {
             link.acknowledge().await?;
             // Every arm is cancel-safe: `fill` keeps what it read, the others are watches and timers.
@@ -518,7 +527,7 @@ impl Capture {
                 Ok(()) = link.permits.changed() => {}
                 filled = link.reader.ready() => {
                     filled?;
-                    heard = true;
+                    heard = tokio::time::Instant::now();
                     self.take(link)?;
                     self.flush(link).await?;
                 }
@@ -529,10 +538,8 @@ impl Capture {
                     self.state.send_replace(State::Attached);
                     attempt.open()?;
                 }
-                _ = silence.tick() => {
-                    if !std::mem::take(&mut heard) {
-                        return Err(End::Lost("the source sends neither events nor heartbeats".into()));
-                    }
+                () = tokio::time::sleep_until(heard + silence) => {
+                    return Err(End::Lost("the source sends neither events nor heartbeats".into()));
                 }
             }
         }
@@ -550,10 +557,16 @@ impl Capture {
             }
             match link.feed.packet(payload).map_err(broken)? {
                 Action::Nothing => {}
+                Action::Higher { by } => link.ledger.raise(link.feed.file(), by),
                 Action::Format(event) => self.writer.source_format(event)?,
+                Action::Incident(event) => {
+                    self.writer.incident(event)?;
+                    self.tell_of_incident(event, &link.feed)?;
+                }
                 Action::Append(event) => {
                     self.writer.append(event)?;
-                    note(&mut link.transaction, link.feed.file(), payload)?;
+                    self.tell_of_incident(event, &link.feed)?;
+                    note(&mut link.transaction, &link.feed, payload)?;
                 }
                 Action::Commit {
                     event,
@@ -564,9 +577,11 @@ impl Capture {
                     self.grows(&gtid)?;
                     self.writer.append(event)?;
                     let ours = self.writer.commit(gtid.clone())?;
-                    note(&mut link.transaction, link.feed.file(), payload)?;
-                    let (point, _) = link.transaction.end(&gtid);
-                    *self.anchor.lock() = point.map(|point| (link.epoch, point));
+                    self.tell_of_incident(event, &link.feed)?;
+                    note(&mut link.transaction, &link.feed, payload)?;
+                    if let (Some(point), _) = link.transaction.end(&gtid) {
+                        *self.anchor.lock() = Some((link.epoch, point));
+                    }
                     self.acks.captured(ours, gtid);
                     transactions += 1;
                     if ack_wanted {
@@ -589,6 +604,25 @@ impl Capture {
         }
         self.counted.transactions.increment(transactions);
         self.counted.bytes.increment(bytes as u64);
+        Ok(())
+    }
+
+    /// What the source could not log is in nobody's binlog. MariaDB says so between transactions, MySQL in one that
+    /// has nothing else in it.
+    fn tell_of_incident(&self, event: &[u8], feed: &Feed) -> Result<(), End> {
+        let broken = |error: event::Error| broken(error.into());
+        if Header::parse(event).map_err(broken)?.kind != EventType::INCIDENT {
+            return Ok(());
+        }
+        let incident = Incident::parse(event).map_err(broken)?;
+        let message = String::from_utf8_lossy(incident.message);
+        let problem = format!(
+            "the source could not log what it changed (INCIDENT at {} of its binlog: {message}): its replicas lack it and stop there (error 1590, MySQL: 13119); set them up anew, or compare their tables",
+            feed.begin()
+        );
+        tracing::error!("{problem}");
+        counter!("ackline_source_incidents_total").increment(1);
+        *self.incident.lock() = Some(problem);
         Ok(())
     }
 
@@ -656,10 +690,9 @@ fn broken(error: feed::Error) -> End {
 }
 
 /// One more event of the running transaction.
-fn note(transaction: &mut walk::Running, file: &Arc<str>, payload: &[u8]) -> Result<(), End> {
+fn note(transaction: &mut walk::Running, feed: &Feed, payload: &[u8]) -> Result<(), End> {
     let packet = EventPacket::parse(payload, true).map_err(net::Error::from)?;
-    let header = Header::parse(packet.event).map_err(|error| broken(error.into()))?;
-    transaction.note(packet.event, &header, file);
+    transaction.note(packet.event, feed.begin());
     Ok(())
 }
 
@@ -698,7 +731,7 @@ impl Link {
         config: &Config,
         followed: &Followed,
         source: &Source,
-        (from, place): (&Position, Option<&SourcePosition>),
+        (from, place): (&Position, Option<(&str, u32)>),
         expected: Option<Expected>,
         permits: watch::Receiver<Option<crate::ack::AckPermit>>,
     ) -> Result<Self, End> {

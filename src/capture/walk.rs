@@ -3,7 +3,6 @@
 //! replica. It goes on behind the last transaction of the walk before, if that still stands there byte for
 //! byte; else it begins anew.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::feed::{self, Action, Feed};
@@ -193,27 +192,22 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// The next event of it, as it was sent, in this file.
-    pub(super) fn note(&mut self, event: &[u8], header: &Header, file: &Arc<str>) {
-        if self.start.is_none() {
-            let end = u64::from(header.next_position);
-            self.start = Some(SourcePosition {
-                file: file.clone(),
-                offset: end.saturating_sub(u64::from(header.length)),
-            });
-        }
+    /// The next event of it, as it was sent, and where it begins.
+    pub(super) fn note(&mut self, event: &[u8], begin: SourcePosition) {
+        self.start.get_or_insert(begin);
         self.checksum.update(event);
         self.events += 1;
     }
 
-    /// It ended. None of one whose beginning was not seen.
+    /// It ended. None of one that begins where no dump can: nobody could look there again.
     pub(super) fn end(&mut self, gtid: &Gtid) -> (Option<Point>, usize) {
         let Self {
             start,
             checksum,
             events,
         } = std::mem::take(self);
-        let point = start.map(|place| Point {
+        let place = start.filter(|place| place.dump_offset().is_some());
+        let point = place.map(|place| Point {
             place,
             gtid: gtid.clone(),
             checksum: checksum.finalize(),
@@ -293,19 +287,20 @@ impl Walker {
         let is_query = header.kind == EventType::QUERY;
         match self.feed.packet(payload)? {
             Action::Append(_) => {
-                self.transaction.note(event, &header, self.feed.file());
+                self.transaction.note(event, self.feed.begin());
             }
             Action::Commit { gtid, .. } => {
-                self.transaction.note(event, &header, self.feed.file());
+                self.transaction.note(event, self.feed.begin());
                 let (point, events) = self.transaction.end(&gtid);
-                let point = point.ok_or_else(|| Error::Said("half a transaction".into()))?;
                 if let Some(expected) = self.expected.take() {
-                    return Ok(expected == point);
+                    return Ok(point == Some(expected));
                 }
                 // GTID, BEGIN, COMMIT.
                 let is_empty = is_query && events == 3 && gtid.flavor() == Flavor::MySql;
                 self.history.saw(&gtid, is_empty);
-                self.history.ends_at(point);
+                if let Some(point) = point {
+                    self.history.ends_at(point);
+                }
             }
             _ => {}
         }
@@ -318,8 +313,9 @@ async fn dump(
     flavor: Flavor,
     start: &SourcePosition,
 ) -> Result<(PacketReader, PacketWriter), Error> {
-    let offset = u32::try_from(start.offset)
-        .map_err(|_| Error::Said(format!("{start} is beyond what a dump can be asked for")))?;
+    let offset = start
+        .dump_offset()
+        .ok_or_else(|| Error::Said(format!("{start} is beyond what a dump can be asked for")))?;
     let login = async {
         let (mut stream, _) = net::login::connect_and_login(account, STEP).await?;
         let statements: &[&str] = match flavor {

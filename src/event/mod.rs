@@ -34,6 +34,7 @@ pub mod gtid_list;
 mod header;
 pub mod heartbeat;
 pub mod heartbeat_v2;
+pub mod incident;
 pub mod mysql_gtid;
 pub mod mysql_transaction;
 pub mod previous_gtids;
@@ -88,8 +89,6 @@ pub enum Error {
     Anonymous,
     #[error(transparent)]
     GtidSet(#[from] crate::gtid::EncodingError),
-    #[error("the source says that it lost events (INCIDENT): it must be set up anew")]
-    Incident,
 }
 
 /// Where everything behind the header begins.

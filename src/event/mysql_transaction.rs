@@ -39,9 +39,6 @@ impl TransactionTracker {
         if is_of_the_stream(header.kind) {
             return Ok(Step::Outside);
         }
-        if header.kind == EventType::INCIDENT {
-            return Err(Error::Incident);
-        }
         match &self.state {
             State::Outside => self.open(header, event),
             State::Opened(gtid) | State::Begun(gtid) if is_gtid(header.kind) => {
@@ -74,6 +71,7 @@ impl TransactionTracker {
                 Ok(Step::GroupStart(start))
             }
             EventType::ANONYMOUS_GTID => Err(Error::Anonymous),
+            EventType::INCIDENT => Ok(Step::Outside),
             _ if is_unknown_and_ignorable(header) => Ok(Step::Outside),
             other => Err(Error::OutsideTransaction(other)),
         }
@@ -113,7 +111,7 @@ fn first(header: Header, event: &[u8]) -> Result<First, Error> {
             Statement::Text(text) if begins(text) => First::Begins,
             _ => First::IsAll,
         }),
-        EventType::TRANSACTION_PAYLOAD => Ok(First::IsAll),
+        EventType::TRANSACTION_PAYLOAD | EventType::INCIDENT => Ok(First::IsAll),
         _ if is_unknown_and_ignorable(header) => Ok(First::Prepares),
         _ => Err(Error::Malformed(
             "a transaction begins neither with BEGIN nor with one statement",

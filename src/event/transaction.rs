@@ -84,7 +84,8 @@ impl TransactionTracker {
                 };
                 Ok(Step::GroupStart(gtid))
             }
-            EventType::INCIDENT => Err(Error::Incident),
+            // It belongs to none.
+            EventType::INCIDENT => Ok(Step::Outside),
             other => Err(Error::OutsideTransaction(other)),
         }
     }

@@ -47,6 +47,17 @@ impl Position {
         }
     }
 
+    /// One GTID of it.
+    pub fn any(&self) -> Option<Gtid> {
+        match self {
+            Self::MariaDb(position) => position.iter().next().map(Gtid::MariaDb),
+            Self::MySql(set) => set
+                .ranges()
+                .next()
+                .map(|(origin, _, last)| origin.gtid(last)),
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         match self {
             Self::MariaDb(position) => position.is_empty(),

@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tokio::sync::watch;
+
 use super::ack_receiver::AckReceiver;
 use super::compatible;
 use super::error::Error;
 use super::outbox::{HeartbeatFormat, Outbox};
 use super::questions::{self, Answer, Asked, Checksum, Facts};
-use super::{Guest, Guests, Identity, Ship, dump, start};
+use super::{Guest, Guests, Identity, Ship, Stage, dump, start};
 use crate::gtid::Position;
 use crate::ids::{Flavor, ServerId};
 use crate::net::serve_login::{Greeting, Served, serve_login};
@@ -32,6 +34,7 @@ pub(super) async fn serve(
     stream: Stream,
     peer: SocketAddr,
     guests: &Guests,
+    stage: &watch::Sender<Stage>,
 ) -> Result<(), Error> {
     let version = ship.source.borrow().version.clone();
     let greeting = Greeting {
@@ -68,6 +71,7 @@ pub(super) async fn serve(
         }
     };
 
+    stage.send_replace(Stage::Questions);
     let mut asked = Asked::default();
     let mut registered = Registered::No;
     loop {
@@ -99,10 +103,12 @@ pub(super) async fn serve(
                 ok(&mut stream).await?;
             }
             Command::BINLOG_DUMP => {
+                stage.send_replace(Stage::Dump);
                 let request = BinlogDump::parse(&packet).map_err(net::Error::from)?.into();
                 return run_dump(ship, id, peer, stream, asked, registered, request).await;
             }
             Command::BINLOG_DUMP_GTID => {
+                stage.send_replace(Stage::Dump);
                 let request = BinlogDumpGtid::parse(&packet).map_err(net::Error::from)?;
                 asked.connect_state = Some(Position::MySql(request.executed.clone()));
                 let request = request.into();

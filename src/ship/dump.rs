@@ -379,6 +379,7 @@ impl Sender<'_> {
                         self.put(event.kind, bytes, false);
                     }
                 }
+                Place::Between => self.put(event.kind, bytes, false),
                 Place::Inside if self.passing => {}
                 Place::Inside => self.put(event.kind, bytes, false),
                 Place::End(_) if std::mem::take(&mut self.passing) => self.outbox.rotate(event.end),

@@ -39,6 +39,7 @@ mod voices;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -57,6 +58,9 @@ use crate::store::Store;
 pub use guest::{Guest, Guests};
 pub use progress::{Identity, Progress, Reader, Readers};
 use voices::Voices;
+
+/// How long a drain waits for a replica that has not asked for the dump yet.
+const LAST_QUESTIONS: Duration = Duration::from_millis(500);
 
 /// Who is who among those who pull: server id → identity.
 pub type Roster = HashMap<ServerId, Identity>;
@@ -149,10 +153,11 @@ impl Ship {
         self.connections.lock().insert(id, killed.clone());
         let shutdown = self.shutdown.clone();
         shutdown.clone().spawn(async move {
+            let stage = watch::Sender::new(Stage::Login);
             let served = tokio::select! {
-                served = connection::serve(&self, id, stream, peer, &guests) => served,
+                served = connection::serve(&self, id, stream, peer, &guests, &stage) => served,
                 () = killed.cancelled() => Ok(()),
-                () = shutdown.cancelled() => Ok(()),
+                () = until_it_may_leave(&shutdown, &stage) => Ok(()),
             };
             self.connections.lock().remove(&id);
             if let Err(error) = served {
@@ -193,4 +198,23 @@ impl Ship {
         });
         listed.cloned().unwrap_or_else(|| Identity::unlisted(id))
     }
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Login,
+    /// What a replica asks before it asks for the dump.
+    Questions,
+    /// Asked for.
+    Dump,
+}
+
+/// A MariaDB replica that loses its source between its last question and its request for the dump gives up for
+/// good, without an error in its status. So at a drain it is let come that far.
+async fn until_it_may_leave(shutdown: &Shutdown, stage: &watch::Sender<Stage>) {
+    shutdown.cancelled().await;
+    let mut stage = stage.subscribe();
+    let asked = stage.wait_for(|stage| *stage != Stage::Questions);
+    let _ = tokio::time::timeout(LAST_QUESTIONS, asked).await;
 }

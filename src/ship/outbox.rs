@@ -33,7 +33,6 @@ fn sent_bytes(reader: &ServerName) -> Counter {
 /// As the reader asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HeartbeatFormat {
-    /// HEARTBEAT: positions have 32 bits.
     V1,
     V2,
 }
@@ -96,15 +95,16 @@ impl Outbox {
     pub fn heartbeat(&mut self, at: StorePosition) {
         let name = file_name(at.file.max(1));
         let (file, position) = (name.as_bytes(), at.offset.max(FIRST_EVENT));
-        // The header has 32 bits; they wrap.
-        let end_log_pos = position as u32;
-        let event = match self.heartbeat {
-            HeartbeatFormat::V1 => Heartbeat {
-                file,
-                position: end_log_pos,
+        let (event, end_log_pos) = match self.heartbeat {
+            HeartbeatFormat::V1 => {
+                let heartbeat = Heartbeat { file, position };
+                (heartbeat.write(self.server_id), heartbeat.end_log_pos())
             }
-            .write(self.server_id),
-            HeartbeatFormat::V2 => HeartbeatV2 { file, position }.write(self.server_id),
+            // The lower half, as servers do it.
+            HeartbeatFormat::V2 => {
+                let heartbeat = HeartbeatV2 { file, position };
+                (heartbeat.write(self.server_id), position as u32)
+            }
         };
         self.artificial(event, end_log_pos);
     }

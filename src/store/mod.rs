@@ -214,7 +214,7 @@ impl Store {
         observer: Arc<dyn Observer>,
     ) -> Result<(Self, Writer, Recovery), Error> {
         let Options { dir, file_size } = options;
-        std::fs::create_dir_all(&dir).map_err(|source| Error::io("make", &dir, source))?;
+        make(&disk, &dir).map_err(|source| Error::io("make", &dir, source))?;
         let lock = DirectoryLock::take(&dir)?;
         let durable = DurableState::load(&dir)?;
         let (floor, known) = SyncedFloor::open(&disk, &dir)?;
@@ -413,6 +413,21 @@ enum Trouble {
     Sync,
     Write,
     Read,
+}
+
+/// A folder that is new stands in its parent only once that is synced.
+fn make(disk: &Disk, dir: &Path) -> io::Result<()> {
+    let parents = dir.ancestors().skip(1);
+    let missing = dir.ancestors().zip(parents);
+    let missing: Vec<_> = missing.take_while(|(dir, _)| !dir.exists()).collect();
+    std::fs::create_dir_all(dir)?;
+    for (_, parent) in missing {
+        disk.sync_dir(match parent.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => parent,
+        })?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

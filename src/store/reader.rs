@@ -25,6 +25,8 @@ pub enum Place {
     Inside,
     /// Ends the transaction.
     End(Gtid),
+    /// An INCIDENT, between transactions.
+    Between,
     /// ROTATE or STOP: ends the file.
     Tail,
 }
@@ -283,6 +285,7 @@ fn place(
         },
         Step::Outside => match kind {
             EventType::ROTATE | EventType::STOP => Place::Tail,
+            EventType::INCIDENT => Place::Between,
             _ => Place::Head,
         },
     };

@@ -246,6 +246,8 @@ impl Scanner {
                 Err(error) => return Ok(self.broken(error.to_string())),
                 Ok(Step::GroupStart(opened)) => self.open = Some((opened, start)),
                 Ok(Step::InGroup) => {}
+                // It goes with the transaction behind it, or not at all.
+                Ok(Step::Outside) if kind == EventType::INCIDENT && self.open.is_none() => {}
                 Ok(Step::Outside) if self.open.is_none() => {
                     self.at = end;
                     self.whole = end;

@@ -113,6 +113,8 @@ pub struct DegradedCommit {
     pub gtid: Gtid,
     /// Unix time in milliseconds.
     pub at: u64,
+    /// The requirement that it fell short of, as the configuration writes it.
+    pub owed: Option<String>,
 }
 
 /// A file that is valid only up to `length`: what lay behind was not synced when a sync failed.
@@ -151,10 +153,18 @@ struct Text {
     moving: Option<Intent>,
     released: (u32, u64),
     released_set: String,
-    degraded: Vec<(String, u64)>,
+    degraded: Vec<DegradedText>,
     cuts: Vec<(u32, u64)>,
     #[serde(default)]
     purged: String,
+}
+
+/// GTID, Unix time in milliseconds, what was owed.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum DegradedText {
+    Owed(String, u64, String),
+    Unknown(String, u64),
 }
 
 pub(super) fn path(dir: &Path) -> PathBuf {
@@ -185,8 +195,14 @@ impl DurableState {
             return Err("its checksum does not fit".to_owned());
         }
         let text: Text = serde_json::from_slice(json).map_err(|error| error.to_string())?;
-        text.try_into()
-            .map_err(|error: ParseError| error.to_string())
+        let mut state: Self = text
+            .try_into()
+            .map_err(|error: ParseError| error.to_string())?;
+        // What was released and cut away by a failed fsync (mode async) is nowhere any more.
+        if let Some(length) = state.cut_of(state.released.file) {
+            state.released.offset = state.released.offset.min(length);
+        }
+        Ok(state)
     }
 
     pub fn save(&self, dir: &Path) -> Result<(), Error> {
@@ -225,7 +241,12 @@ impl From<&DurableState> for Text {
             released: (state.released.file, state.released.offset),
             released_set: state.released_set.to_string(),
             degraded: degraded
-                .map(|commit| (commit.gtid.to_string(), commit.at))
+                .map(|commit| match &commit.owed {
+                    Some(owed) => {
+                        DegradedText::Owed(commit.gtid.to_string(), commit.at, owed.clone())
+                    }
+                    None => DegradedText::Unknown(commit.gtid.to_string(), commit.at),
+                })
                 .collect(),
             cuts: state
                 .cuts
@@ -241,10 +262,15 @@ impl TryFrom<Text> for DurableState {
     type Error = ParseError;
 
     fn try_from(text: Text) -> Result<Self, Self::Error> {
-        let degraded = text.degraded.into_iter().map(|(gtid, at)| {
+        let degraded = text.degraded.into_iter().map(|commit| {
+            let (gtid, at, owed) = match commit {
+                DegradedText::Owed(gtid, at, owed) => (gtid, at, Some(owed)),
+                DegradedText::Unknown(gtid, at) => (gtid, at, None),
+            };
             Ok(DegradedCommit {
                 gtid: gtid.parse()?,
                 at,
+                owed,
             })
         });
         let anchor = text.source_anchor.map(Point::parse).transpose()?;
@@ -296,10 +322,19 @@ mod tests {
             }),
             released: StorePosition::new(2, 777),
             released_set: "0-7-1..36,0-9-27".parse().unwrap(),
-            degraded: vec![DegradedCommit {
-                gtid: "0-7-36".parse().unwrap(),
-                at: 1_700_000_000_000,
-            }],
+            degraded: vec![
+                DegradedCommit {
+                    gtid: "0-7-36".parse().unwrap(),
+                    at: 1_700_000_000_000,
+                    owed: Some("ANY 1 (*) durable".into()),
+                },
+                // As an earlier release wrote it.
+                DegradedCommit {
+                    gtid: "0-7-35".parse().unwrap(),
+                    at: 1_700_000_000_000,
+                    owed: None,
+                },
+            ],
             cuts: vec![
                 Cut {
                     file: 1,
@@ -325,6 +360,18 @@ mod tests {
         assert_eq!(DurableState::load(dir.path()).unwrap(), full());
         assert_eq!(full().cut_of(1), Some(98));
         assert_eq!(full().cut_of(2), None);
+    }
+
+    #[test]
+    fn what_was_released_and_cut_away_is_nowhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let cut = DurableState {
+            released: StorePosition::new(1, 777),
+            ..full()
+        };
+        cut.save(dir.path()).unwrap();
+        let loaded = DurableState::load(dir.path()).unwrap();
+        assert_eq!(loaded.released, StorePosition::new(1, 98));
     }
 
     #[test]

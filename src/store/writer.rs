@@ -18,12 +18,14 @@ use super::{Error, Shared, Trouble, index};
 use crate::event::checksum::{CHECKSUM_LENGTH, seal_from};
 use crate::event::format_description::FormatDescription;
 use crate::event::rotate::Rotate;
-use crate::event::{Start, stop};
+use crate::event::{self, Start, stop};
 use crate::gtid::{Gtid, GtidSet, State};
 use crate::ids::StorePosition;
 
 /// A buffer this full goes to the file before its transaction is whole.
 const SPILL: usize = 1024 * 1024;
+/// So many between two transactions are kept.
+const INCIDENTS: usize = 16;
 
 /// What the writer writes to.
 #[derive(Debug)]
@@ -67,6 +69,8 @@ pub struct Writer {
     /// Of an empty store: what came before its first transaction.
     base: State,
     rotation: Rotation,
+    /// INCIDENT events that come before the next transaction, without checksum.
+    incidents: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,6 +114,7 @@ impl Writer {
             template,
             base: State::default(),
             rotation: Rotation::NotDue,
+            incidents: Vec::new(),
         })
     }
 
@@ -163,14 +168,29 @@ impl Writer {
             open.write(shared)?;
         }
         let from = open.buffer.len();
-        open.buffer.extend_from_slice(event);
-        let end = open.length + open.buffer.len() as u64 + CHECKSUM_LENGTH as u64;
-        // The format's end_log_pos has 32 bits and wraps.
-        if let Err(error) = seal_from(&mut open.buffer, from, end as u32) {
+        let incidents = match start {
+            Some(_) => std::mem::take(&mut self.incidents),
+            None => Vec::new(),
+        };
+        let mut events = incidents.iter().map(Vec::as_slice).chain([event]);
+        if let Err(error) = events.try_for_each(|event| open.put(event)) {
             open.buffer.truncate(from);
             return Err(error.into());
         }
         open.running = start.or(open.running.take());
+        Ok(())
+    }
+
+    /// Takes an INCIDENT, without checksum, which stands before the transaction that begins next: it is written and
+    /// published with that one. Whoever asks the source again from the store's end gets it again.
+    pub fn incident(&mut self, event: &[u8]) -> Result<(), Error> {
+        if self.is_running() {
+            return Err(Error::Misuse("an incident within a transaction"));
+        }
+        // A replica stops at the first; more of them say nothing more.
+        if self.incidents.len() < INCIDENTS {
+            self.incidents.push(event.to_vec());
+        }
         Ok(())
     }
 
@@ -238,6 +258,7 @@ impl Writer {
 
     /// The source left in the middle of a transaction: what there is of it goes.
     pub fn abandon(&mut self) -> Result<(), Error> {
+        self.incidents.clear();
         let Stage::Open(open) = &mut self.stage else {
             return Ok(());
         };
@@ -465,6 +486,15 @@ impl OpenFile {
             pending_set: GtidSet::new(),
             clock: None,
         }
+    }
+
+    /// Buffers one event, with a checksum and its end in our file.
+    fn put(&mut self, event: &[u8]) -> Result<(), event::Error> {
+        let from = self.buffer.len();
+        self.buffer.extend_from_slice(event);
+        let end = self.length + self.buffer.len() as u64 + CHECKSUM_LENGTH as u64;
+        // The format's end_log_pos has 32 bits and wraps.
+        seal_from(&mut self.buffer, from, end as u32)
     }
 
     /// One write for the whole buffer; on an error the file is cut back to where it began.

@@ -70,6 +70,8 @@ pub struct Replication {
     pub sql: Thread,
     pub io_error: Option<String>,
     pub sql_error: Option<String>,
+    /// 0: none.
+    pub sql_errno: u32,
     pub seconds_behind: Option<u64>,
     /// `No`, `Slave_Pos` or `Current_Pos`; of MySQL's `Auto_Position`, `0` or `1`.
     pub using_gtid: String,
@@ -360,6 +362,17 @@ fn number(values: &BTreeMap<String, String>, name: &str) -> u64 {
 }
 
 impl Replication {
+    /// The applier stopped where the source could not log what it changed; that is missing there.
+    pub fn is_at_incident(&self) -> bool {
+        const ER_SLAVE_INCIDENT: u32 = 1590;
+        const MYSQL_ER_REPLICA_INCIDENT: u32 = 13119;
+        self.sql == Thread::Stopped
+            && matches!(
+                self.sql_errno,
+                ER_SLAVE_INCIDENT | MYSQL_ER_REPLICA_INCIDENT
+            )
+    }
+
     pub fn of(row: &Row, flavor: Flavor) -> Self {
         // MariaDB's column, MySQL's column.
         let text = |mariadb: &str, mysql: &str| {
@@ -380,6 +393,9 @@ impl Replication {
             sql: Thread::parse(&text("Slave_SQL_Running", "Replica_SQL_Running")),
             io_error: error("Last_IO_Error"),
             sql_error: error("Last_SQL_Error"),
+            sql_errno: text("Last_SQL_Errno", "Last_SQL_Errno")
+                .parse()
+                .unwrap_or_default(),
             seconds_behind: text("Seconds_Behind_Master", "Seconds_Behind_Source")
                 .parse()
                 .ok(),

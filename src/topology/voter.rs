@@ -209,7 +209,27 @@ pub fn conditions(report: &Report) -> Vec<Condition> {
         ));
     }
     conditions.extend(following(&report.following));
+    conditions.extend(incident(&report.following));
     conditions
+}
+
+/// Whoever lets it pass there lacks rows; until then everybody can see that it stopped.
+fn incident(following: &Following) -> Option<Condition> {
+    let Following::Known(connections) = following else {
+        return None;
+    };
+    connections
+        .iter()
+        .any(Replication::is_at_incident)
+        .then(|| Condition {
+            name: "applier",
+            found: "stopped at an INCIDENT".into(),
+            wanted: "running",
+            fault: Some(Reason::by_hand(
+                "its applier stopped where the source could not log what it changed (INCIDENT)",
+                REBUILD,
+            )),
+        })
 }
 
 fn read_only(report: &Report) -> Condition {

@@ -5,10 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::{Database, Flavor, Part, Sandbox, on_both_flavors};
+use crate::support::wire::Wire;
+use crate::support::{Database, Flavor, Part, SOON, Sandbox, on_both_flavors};
 use parking_lot::Mutex;
 
-on_both_flavors![every_commit_at_the_source_is_answered_before_the_proxy_leaves];
+on_both_flavors![
+    every_commit_at_the_source_is_answered_before_the_proxy_leaves,
+    a_replica_on_its_way_to_the_dump_gets_there,
+];
 
 const CLIENTS: usize = 8;
 
@@ -59,4 +63,38 @@ async fn every_commit_at_the_source_is_answered_before_the_proxy_leaves(flavor: 
     }
     assert!(ledger.answered.lock().len() > 3 * CLIENTS);
     sandbox.assert_equal().await;
+}
+
+/// MariaDB's replica gives up for good where its request for the dump cannot be sent.
+async fn a_replica_on_its_way_to_the_dump_gets_there(flavor: Flavor) {
+    let sandbox = Sandbox::of(flavor).await;
+    let port = &sandbox.manifest.replication;
+    let address = ("127.0.0.1", port.port);
+    let mut wire = Wire::login(address, &port.user, &port.password).unwrap();
+    let quick = Duration::from_millis(50);
+    let app = ("127.0.0.1", sandbox.app().port);
+    std::thread::scope(|scope| {
+        let stopped = scope.spawn(|| {
+            let began = Instant::now();
+            sandbox.stop(Part::Proxy);
+            began.elapsed()
+        });
+        while std::net::TcpStream::connect(app).is_ok() {
+            std::thread::yield_now();
+        }
+        wire.stream.set_read_timeout(Some(quick)).unwrap();
+        let silent = wire.read().unwrap_err();
+        assert_eq!(silent.kind(), std::io::ErrorKind::WouldBlock, "{silent}");
+        // From the first position, as server 99; it is not listed.
+        wire.send(0, b"\x12\x04\0\0\0\0\0\x63\0\0\0").unwrap();
+        wire.stream.set_read_timeout(Some(SOON)).unwrap();
+        let ended = loop {
+            if let Err(error) = wire.read() {
+                break error;
+            }
+        };
+        assert_eq!(ended.kind(), std::io::ErrorKind::UnexpectedEof, "{ended}");
+        let took = stopped.join().unwrap();
+        assert!(took < Duration::from_secs(3), "the drain took {took:?}");
+    });
 }

@@ -613,12 +613,43 @@ fn a_cut_by_itself_takes_voters_and_pending_back() {
 }
 
 #[test]
+fn after_a_restart_a_degraded_commit_waits_for_what_it_fell_short_of() {
+    let of = |n, owed: &str| DegradedCommit {
+        gtid: gtid(n),
+        at: ms(n),
+        owed: Some(Requirement::parse(owed).unwrap()),
+    };
+    let restored = Restored {
+        released: at(30),
+        degraded: vec![
+            of(1, "ALL received"),
+            of(2, "ANY 1 (*) received"),
+            of(3, "ALL received"),
+        ],
+    };
+    // A weaker policy by now.
+    let engine = Engine::new(
+        mode("semi-sync"),
+        voters(&["db1", "db2", "db3"]),
+        restored.clone(),
+    );
+    let mut bench = Bench { engine, now: ms(0) };
+    bench.engine.marks(at(30), at(30), bench.now);
+    assert_eq!(bench.engine.degraded(), restored.degraded);
+    bench.reconnect("db2", 3);
+    assert_eq!(bench.degraded(), [gtid(1).to_string(), gtid(3).to_string()]);
+    bench.reconnect("db3", 3);
+    assert_eq!(bench.engine.degraded_count(), 0);
+}
+
+#[test]
 fn after_a_restart_what_the_store_holds_has_yet_to_be_released() {
     let restored = Restored {
         released: at(10),
         degraded: vec![DegradedCommit {
             gtid: gtid(1),
             at: ms(5),
+            owed: None,
         }],
     };
     let engine = Engine::new(mode("semi-sync"), voters(&["db1", "db2"]), restored.clone());

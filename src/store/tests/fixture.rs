@@ -229,7 +229,7 @@ pub(super) fn collect(batch: &Batch, samples: &mut Vec<Sample>) {
         assert_eq!(header.next_position, event.end.offset as u32);
         let content = bytes[..bytes.len() - 4].to_vec();
         match &event.place {
-            Place::Head | Place::Tail => {}
+            Place::Head | Place::Between | Place::Tail => {}
             Place::Start(gtid) => samples.push(Sample {
                 gtid: gtid.clone(),
                 events: vec![content],
