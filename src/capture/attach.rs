@@ -11,8 +11,8 @@ use super::console::{Counters, read_counters};
 use super::walk;
 use crate::gtid::{Gtid, GtidSet, State};
 use crate::ids::{Flavor, ServerId, SourcePosition};
-use crate::net;
 use crate::net::admin::{Account, Admin, Row};
+use crate::net::{self, binlog_filters};
 use crate::protocol::semi_sync::Names;
 use crate::store::state::{FollowedSource, Point};
 
@@ -69,6 +69,10 @@ pub enum Refusal {
         "it replicates from {0}: a source must follow nobody; give the right address, or, if this is to be the source, run STOP SLAVE and RESET SLAVE ALL (MySQL: STOP REPLICA and RESET REPLICA ALL) there"
     )]
     Replicates(String),
+    #[error(
+        "it leaves changes out of its binlog ({0}): nobody else would ever have them; take that out of its configuration file and restart it"
+    )]
+    Filters(String),
     #[error(
         "its gtid_strict_mode is off, so that it may use a GTID twice: run SET GLOBAL gtid_strict_mode=ON there"
     )]
@@ -200,6 +204,14 @@ pub fn same_flavor(ours: &State, source: &Source) -> Result<(), Refusal> {
         theirs: source.flavor,
         ours: ours.flavor(),
     })
+}
+
+/// What a source does not log, no acknowledgement is worth anything for.
+pub async fn logs_all(admin: &mut Admin) -> Result<(), Error> {
+    match binlog_filters::read(admin).await? {
+        Some(filters) if !filters.is_empty() => Err(Refusal::Filters(filters.join(", ")).into()),
+        _ => Ok(()),
+    }
 }
 
 /// A server whose replication threads run is a replica of somebody: what it writes and what it applies would

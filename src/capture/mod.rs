@@ -394,6 +394,7 @@ impl Capture {
             return Err(Refusal::NotStrict.into());
         }
         attach::follows_nobody(&mut admin).await?;
+        attach::logs_all(&mut admin).await?;
         let kept = self.store.durable().source;
         let kept = kept.filter(|kept| kept.name == followed.name);
         // A binlog only grows: where its last transaction that we know stands, all before that does, whatever

@@ -9,6 +9,7 @@
 //! - [`admin`], questions to a server (mysql_async), for health checks, `doctor` and GTID waits
 
 pub mod admin;
+pub mod binlog_filters;
 pub mod compression;
 pub mod connect;
 pub mod halves;

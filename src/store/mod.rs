@@ -183,6 +183,8 @@ struct Shared {
     marks: Watermarks,
     floor: SyncedFloor,
     durable: Mutex<DurableState>,
+    /// Held by who changes it, over its fsyncs.
+    changing: Mutex<()>,
     /// Held while `binlog.index` is written and the catalogue follows.
     index: Mutex<()>,
     /// One purge at a time.
@@ -238,6 +240,7 @@ impl Store {
             marks: Watermarks::new(marks, observer),
             floor,
             durable: Mutex::new(durable),
+            changing: Mutex::default(),
             index: Mutex::default(),
             purging: Mutex::default(),
             problems: Mutex::default(),
@@ -365,12 +368,14 @@ impl Shared {
     }
 
     fn change_durable(&self, change: impl FnOnce(&mut DurableState)) -> Result<(), Error> {
-        let mut durable = self.durable.lock();
-        let mut changed = durable.clone();
+        // One change after the other; who only reads does not wait for their fsyncs.
+        let _changing = self.changing.lock();
+        let before = self.durable.lock().clone();
+        let mut changed = before.clone();
         change(&mut changed);
-        if changed != *durable {
+        if changed != before {
             changed.save_to(&self.disk, &self.dir)?;
-            *durable = changed;
+            *self.durable.lock() = changed;
         }
         Ok(())
     }

@@ -145,7 +145,8 @@ async fn it_is_acknowledged_after_a_restart(flavor: Flavor) {
     sandbox.start(Part::Proxy);
     sandbox
         .status_until("it attaches", LONG, |status| {
-            status.text("source.state") == "catching-up"
+            // What waits for its acknowledgement is not in MySQL's gtid_executed: there is nothing to catch up on.
+            ["catching-up", "attached"].contains(&status.text("source.state"))
         })
         .await;
     println!("attached {:?} after the start", began.elapsed());

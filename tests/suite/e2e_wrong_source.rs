@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use crate::support::{self, Flavor, Part, SOON, Sandbox, Status, on_both_flavors, wait_until};
 
-on_both_flavors![a_source_that_lost_its_history_serves_nobody];
+on_both_flavors![
+    a_source_that_lost_its_history_serves_nobody,
+    a_source_that_leaves_changes_out_of_its_binlog_serves_nobody,
+];
 
 const SOURCE: Part = Part::Source;
 
@@ -89,6 +92,28 @@ async fn repaired(sandbox: &Sandbox, n: u32) {
     sandbox.assert_equal().await;
     let status = sandbox.status().await;
     assert!(status.at("source.reason").is_null(), "{status}");
+}
+
+async fn a_source_that_leaves_changes_out_of_its_binlog_serves_nobody(flavor: Flavor) {
+    let sandbox = Sandbox::of(flavor).await;
+    let hold = format!("{}\n[failover]\nhold = \"1s\"\n", sandbox.config());
+    sandbox.save_config(&hold);
+    sandbox.stop(Part::Proxy);
+    sandbox.start(Part::Proxy);
+    sandbox.serves().await;
+    sandbox.create_seen().await;
+    let path = sandbox.dir.join("source/my.cnf");
+    let options = std::fs::read_to_string(&path).unwrap();
+    for filter in ["binlog_do_db", "binlog_ignore_db"] {
+        sandbox.stop(SOURCE);
+        std::fs::write(&path, format!("{options}\n{filter} = scratch\n")).unwrap();
+        sandbox.start(SOURCE);
+        assert_refused(&sandbox, &[filter, "scratch"]).await;
+    }
+    sandbox.stop(SOURCE);
+    std::fs::write(&path, options).unwrap();
+    sandbox.start(SOURCE);
+    repaired(&sandbox, 1).await;
 }
 
 async fn a_source_that_lost_its_history_serves_nobody(flavor: Flavor) {

@@ -6,13 +6,10 @@ use super::accounts::Accounts;
 use super::grants::Grants;
 use super::release::Features;
 use crate::ids::{Flavor, ServerName};
-use crate::net;
 use crate::net::admin::Admin;
+use crate::net::{self, binlog_filters};
 use crate::topology::report::{self, Report, is_denied};
 use crate::topology::roster::{Role, ServerConfig};
-
-/// ER_PARSE_ERROR: a series that is not ours to know calls the statement otherwise.
-const SYNTAX: u16 = 1064;
 
 /// Where a variable's present value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +64,7 @@ impl Examination {
             grants,
             origins: origins(admin).await?,
             dumps: dumps(admin).await?,
-            binlog_filters: binlog_filters(admin, &report).await?,
+            binlog_filters: binlog_filters::read(admin).await?,
             features: Features::ask(admin).await?,
             accounts: match server.role {
                 Role::Source => Some(Accounts::ask(admin).await?),
@@ -131,35 +128,4 @@ async fn dumps(admin: &mut Admin) -> Result<Dumps, net::Error> {
         }
     }
     Ok(dumps)
-}
-
-/// MariaDB 10.11 tells them in SHOW MASTER STATUS only (MySQL 9 calls it SHOW BINARY LOG STATUS), which hangs behind a commit that waits for its
-/// ack: then it is not asked.
-async fn binlog_filters(
-    admin: &mut Admin,
-    report: &Report,
-) -> Result<Option<Vec<String>>, net::Error> {
-    if !report.log_bin || report.semi_sync_source.waiting > 0 {
-        return Ok(None);
-    }
-    let statement = match admin.flavor() {
-        Flavor::MariaDb => "SHOW MASTER STATUS",
-        Flavor::MySql => "SHOW BINARY LOG STATUS",
-    };
-    let rows = match admin.query(statement).await {
-        Ok(rows) => rows,
-        Err(error) if is_denied(&error) || error.server_code() == Some(SYNTAX) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let columns = [
-        ("Binlog_Do_DB", "binlog_do_db"),
-        ("Binlog_Ignore_DB", "binlog_ignore_db"),
-    ];
-    let filters = rows.iter().flat_map(|row| {
-        columns.iter().filter_map(|(column, variable)| {
-            let value = row.text(column).filter(|value| !value.is_empty())?;
-            Some(format!("{variable}={value}"))
-        })
-    });
-    Ok(Some(filters.collect()))
 }
