@@ -257,7 +257,13 @@ async fn start(
 
     // It begins where our binlog ends now, so before anything is captured.
     let audit_worker = Worker::start("audit", shutdown).context("cannot start a thread")?;
-    let audit = capture::audit::follow(app.store.clone(), app.audited.clone(), shutdown.clone());
+    let following = app.following.clone();
+    let audit = capture::audit::follow(
+        app.store.clone(),
+        Box::new(move || roster::account(&following.present().server)),
+        app.audited.clone(),
+        shutdown.clone(),
+    );
     audit_worker.spawn(shutdown, audit);
     let dir = app.config.load().binlog.dir.as_path().into();
     let origins = origins::keep(

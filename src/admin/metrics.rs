@@ -98,6 +98,10 @@ const COUNTERS: &[(&str, &str)] = &[
         "Those that are unsafe in it, by reason.",
     ),
     (
+        "ackline_schema_unjudged_statements_total",
+        "Those that were not, or not wholly, judged for the reasons that take the schema.",
+    ),
+    (
         "ackline_origins_lost_total",
         "Transactions whose session could not be written beside our binlog.",
     ),

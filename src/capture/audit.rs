@@ -2,15 +2,20 @@
 //! may make other rows on a replica than at the source.
 //!
 //! ```text
-//! binlog files ── store::Skim ──► Auditor ── findings ──► log, metrics (follow)
+//! binlog files ── store::Skim ──► Auditor ── findings ──► log, metrics (follow, catalog ◄── source)
 //!                                                    └──► ackline binlog audit
 //! ```
+//!
+//! Some reasons take the schema. Beside a running proxy the source is asked for it; the files alone do not
+//! have it, so `ackline binlog audit` judges by the text.
 //!
 //! It reads the files behind the writer and stands in nobody's way: neither capture nor an acknowledgement
 //! waits for it. What it falls behind, it catches up on.
 //!
 //! - [`follow`]: beside a running proxy
+//! - [`catalog`]: what the source says of its tables, views, triggers and functions
 
+mod catalog;
 mod follow;
 
 use std::borrow::Cow;
@@ -22,11 +27,14 @@ use crate::event::{self, EventType, Step, TransactionTracker};
 use crate::gtid::Gtid;
 use crate::ids::{Flavor, StorePosition};
 use crate::sql::Server;
-use crate::sql::lexer::Backslash;
+use crate::sql::lexer::{Backslash, Lexer};
 use crate::sql::shortened::{printable, shorten};
+use crate::sql::unsafe_statement::named::Named;
+use crate::sql::unsafe_statement::schema::BySchema;
 use crate::sql::unsafe_statement::{Reading, Reasons, Subject, Unsafe, judge};
 use crate::store::skim::{LONGEST, Skimmed};
 
+pub use catalog::WhomToAsk;
 pub use follow::{Counts, follow};
 
 /// As much of a statement is shown.
@@ -53,6 +61,33 @@ pub struct Finding {
 pub enum Judged {
     Safe,
     Unsafe(Box<Finding>),
+    /// Only of [`Auditor::with_schema`].
+    Open(Box<Open>),
+}
+
+/// Judged by its text; the schema may have more to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// Maybe without a reason.
+    finding: Finding,
+    pub server: Server,
+    pub named: Named,
+}
+
+impl Open {
+    /// By the text alone where the schema is not known.
+    pub fn settle(self, by_schema: Option<BySchema>) -> Judged {
+        let mut finding = self.finding;
+        if let Some(more) = by_schema {
+            finding.reasons.join(more.reasons);
+            let culprit = more.culprit.map(|name| printable(name.as_bytes()));
+            finding.culprit = finding.culprit.or(culprit);
+        }
+        match finding.reasons.is_empty() {
+            true => Judged::Safe,
+            false => Judged::Unsafe(Box::new(finding)),
+        }
+    }
 }
 
 /// Follows the events of a binlog from a transaction's boundary on.
@@ -63,6 +98,9 @@ pub struct Auditor {
     tracker: TransactionTracker,
     running: Option<Gtid>,
     in_xa: bool,
+    /// Whether statements are left open for the schema.
+    leaves_open: bool,
+    definitions: u64,
 }
 
 /// A statement and what came with it.
@@ -74,6 +112,18 @@ struct Logged<'a> {
 }
 
 impl Auditor {
+    pub fn with_schema() -> Self {
+        Self {
+            leaves_open: true,
+            ..Self::default()
+        }
+    }
+
+    /// Grows with each statement that may have changed the schema, or what we may see of it.
+    pub fn definitions(&self) -> u64 {
+        self.definitions
+    }
+
     /// Takes the next event. None where it holds no statement that could be unsafe. After an error the
     /// stream makes no sense.
     pub fn event(&mut self, event: &Skimmed<'_>) -> Result<Option<Judged>, event::Error> {
@@ -128,6 +178,9 @@ impl Auditor {
             ignores_space: mode.ignores_space(),
         };
         let (subject, verdict) = judge(reading, &logged.text);
+        if self.leaves_open && defines(reading, subject, &logged.text) {
+            self.definitions += 1;
+        }
         if subject == Subject::Other {
             self.in_xa |= server.flavor == Flavor::MySql && logged.text.starts_with(b"XA START");
             return None;
@@ -136,10 +189,14 @@ impl Auditor {
         if self.in_xa {
             reasons.add(Unsafe::Xa);
         }
-        if reasons.is_empty() {
+        let named = match self.leaves_open {
+            true => named(reading, mode, logged),
+            false => None,
+        };
+        if reasons.is_empty() && named.is_none() {
             return Some(Judged::Safe);
         }
-        Some(Judged::Unsafe(Box::new(Finding {
+        let finding = Finding {
             gtid: self.running.clone()?,
             at: event.header.timestamp,
             position: event.start,
@@ -148,7 +205,55 @@ impl Auditor {
             reasons,
             culprit: verdict.culprit.map(printable),
             statement: shorten(server, &logged.text, reading.backslash, SHOWN),
-        })))
+        };
+        Some(match named {
+            None => Judged::Unsafe(Box::new(finding)),
+            Some(named) => Judged::Open(Box::new(Open {
+                finding,
+                server,
+                named,
+            })),
+        })
+    }
+}
+
+/// None where it cannot be read, or names nothing.
+fn named(reading: Reading, mode: SqlMode, logged: &Logged<'_>) -> Option<Named> {
+    // Then these are names, which it does not know.
+    if mode.has_ansi_quotes() && memchr::memchr(b'"', &logged.text).is_some() {
+        return None;
+    }
+    let database = std::str::from_utf8(logged.database).ok()?;
+    Named::of(reading, database, &logged.text)
+}
+
+/// All but those that certainly change nothing in `information_schema`.
+fn defines(reading: Reading, subject: Subject, text: &[u8]) -> bool {
+    let mut lexer = Lexer::by(reading.server, text, reading.backslash);
+    let Some(first) = lexer.next() else {
+        return false;
+    };
+    let second = lexer.next();
+    let is = |words: &[&str]| words.iter().any(|word| first.is_word(word));
+    if second.is_some_and(|second| second.is_word("temporary")) {
+        return false;
+    }
+    match subject {
+        // CREATE TABLE … SELECT; SET STATEMENT … FOR it.
+        Subject::Rows => is(&["create", "set"]),
+        Subject::Other => !is(&[
+            "begin",
+            "start",
+            "commit",
+            "rollback",
+            "savepoint",
+            "release",
+            "xa",
+            "truncate",
+            "analyze",
+            "optimize",
+            "flush",
+        ]),
     }
 }
 
@@ -170,6 +275,7 @@ mod tests {
             .filter_map(|judged| match judged {
                 Judged::Safe => None,
                 Judged::Unsafe(finding) => Some(*finding),
+                Judged::Open(open) => panic!("{open:?}"),
             })
             .collect()
     }

@@ -19,6 +19,9 @@ use crate::config::Config;
 #[derive(Debug, Subcommand)]
 pub(super) enum Action {
     /// The statements in our binlog that may make other rows on a replica; exit status 1 if there are any.
+    ///
+    /// They are judged by their text. Reasons that take the schema (AUTO_INCREMENT, unique keys, triggers,
+    /// views, functions) are judged by the running proxy only.
     Audit {
         #[command(flatten)]
         config: ConfigPath,

@@ -55,6 +55,7 @@ impl<'a> Statement<'a> {
 pub struct SqlMode(pub u64);
 
 impl SqlMode {
+    const ANSI_QUOTES: u64 = 1 << 2;
     const IGNORE_SPACE: u64 = 1 << 3;
     const NO_BACKSLASH_ESCAPES: u64 = 1 << 20;
 
@@ -76,6 +77,10 @@ impl SqlMode {
             }
         };
         Self(mode().unwrap_or(0))
+    }
+
+    pub fn has_ansi_quotes(self) -> bool {
+        self.0 & Self::ANSI_QUOTES != 0
     }
 
     pub fn ignores_space(self) -> bool {

@@ -5,11 +5,15 @@
 //! its rows instead; in STATEMENT format they log it as it is and push warning 1592. [`judge`] gives the
 //! reasons that can be told from the text. `tests/unsafe_statements.rs` runs a corpus on both servers and
 //! compares with their warnings: what we name, the server names, and what it names beyond that is one of
-//! those that take more than the text:
+//! those that take more than the text. Of these, [`schema`] judges by a description of what is named:
 //!
 //! - an AUTO_INCREMENT column that is filled from a SELECT, by a trigger or a function, or is not the first
 //!   of its key; ON DUPLICATE KEY UPDATE with more than one unique key
-//! - what views, triggers, stored functions, loadable functions and full-text parsers do inside
+//! - what views, triggers and stored functions do inside
+//!
+//! Nobody judges:
+//!
+//! - what loadable functions and full-text parsers do inside
 //! - engines without transactions after or among those with, temporary tables
 //! - tables of `mysql` and `performance_schema` that are named without their schema
 //!
@@ -24,9 +28,15 @@
 //!
 //! - [`scan`]: one pass over the tokens
 //! - [`names`]: functions, variables and tables
+//! - [`named`]: the tables and functions that a statement names, by `sqlparser`
+//! - [`body`]: the same of a view, a trigger or a stored function
+//! - [`schema`]: the reasons that take the schema
 
+pub mod body;
+pub mod named;
 mod names;
 mod scan;
+pub mod schema;
 
 use std::fmt;
 
@@ -56,10 +66,18 @@ pub enum Unsafe {
     NoWait,
     /// MySQL only: whatever it is, it stands in an XA transaction.
     Xa,
+    /// By the schema: AUTO_INCREMENT in a statement that reads another table.
+    AutoIncrementSelect,
+    /// By the schema: AUTO_INCREMENT in a table that a trigger or a function writes to.
+    AutoIncrementInside,
+    /// By the schema: AUTO_INCREMENT that is the first column of no key.
+    AutoIncrementNotFirst,
+    /// By the schema: ON DUPLICATE KEY UPDATE with more than one.
+    SeveralUniqueKeys,
 }
 
 impl Unsafe {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::Limit,
         Self::SystemFunction,
         Self::SystemVariable,
@@ -75,6 +93,10 @@ impl Unsafe {
         Self::SkipLocked,
         Self::NoWait,
         Self::Xa,
+        Self::AutoIncrementSelect,
+        Self::AutoIncrementInside,
+        Self::AutoIncrementNotFirst,
+        Self::SeveralUniqueKeys,
     ];
 
     /// For metrics and JSON.
@@ -95,6 +117,10 @@ impl Unsafe {
             Self::SkipLocked => "skip-locked",
             Self::NoWait => "nowait",
             Self::Xa => "xa",
+            Self::AutoIncrementSelect => "auto-increment-select",
+            Self::AutoIncrementInside => "auto-increment-inside",
+            Self::AutoIncrementNotFirst => "auto-increment-not-first",
+            Self::SeveralUniqueKeys => "several-unique-keys",
         }
     }
 }
@@ -140,17 +166,33 @@ impl fmt::Display for Unsafe {
             Self::SkipLocked => "SKIP LOCKED leaves out what happens to be locked",
             Self::NoWait => "NOWAIT fails where a row happens to be locked",
             Self::Xa => "it is in an XA transaction: replicas that run statements may deadlock",
+            Self::AutoIncrementSelect => {
+                "it writes to a table with an AUTO_INCREMENT column and reads another table, whose rows may come in another order"
+            }
+            Self::AutoIncrementInside => {
+                "a trigger or a stored function writes to a table with an AUTO_INCREMENT column, whose numbers are not logged"
+            }
+            Self::AutoIncrementNotFirst => {
+                "it writes to a table whose AUTO_INCREMENT column is the first of no key"
+            }
+            Self::SeveralUniqueKeys => {
+                "INSERT … ON DUPLICATE KEY UPDATE on a table with more than one unique key may update another row"
+            }
         })
     }
 }
 
 /// A set of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reasons(u16);
+pub struct Reasons(u32);
 
 impl Reasons {
     pub fn add(&mut self, reason: Unsafe) {
         self.0 |= 1 << reason as u8;
+    }
+
+    pub fn join(&mut self, others: Self) {
+        self.0 |= others.0;
     }
 
     pub fn contains(self, reason: Unsafe) -> bool {

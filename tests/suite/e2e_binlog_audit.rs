@@ -1,6 +1,7 @@
 //! [binlog] format, brought about at the source and said when the source does otherwise; the audit of
 //! statements that are unsafe in statement format, beside the proxy and by `ackline binlog audit`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -11,6 +12,7 @@ use serde_json::Value;
 
 on_both_flavors!(
     unsafe_statements_are_found,
+    the_schema_is_asked_for,
     a_source_that_logs_otherwise_is_reported
 );
 
@@ -382,4 +384,273 @@ async fn an_account_that_may_not_is_served_and_told() {
     assert!(said.contains("GRANT BINLOG ADMIN"), "{said}");
     let mut app = sandbox.app().connect().await;
     app.run("CREATE TABLE t (a INT PRIMARY KEY)").await;
+}
+
+/// What a warning of the server says, as a reason of ours.
+const SAID: [(&str, &str); 8] = [
+    ("uses a LIMIT clause", "limit"),
+    ("uses a system function", "system-function"),
+    ("REPLACE... SELECT", "replace-select"),
+    ("INSERT IGNORE... SELECT", "insert-ignore-select"),
+    (
+        "after selecting from another table",
+        "auto-increment-select",
+    ),
+    (
+        "invokes a trigger or a stored function",
+        "auto-increment-inside",
+    ),
+    (
+        "not the first part in the composed",
+        "auto-increment-not-first",
+    ),
+    ("more than one UNIQUE KEY", "several-unique-keys"),
+];
+
+/// By warning 1592 of the last statement.
+async fn warned(app: &mut support::Database) -> BTreeSet<String> {
+    let rows: Vec<(String, u16, String)> = app.rows("SHOW WARNINGS").await;
+    let warnings = rows.into_iter().filter(|(_, code, _)| *code == 1592);
+    let reasons = warnings.map(|(_, _, message)| {
+        let reason = SAID.iter().find(|(said, _)| message.contains(said));
+        reason.map_or(message.clone(), |(_, reason)| (*reason).to_owned())
+    });
+    reasons.collect()
+}
+
+struct Judged {
+    statements: u64,
+    by_reason: BTreeMap<String, u64>,
+}
+
+async fn judged(sandbox: &Sandbox) -> Judged {
+    let page = sandbox.request("GET", "/metrics", "").await.unwrap().body;
+    let mut judged = Judged {
+        statements: 0,
+        by_reason: BTreeMap::new(),
+    };
+    for line in page.lines() {
+        let Some((name, value)) = line.rsplit_once(' ') else {
+            continue;
+        };
+        let value = || value.parse::<f64>().unwrap() as u64;
+        let by = "ackline_unsafe_statements_total{reason=\"";
+        if name == "ackline_judged_statements_total" {
+            judged.statements = value();
+        } else if let Some(reason) = name.strip_prefix(by) {
+            let reason = reason.trim_end_matches("\"}").to_owned();
+            judged.by_reason.insert(reason, value());
+        }
+    }
+    judged
+}
+
+/// The reasons that the proxy finds in one statement, and those that the server warns of.
+async fn both(
+    sandbox: &Sandbox,
+    app: &mut support::Database,
+    statement: &str,
+) -> (BTreeSet<String>, BTreeSet<String>) {
+    let before = judged(sandbox).await;
+    app.run(statement).await;
+    let warned = warned(app).await;
+    wait_until("it is judged", SOON, async || {
+        match judged(sandbox).await.statements {
+            now if now == before.statements + 1 => Ok(()),
+            now => Err(format!("{statement}: {now} after {}", before.statements)),
+        }
+    })
+    .await;
+    let after = judged(sandbox).await.by_reason;
+    let found = after
+        .into_iter()
+        .filter(|(reason, count)| before.by_reason.get(reason).copied().unwrap_or(0) < *count)
+        .map(|(reason, _)| reason);
+    (found.collect(), warned)
+}
+
+async fn the_schema_is_asked_for(flavor: Flavor) {
+    let sandbox = with_format(flavor, "statement").await;
+    let database = sandbox.app().database.clone().unwrap();
+    let mut source = sandbox.source().connect().await;
+    source.run(&format!("USE {database}")).await;
+    for statement in [
+        "CREATE TABLE ai (id INT AUTO_INCREMENT PRIMARY KEY, b VARCHAR(99)) ENGINE=InnoDB",
+        "CREATE TABLE src (id INT PRIMARY KEY, b VARCHAR(99)) ENGINE=InnoDB",
+        "CREATE TABLE one (a INT PRIMARY KEY, b INT) ENGINE=InnoDB",
+        "CREATE TABLE two (a INT PRIMARY KEY, b INT UNIQUE, c INT) ENGINE=InnoDB",
+        "CREATE TABLE au (id INT AUTO_INCREMENT PRIMARY KEY, b INT UNIQUE, c INT) ENGINE=InnoDB",
+        "CREATE TABLE fired (a INT PRIMARY KEY) ENGINE=InnoDB",
+        "CREATE TABLE changed (a INT PRIMARY KEY) ENGINE=InnoDB",
+        "CREATE TRIGGER fires AFTER INSERT ON fired FOR EACH ROW INSERT INTO ai (b) VALUES ('t')",
+        "CREATE TRIGGER changes BEFORE UPDATE ON changed FOR EACH ROW BEGIN \
+           IF NEW.a > 1 THEN SET @slept = SLEEP(0); ELSE INSERT INTO ai (b) VALUES ('t'); END IF; END",
+        "CREATE VIEW chosen AS SELECT id, b FROM src ORDER BY id LIMIT 1",
+        "CREATE VIEW plain AS SELECT id, b FROM src",
+        "CREATE FUNCTION makes() RETURNS VARCHAR(64) DETERMINISTIC RETURN UUID()",
+        "CREATE FUNCTION same() RETURNS VARCHAR(64) DETERMINISTIC RETURN 'same'",
+        "CREATE FUNCTION asks() RETURNS VARCHAR(64) DETERMINISTIC READS SQL DATA \
+           RETURN (SELECT MAX(b) FROM src)",
+        "CREATE FUNCTION numbers() RETURNS INT DETERMINISTIC MODIFIES SQL DATA \
+           BEGIN INSERT INTO ai (b) VALUES ('f'); RETURN 1; END",
+        "INSERT INTO src VALUES (1, 'a'), (2, 'b')",
+    ] {
+        source.run(statement).await;
+    }
+    let mut app = sandbox.app().connect().await;
+
+    wait_until(
+        "what stands before is judged",
+        SOON,
+        async || match judged(&sandbox).await.statements {
+            1 => Ok(()),
+            other => Err(format!("{other}")),
+        },
+    )
+    .await;
+
+    // Our account sees no tables yet: nothing is found, and that is said.
+    let selects = "INSERT INTO ai (b) SELECT b FROM src";
+    let (found, warned) = both(&sandbox, &mut app, selects).await;
+    assert_eq!(found, BTreeSet::new());
+    assert_eq!(warned, BTreeSet::from(["auto-increment-select".to_owned()]));
+    sandbox
+        .logged("our account may not see all of the source's schema")
+        .await;
+    let unjudged = "ackline_schema_unjudged_statements_total";
+    let before = metric(&sandbox, unjudged).await;
+    assert!(before > Some(0.0), "{before:?}");
+    let account =
+        "SELECT CONCAT('`', User, '`@`', Host, '`') FROM mysql.user WHERE User = 'ackline'";
+    let account = source.value(account).await;
+    source
+        .run(&format!(
+            "GRANT SELECT, SHOW VIEW, TRIGGER ON *.* TO {account}"
+        ))
+        .await;
+
+    let by_mysql = |reason| match flavor {
+        Flavor::MariaDb => "",
+        Flavor::MySql => reason,
+    };
+    let mut wrong = Vec::new();
+    for (statement, expected) in [
+        ("INSERT INTO ai (b) VALUES ('x'), (UPPER('y'))", ""),
+        (selects, "auto-increment-select"),
+        (
+            "INSERT INTO ai (b) SELECT b FROM plain ORDER BY id",
+            "auto-increment-select",
+        ),
+        ("INSERT INTO ai (b) SELECT 'x'", ""),
+        ("INSERT INTO one SELECT id, id FROM src", ""),
+        (
+            "INSERT INTO ai (b) VALUES ((SELECT MAX(b) FROM src))",
+            "auto-increment-select",
+        ),
+        (
+            "INSERT INTO ai (b) VALUES (asks())",
+            "auto-increment-select",
+        ),
+        (
+            "UPDATE ai SET b = (SELECT MAX(b) FROM src)",
+            "auto-increment-select",
+        ),
+        (
+            "UPDATE ai JOIN src ON ai.id = src.id SET ai.b = src.b",
+            "auto-increment-select",
+        ),
+        ("UPDATE ai JOIN src ON ai.id = src.id SET src.b = 'z'", ""),
+        (
+            "DELETE FROM ai WHERE id IN (SELECT id + 1 FROM src)",
+            "auto-increment-select",
+        ),
+        (
+            "REPLACE INTO ai (b) SELECT b FROM src",
+            "auto-increment-select replace-select",
+        ),
+        (
+            "INSERT INTO one VALUES (1, 5) ON DUPLICATE KEY UPDATE b = 5",
+            "",
+        ),
+        (
+            "INSERT INTO two VALUES (1, 1, 1) ON DUPLICATE KEY UPDATE c = 1",
+            "several-unique-keys",
+        ),
+        (
+            "INSERT INTO two (a, c) VALUES (2, 1) ON DUPLICATE KEY UPDATE c = 1",
+            by_mysql("several-unique-keys"),
+        ),
+        (
+            "INSERT INTO two (a, c) VALUES (3, 1) ON DUPLICATE KEY UPDATE b = 33",
+            "several-unique-keys",
+        ),
+        (
+            "INSERT INTO au (b, c) VALUES (1, 1) ON DUPLICATE KEY UPDATE c = 1",
+            "several-unique-keys",
+        ),
+        (
+            "INSERT INTO au VALUES (NULL, 2, 1) ON DUPLICATE KEY UPDATE c = 1",
+            "several-unique-keys",
+        ),
+        (
+            "INSERT INTO au (c) VALUES (9) ON DUPLICATE KEY UPDATE c = 1",
+            by_mysql("several-unique-keys"),
+        ),
+        (
+            "INSERT INTO au VALUES (70, 3, 1) ON DUPLICATE KEY UPDATE c = 1",
+            "several-unique-keys",
+        ),
+        ("INSERT IGNORE INTO two VALUES (1, 1, 1)", ""),
+        ("REPLACE INTO two VALUES (1, 1, 2)", ""),
+        ("INSERT INTO fired VALUES (1)", "auto-increment-inside"),
+        ("UPDATE fired SET a = 2", ""),
+        ("INSERT INTO changed VALUES (1)", ""),
+        (
+            "UPDATE changed SET a = 2",
+            "auto-increment-inside system-function",
+        ),
+        ("INSERT INTO one SELECT id + 100, id FROM chosen", "limit"),
+        ("INSERT INTO src VALUES (50, makes())", "system-function"),
+        ("INSERT INTO src VALUES (51, same())", ""),
+        (
+            "INSERT INTO one VALUES (60, numbers())",
+            "auto-increment-inside",
+        ),
+    ] {
+        let (found, warned) = both(&sandbox, &mut app, statement).await;
+        let expected: BTreeSet<String> = expected.split_whitespace().map(str::to_owned).collect();
+        if found != warned || found != expected {
+            wrong.push(format!(
+                "{statement}\n  we: {found:?}\n  it: {warned:?}\n  expected: {expected:?}"
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(metric(&sandbox, unjudged).await, before);
+
+    // What a definition changes is asked for anew.
+    let upsert = "INSERT INTO one VALUES (1, 6) ON DUPLICATE KEY UPDATE b = 6";
+    both(&sandbox, &mut app, "DELETE FROM one WHERE a > 1").await;
+    for (definition, expected) in [
+        (
+            "ALTER TABLE one ADD UNIQUE second (b)",
+            &["several-unique-keys"][..],
+        ),
+        ("ALTER TABLE one DROP INDEX second", &[]),
+    ] {
+        source.run(definition).await;
+        let (found, warned) = both(&sandbox, &mut app, upsert).await;
+        assert!(found.iter().eq(expected), "{definition}: {found:?}");
+        assert_eq!(found, warned, "{definition}");
+    }
+
+    // The files have no schema, and the command says so.
+    let audit = audit(&sandbox);
+    assert!(
+        audit.text.contains("judged by their text alone"),
+        "{}",
+        audit.text
+    );
+    let schemas = ["several-unique-keys", "auto-increment-select"];
+    assert!(!schemas.iter().any(|reason| audit.text.contains(reason)));
 }

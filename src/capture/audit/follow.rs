@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use metrics::{Counter, counter};
 
+use super::catalog::{Catalog, WhomToAsk};
 use super::{Auditor, Finding, Judged};
 use crate::event;
 use crate::ids::StorePosition;
@@ -38,17 +39,25 @@ enum Error {
     Event(#[from] event::Error),
 }
 
-/// Judges what is synced after this call, until shutdown. It reads files: for a thread where nobody waits.
+/// Judges what is synced after this call, until shutdown. It reads files and asks the source: for a thread
+/// where nobody waits.
 pub fn follow(
     store: Store,
+    source: WhomToAsk,
     counts: Counts,
     shutdown: Shutdown,
 ) -> impl Future<Output = ()> + Send + 'static {
     let from = store.marks().borrow().synced;
-    run(store, from, counts, shutdown)
+    run(store, from, Catalog::new(source), counts, shutdown)
 }
 
-async fn run(store: Store, mut from: StorePosition, counts: Counts, shutdown: Shutdown) {
+async fn run(
+    store: Store,
+    mut from: StorePosition,
+    mut catalog: Catalog,
+    counts: Counts,
+    shutdown: Shutdown,
+) {
     let marks = store.marks();
     let mut log = Log::default();
     let judged = counter!("ackline_judged_statements_total");
@@ -60,14 +69,19 @@ async fn run(store: Store, mut from: StorePosition, counts: Counts, shutdown: Sh
         let mut more = false;
         if synced > from && synced != StorePosition::ZERO {
             let (skim, auditor) = stream.get_or_insert_with(|| begin(&store, from));
-            let read = read(skim, auditor, synced, |found| {
-                judged.increment(1);
+            let read = read(skim, auditor, &mut catalog, synced, |found| {
                 if let Judged::Unsafe(finding) = found {
                     counts.0.fetch_add(1, Ordering::Relaxed);
                     count(&by_reason, &finding);
                     log.write(&finding, Instant::now());
                 }
+                judged.increment(1);
             });
+            // A source that answers slowly is not waited for at the end.
+            let read = tokio::select! {
+                read = read => read,
+                () = shutdown.cancelled() => return,
+            };
             match read {
                 Ok(all) => {
                     more = !all;
@@ -99,13 +113,14 @@ fn begin(store: &Store, from: StorePosition) -> (Skim, Auditor) {
         StorePosition::ZERO => StorePosition::new(first, crate::event::MAGIC.len() as u64),
         from => from,
     };
-    (store.skim(from), Auditor::default())
+    (store.skim(from), Auditor::with_schema())
 }
 
 /// Whether all of it is read.
-fn read(
+async fn read(
     skim: &mut Skim,
     auditor: &mut Auditor,
+    catalog: &mut Catalog,
     limit: StorePosition,
     mut found: impl FnMut(Judged),
 ) -> Result<bool, Error> {
@@ -115,8 +130,15 @@ fn read(
             return Ok(true);
         };
         bytes += u64::from(event.header.length);
-        if let Some(judged) = auditor.event(&event)? {
-            found(judged);
+        let judged = auditor.event(&event)?;
+        catalog.renew(auditor.definitions());
+        match judged {
+            None => {}
+            Some(Judged::Open(open)) => {
+                let by_schema = catalog.judge(&open).await;
+                found(open.settle(by_schema));
+            }
+            Some(judged) => found(judged),
         }
     }
     Ok(false)

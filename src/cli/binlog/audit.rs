@@ -15,6 +15,9 @@ use crate::store::origins::{Origin, Origins};
 use crate::store::{self, file_name};
 use crate::units::show_utc;
 
+const BY_TEXT: &str = "judged by their text alone: reasons that take the schema (AUTO_INCREMENT, unique keys, \
+    triggers, views, functions) are judged by the running proxy only; see its log and metrics";
+
 /// 0 where nothing unsafe was found.
 pub(super) fn run(config: &Path, json: bool) -> Result<(), Failure> {
     let dir = folder(config)?;
@@ -45,7 +48,8 @@ pub(super) fn run(config: &Path, json: bool) -> Result<(), Failure> {
             .with_context(|| format!("at {position}"))?;
         match judged {
             None => continue,
-            Some(Judged::Safe) => {}
+            // Nothing is left open without a schema.
+            Some(Judged::Safe | Judged::Open(_)) => {}
             Some(Judged::Unsafe(finding)) => {
                 found += 1;
                 if stopped(write(&mut out, &finding, origins.of(&finding), json))? {
@@ -60,10 +64,14 @@ pub(super) fn run(config: &Path, json: bool) -> Result<(), Failure> {
         0 => {
             if !json {
                 println!("{statements} statements in statement format, none of them unsafe");
+                println!("{BY_TEXT}");
             }
             Ok(())
         }
         found => {
+            if !json {
+                println!("{BY_TEXT}");
+            }
             Err(anyhow!("{found} of {statements} statements in statement format are unsafe").into())
         }
     }

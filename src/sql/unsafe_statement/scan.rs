@@ -161,6 +161,14 @@ impl<'a> Scan<'a> {
         (Subject::Rows, self.verdict)
     }
 
+    /// Of a text that is a part of something else: all of it counts.
+    pub(super) fn expression(mut self) -> Verdict<'a> {
+        while let Some(spaced) = self.lexer.next() {
+            self.step(spaced);
+        }
+        self.verdict
+    }
+
     fn add(&mut self, reason: Unsafe) {
         self.verdict.reasons.add(reason);
     }
