@@ -169,7 +169,7 @@ async fn start(
         store.clone(),
         writer,
         acks.clone(),
-        guard.clone(),
+        (guard.clone(), console.clone()),
         shutdown.clone(),
     );
     let walker = Worker::start("histories", shutdown).context("cannot start a thread")?;

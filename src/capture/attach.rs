@@ -422,16 +422,13 @@ fn is_denied(error: &net::Error) -> bool {
 }
 
 /// Right after the attach: ours is the only semi-sync replica, and its counters are the base line by
-/// which later escapes are seen.
-pub async fn baseline(admin: &mut Admin) -> Result<Counters, Error> {
-    let counters = read_counters(admin).await?;
-    if counters.clients > 1 {
-        return Err(Refusal::OtherSemiSync {
-            count: counters.clients - 1,
-        }
-        .into());
+/// which later escapes are seen. None while the source does not count us yet.
+pub fn baseline(counters: Counters) -> Result<Option<Counters>, Refusal> {
+    match counters.clients {
+        0 => Ok(None),
+        1 => Ok(Some(counters)),
+        more => Err(Refusal::OtherSemiSync { count: more - 1 }),
     }
-    Ok(counters)
 }
 
 fn unexpected(what: String) -> net::Error {

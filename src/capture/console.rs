@@ -59,6 +59,9 @@ pub struct Counters {
     pub no_tx: u64,
     pub clients: u64,
     pub active: bool,
+    /// Of the console's connections, the one that was asked on: over another one another server may have answered, or
+    /// the same one, started again.
+    pub connection: u64,
 }
 
 enum Question {
@@ -80,6 +83,7 @@ impl Console {
         let task = Task {
             account: asked,
             admin: None,
+            connections: 0,
             questions,
             shutdown: shutdown.clone(),
         };
@@ -125,6 +129,8 @@ impl Console {
 struct Task {
     account: watch::Receiver<Account>,
     admin: Option<Admin>,
+    /// How many there were.
+    connections: u64,
     questions: mpsc::Receiver<Question>,
     shutdown: Shutdown,
 }
@@ -172,14 +178,20 @@ impl Task {
             Some(admin) => admin,
             none => {
                 let account = self.account.borrow_and_update().clone();
-                none.insert(Admin::connect(&account, TIMEOUT).await?)
+                let admin = Admin::connect(&account, TIMEOUT).await?;
+                self.connections += 1;
+                none.insert(admin)
             }
         };
         let (mut counters, mut position) = (None, None);
         while let Some(question) = batch.last() {
             match question {
                 Question::Counters(_) if counters.is_none() => {
-                    counters = Some(read_counters(admin).await?)
+                    let connection = self.connections;
+                    counters = Some(Counters {
+                        connection,
+                        ..read_counters(admin).await?
+                    })
                 }
                 Question::Position(_) if position.is_none() => {
                     position = Some(read_position(admin).await?)

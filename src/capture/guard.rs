@@ -136,6 +136,16 @@ impl Guard {
         self.suspect();
     }
 
+    /// What was shown is not known to be wrong, and what comes might be.
+    fn is_doubtful(&self, why: &str) {
+        if self.is_open() {
+            tracing::warn!(
+                "{why}: all results are held until everything in the source's binlog is released"
+            );
+        }
+        self.suspect();
+    }
+
     /// Closed until capture has attached anew.
     fn suspect(&self) {
         self.change(|state| {
@@ -165,6 +175,13 @@ impl Guard {
             Judgement::Escaped("semi-sync was switched off at the source")
         } else if now.clients > 1 {
             Judgement::Escaped("another semi-sync replica attached to the source")
+        } else if now.clients == 0 {
+            Judgement::Doubtful("our dump is gone at the source")
+        } else if now.connection != baseline.connection {
+            // A host that was replaced says nothing; its crash recovery shows what nobody acknowledged.
+            Judgement::Doubtful(
+                "the source had to be connected to again: it may be another, or have been started again",
+            )
         } else {
             Judgement::Clean
         }
@@ -183,8 +200,9 @@ impl Guard {
                 }
                 Judgement::Clean => {}
                 // Closed meanwhile: somebody else has seen it.
-                Judgement::Escaped(_) if !self.is_open() => {}
+                Judgement::Escaped(_) | Judgement::Doubtful(_) if !self.is_open() => {}
                 Judgement::Escaped(how) => self.escaped(how),
+                Judgement::Doubtful(why) => self.is_doubtful(why),
             }
         }
     }
@@ -205,6 +223,8 @@ impl Guard {
 enum Judgement {
     Clean,
     Escaped(&'static str),
+    /// Whatever was seen so far, the source may be another by now.
+    Doubtful(&'static str),
 }
 
 #[cfg(test)]
@@ -263,6 +283,7 @@ mod tests {
             no_tx: 4,
             clients: 1,
             active: true,
+            connection: 7,
         };
         Attempt::begin(&guard).baseline(fine);
         assert!(matches!(guard.judge(fine), Judgement::Clean));
@@ -281,5 +302,13 @@ mod tests {
             guard.judge(Counters { clients: 2, ..fine }),
             Judgement::Escaped(_)
         ));
+        let gone = Counters { clients: 0, ..fine };
+        let anew = Counters {
+            connection: 8,
+            ..fine
+        };
+        for doubtful in [gone, anew] {
+            assert!(matches!(guard.judge(doubtful), Judgement::Doubtful(_)));
+        }
     }
 }

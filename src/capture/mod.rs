@@ -54,6 +54,7 @@ use crate::store::state::Point;
 use crate::store::{self, Store, Writer};
 
 pub use attach::{Refusal, Source};
+use console::Counters;
 pub use console::{Console, Victim, read_position};
 use dump_request::DumpRequest;
 use feed::{Action, Expected, Feed};
@@ -130,6 +131,7 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(2);
 const DISK_RETRY: Duration = Duration::from_millis(500);
 const STEP: Duration = Duration::from_secs(10);
+const COUNTED: Duration = Duration::from_millis(10);
 /// Buffered events are written at the latest after this much; a transaction may be larger.
 const FLUSH_AT: usize = 1 << 20;
 
@@ -179,6 +181,7 @@ pub struct Capture {
     writer: Writer,
     acks: Acks,
     guard: Arc<Guard>,
+    console: Console,
     state: watch::Sender<State>,
     source: watch::Sender<Option<Source>>,
     shutdown: Shutdown,
@@ -217,7 +220,7 @@ impl Capture {
         store: Store,
         writer: Writer,
         acks: Acks,
-        guard: Arc<Guard>,
+        (guard, console): (Arc<Guard>, Console),
         shutdown: Shutdown,
     ) -> (Self, View) {
         let (state, state_view) = watch::channel(State::Connecting {
@@ -231,6 +234,7 @@ impl Capture {
             writer,
             acks,
             guard,
+            console,
             state,
             source,
             shutdown,
@@ -495,7 +499,12 @@ impl Capture {
             }
             self.flush(link).await?;
         }
-        let counters = attach::baseline(admin).await?;
+        let counters = tokio::select! {
+            counters = tokio::time::timeout(STEP, self.baseline()) => counters.map_err(|_| {
+                End::Lost("the source does not count us as its semi-sync replica".into())
+            })??,
+            () = self.shutdown.cancelled() => return Err(End::Shutdown),
+        };
         // Read after our dump is attached: whatever is newer waits for our ack.
         let until = console::read_position(admin)
             .await
@@ -543,6 +552,17 @@ impl Capture {
                     return Err(End::Lost("the source sends neither events nor heartbeats".into()));
                 }
             }
+        }
+    }
+
+    /// By the console, which looks at the counters from then on. A source counts its replica a moment after the
+    /// dump has begun.
+    async fn baseline(&self) -> Result<Counters, End> {
+        loop {
+            if let Some(counters) = attach::baseline(self.console.counters().await)? {
+                return Ok(counters);
+            }
+            tokio::time::sleep(COUNTED).await;
         }
     }
 

@@ -10,6 +10,7 @@ use crate::support::{self, Flavor, Part, SOON, Sandbox, Status, on_both_flavors,
 on_both_flavors![
     a_source_that_lost_its_history_serves_nobody,
     a_source_that_leaves_changes_out_of_its_binlog_serves_nobody,
+    a_source_that_is_connected_to_anew_is_proven_anew,
 ];
 
 const SOURCE: Part = Part::Source;
@@ -233,4 +234,25 @@ async fn a_source_that_lost_its_history_serves_nobody(flavor: Flavor) {
         .rows("SELECT n FROM seen ORDER BY n")
         .await;
     assert_eq!(rows, [1, 2, 3, 4, 5, 6]);
+}
+
+/// Over a new connection another machine may answer, or the same one behind its crash recovery.
+async fn a_source_that_is_connected_to_anew_is_proven_anew(flavor: Flavor) {
+    let sandbox = Sandbox::of(flavor).await;
+    sandbox.create_seen().await;
+    let mut source = sandbox.source().connect().await;
+    let ours: Vec<u64> = source
+        .rows("SELECT id FROM information_schema.processlist WHERE user = 'ackline' AND command = 'Sleep'")
+        .await;
+    assert!(!ours.is_empty());
+    for id in ours {
+        source.run(&format!("KILL {id}")).await;
+    }
+    sandbox.logged("had to be connected to again").await;
+    repaired(&sandbox, 1).await;
+    let attaches = sandbox
+        .proxy_log()
+        .matches("attached to the source's dump")
+        .count();
+    assert!(attaches >= 2, "{attaches}");
 }
