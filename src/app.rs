@@ -79,6 +79,8 @@ pub struct App {
     pub descriptors: Descriptors,
     /// Why the file on disk is not what runs.
     pub config_problem: parking_lot::Mutex<Option<String>>,
+    /// Held by who changes configuration or roles.
+    changing: parking_lot::Mutex<()>,
 }
 
 /// Sessions leave first: a commit that is at the source needs capture, shipping and the console to
@@ -253,6 +255,7 @@ async fn start(
         certificates,
         descriptors,
         config_problem: parking_lot::Mutex::new(None),
+        changing: parking_lot::Mutex::default(),
     });
 
     // It begins where our binlog ends now, so before anything is captured.
@@ -534,8 +537,20 @@ impl App {
         of_source.unwrap_or_else(|| self.store.state().flavor())
     }
 
+    /// **The one way to change the configuration**, one change after the other, moves of the source included: what
+    /// is read, or computed from the present source, is applied before that is another.
+    pub fn configure<E>(
+        &self,
+        change: impl FnOnce(&following::Present) -> Result<Config, E>,
+    ) -> Result<(), E> {
+        let _changing = self.changing.lock();
+        let config = change(&self.following.present())?;
+        self.apply(config);
+        Ok(())
+    }
+
     /// Everything a changed configuration may change in a running proxy.
-    pub fn apply(&self, new: Config) {
+    fn apply(&self, new: Config) {
         let old = self.config.load_full();
         let restart = old.needs_restart(&new);
         if !restart.is_empty() {

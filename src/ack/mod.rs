@@ -397,6 +397,12 @@ impl Acks {
         }
     }
 
+    /// Up to where it is released, and what that is.
+    pub fn released_point(&self) -> (StorePosition, GtidSet) {
+        let gate = self.0.gate.lock();
+        (gate.engine.released(), gate.parked.released().clone())
+    }
+
     pub fn snapshot(&self) -> Snapshot {
         let gate = self.0.gate.lock();
         Snapshot::of(&gate.engine, &gate.parked, gate.epoch, self.0.now())

@@ -126,17 +126,15 @@ impl Backend for AppBackend {
     fn change_sync(&self, change: Change) -> Result<serde_json::Value, Refusal> {
         let patch: SyncPatch =
             serde_json::from_value(change).map_err(|error| Refusal::Invalid(error.to_string()))?;
-        match write_sync(&self.0.path, &patch) {
-            Ok(config) => {
-                let source = self.0.following.present().server.name.clone();
-                let config = following::as_it_is(config, &source)
-                    .map_err(|error| Refusal::Failed(error.to_string()))?;
-                self.0.apply(config);
-                Ok(self.sync())
-            }
-            Err(WriteError::Invalid(errors)) => Err(Refusal::Invalid(errors.to_string())),
-            Err(error) => Err(Refusal::Failed(error.to_string())),
-        }
+        self.0.configure(|present| {
+            let config = write_sync(&self.0.path, &patch).map_err(|error| match error {
+                WriteError::Invalid(errors) => Refusal::Invalid(errors.to_string()),
+                error => Refusal::Failed(error.to_string()),
+            })?;
+            following::as_it_is(config, &present.server.name)
+                .map_err(|error| Refusal::Failed(error.to_string()))
+        })?;
+        Ok(self.sync())
     }
 
     fn purge(&self, order: &Order) -> Result<Answer, Refusal> {

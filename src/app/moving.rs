@@ -554,6 +554,7 @@ impl ProxyHands {
 impl App {
     /// Everybody turns to this server, in its epoch. What is kept says so already.
     fn follow(&self, present: Present) {
+        let _changing = self.changing.lock();
         self.acks.set_epoch(present.epoch);
         let name = present.server.name.clone();
         self.console.follow(roster::account(&present.server));

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::following::Present;
 use super::{App, certificates, following};
 use crate::config::Config;
 
@@ -69,28 +70,24 @@ fn fingerprint(path: &Path) -> Fingerprint {
 
 /// `renewed`: the certificates may be others under the same names.
 fn reload(app: &App, renewed: bool) {
-    let config = match Config::load(&app.path) {
-        Ok(config) => config,
-        Err(error) => return refuse(app, &error.to_string()),
-    };
-    let config = match following::as_it_is(config, &app.following.present().server.name) {
-        Ok(config) => config,
-        Err(error) => return refuse(app, &error.to_string()),
-    };
-    let tls_changed = app.config.load().tls != config.tls;
-    if renewed || tls_changed {
-        match app.certificates.renew(&config.tls) {
-            Ok(()) if config.tls.files.is_some() => tracing::info!("certificates are read anew"),
-            Ok(()) => {}
-            Err(error) => return refuse(app, &error.to_string()),
+    if let Err(error) = app.configure(|present| read(app, present, renewed)) {
+        refuse(app, &error.to_string());
+    }
+}
+
+fn read(app: &App, present: &Present, renewed: bool) -> anyhow::Result<Config> {
+    let config = following::as_it_is(Config::load(&app.path)?, &present.server.name)?;
+    let old = app.config.load();
+    if renewed || old.tls != config.tls {
+        app.certificates.renew(&config.tls)?;
+        if config.tls.files.is_some() {
+            tracing::info!("certificates are read anew");
         }
     }
-    if config == **app.config.load() {
-        *app.config_problem.lock() = None;
-    } else {
+    if config != **old {
         tracing::info!("the configuration file has changed");
-        app.apply(config);
     }
+    Ok(config)
 }
 
 fn refuse(app: &App, error: &str) {

@@ -437,10 +437,13 @@ impl Capture {
             .filter(|anchor| last.as_ref().is_some_and(|last| last.gtid == anchor.gtid))
             .and_then(|anchor| Some((&*anchor.place.file, anchor.place.dump_offset()?)));
         let expected = match last {
-            Some(last) => Some(Expected {
-                digest: self.store.digest(&last)?,
-                gtid: last.gtid,
-            }),
+            Some(last) => {
+                // It may be large, and replicas are served on this thread.
+                let (store, gtid) = (self.store.clone(), last.gtid.clone());
+                let digest = tokio::task::spawn_blocking(move || store.digest(&last)).await;
+                let digest = digest.map_err(|error| End::Lost(error.to_string()))??;
+                Some(Expected { digest, gtid })
+            }
             None => None,
         };
         let link = Link::dump(

@@ -22,6 +22,26 @@ impl Position {
         }
     }
 
+    /// Of a history in which the numbers of each MariaDB domain grow.
+    pub fn of_history(flavor: Flavor, set: &GtidSet) -> Self {
+        match flavor {
+            Flavor::MySql => Self::MySql(set.clone()),
+            Flavor::MariaDb => {
+                let mut position = mariadb::Position::new();
+                for (origin, _, last) in set.ranges() {
+                    if let Gtid::MariaDb(gtid) = origin.gtid(last)
+                        && position
+                            .get(gtid.domain)
+                            .is_none_or(|known| known.seq < gtid.seq)
+                    {
+                        position.set(gtid);
+                    }
+                }
+                Self::MariaDb(position)
+            }
+        }
+    }
+
     pub fn flavor(&self) -> Flavor {
         match self {
             Self::MariaDb(_) => Flavor::MariaDb,

@@ -24,6 +24,8 @@ use crate::protocol::{Capabilities, Command, ErrPacket};
 
 /// What replicas and tools send is short.
 pub(super) const MAX_COMMAND: usize = 1 << 20;
+/// Where the first event of a file stands.
+const FIRST_EVENT: u64 = 4;
 const LOGIN: Duration = Duration::from_secs(10);
 /// A replica that logged in and then says nothing; it keeps no resources of ours for ever.
 const SILENT: Duration = Duration::from_secs(60);
@@ -302,9 +304,11 @@ impl From<BinlogDumpGtid> for Request {
 
 pub(super) fn facts(ship: &Ship) -> Facts {
     let source = ship.source.borrow().clone();
-    let visible = dump::visible_to_readers(ship);
+    let flavor = Flavor::of_version(&source.version);
+    let (end, position) = dump::position_of_readers(ship, flavor);
+    let files = ship.store.files().into_iter();
     Facts {
-        flavor: Flavor::of_version(&source.version),
+        flavor,
         server_id: ship.config.server_id,
         server_uuid: ship.config.server_uuid().to_string(),
         version: source.version,
@@ -313,16 +317,18 @@ pub(super) fn facts(ship: &Ship) -> Facts {
             .duration_since(UNIX_EPOCH)
             .map(|d| d.as_secs())
             .unwrap_or_default(),
-        files: ship
-            .store
-            .files()
-            .into_iter()
-            .map(|file| (file.name, file.bytes))
+        files: files
+            .take_while(|file| file.number <= end.file)
+            .map(|file| match file.number == end.file {
+                true => (file.name, end.offset),
+                false => (file.name, file.bytes),
+            })
             .collect(),
         end: (
-            crate::store::file_name(visible.file),
-            visible.offset,
-            ship.store.end().to_string(),
+            // Also where nothing can be seen yet.
+            crate::store::file_name(end.file.max(1)),
+            end.offset.max(FIRST_EVENT),
+            position.to_string(),
         ),
     }
 }

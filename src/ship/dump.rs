@@ -18,7 +18,7 @@ use super::until::Until;
 use super::voices::Taken;
 use crate::event::{EventType, Header};
 use crate::gtid::{Gtid, Position};
-use crate::ids::{ServerId, ServerName, StorePosition, Voice};
+use crate::ids::{Flavor, ServerId, ServerName, StorePosition, Voice};
 use crate::store::{Batch, Place, Reader};
 
 /// One batch is at most about this much; a single event may be larger.
@@ -46,6 +46,16 @@ pub(super) struct Stream<'a> {
 pub(super) fn visible_to_readers(ship: &Ship) -> StorePosition {
     let released = *ship.acks.released().borrow();
     released.min(ship.store.marks().borrow().synced)
+}
+
+/// The same in both words, of one moment.
+pub(super) fn position_of_readers(ship: &Ship, flavor: Flavor) -> (StorePosition, Position) {
+    let (released, set) = ship.acks.released_point();
+    let (synced, position) = ship.store.synced_point();
+    match released <= synced {
+        true => (released, Position::of_history(flavor, &set)),
+        false => (synced, position),
+    }
 }
 
 /// The dump of a listed server, which is its voice unless another one is.

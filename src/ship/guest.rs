@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::Ship;
+use super::about::about;
 use super::connection::{self, Registered, Request};
 use super::error::Error;
 use super::questions::{self, Answer, Asked};
@@ -39,8 +40,8 @@ impl Ship {
     /// A guest's question about our binlog; None where the source knows better.
     pub fn asked_by_guest(&self, asked: &mut Asked, statement: &str) -> Option<Answer> {
         questions::note(asked, statement);
-        questions::is_about_binlog(statement)
-            .then(|| questions::answer(asked, statement, &connection::facts(self)))
+        let about = about(statement.as_bytes())?;
+        Some(questions::answer_about(about, &connection::facts(self)))
     }
 
     /// The same that a source asks of who wants a binlog's events: `payload` is a COM_BINLOG_DUMP or

@@ -22,6 +22,7 @@
 //! - A replica that has what our store lacks is held with heartbeats, never sent error 1236: on it a
 //!   MariaDB replica would stop for good.
 
+pub mod about;
 mod ack_receiver;
 mod compatible;
 mod connection;

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::about::{About, Variable};
 use crate::gtid::{Position, mariadb};
 use crate::ids::{Flavor, ServerId};
 
@@ -118,16 +119,24 @@ pub(super) fn note(asked: &mut Asked, statement: &str) {
     }
 }
 
-/// A source would answer with files that are not ours.
-pub(super) fn is_about_binlog(statement: &str) -> bool {
-    matches!(
-        normalized(statement).as_str(),
-        "show binary logs"
-            | "show master logs"
-            | "show master status"
-            | "show binlog status"
-            | "show binary log status"
-    )
+/// What a guest asks of the binlog.
+pub(super) fn answer_about(about: About, facts: &Facts) -> Answer {
+    match about {
+        About::Logs => binary_logs(facts),
+        About::Status => binlog_status(facts),
+        About::Position(Variable::BinlogPos) => one("@@gtid_binlog_pos", facts.end.2.clone()),
+        About::Position(Variable::Executed) => one("@@GLOBAL.gtid_executed", facts.end.2.clone()),
+        // Whoever gets nothing asks SHOW MASTER STATUS under a lock (mariadb-dump).
+        About::Snapshot => Answer::Rows {
+            columns: vec!["Variable_name", "Value"],
+            rows: Vec::new(),
+        },
+        About::TheSources => Answer::Error {
+            code: 1235,
+            state: b"42000",
+            message: "ackline: the source would answer with its own files and with what is not released; of our binlog ask SHOW BINARY LOGS, SHOW MASTER STATUS (MySQL: SHOW BINARY LOG STATUS), SELECT @@gtid_binlog_pos or SELECT @@gtid_executed, each alone".to_owned(),
+        },
+    }
 }
 
 fn set(asked: &mut Asked, assignments: &str) -> Answer {

@@ -278,6 +278,14 @@ impl Store {
         self.state().position()
     }
 
+    /// Up to where it is synced, and what that is.
+    pub fn synced_point(&self) -> (StorePosition, Position) {
+        let catalogue = self.shared.catalogue.read();
+        let synced = &catalogue.synced;
+        let end = synced.last.as_ref().map(|last| last.end);
+        (end.unwrap_or_default(), synced.state.position())
+    }
+
     /// What the binlog holds at `written`; of MariaDB's flavor while it is empty.
     pub fn state(&self) -> State {
         self.shared.catalogue.read().written.state.clone()

@@ -209,6 +209,37 @@ async fn a_change_that_is_wrong_changes_nothing(flavor: Flavor) {
         .await;
 }
 
+/// Each reads the file and writes it: together they lose nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_at_the_same_time_are_all_made() {
+    let sandbox = Sandbox::of(Flavor::MariaDb).await;
+    for round in 1..=50 {
+        let timeout = format!("{round}s");
+        let on_timeout = if round % 2 == 0 { "degrade" } else { "block" };
+        let acks = 1 + round % 2;
+        tokio::join!(
+            sandbox.sync(json!({ "timeout": timeout })),
+            sandbox.sync(json!({ "on_timeout": on_timeout })),
+            sandbox.sync(json!({ "acks": acks })),
+        );
+        let answer = sandbox.request("GET", "/api/v1/sync", "").await.unwrap();
+        let sync: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(sync["timeout"], format!("{}ms", round * 1000), "{sync}");
+        assert_eq!(sync["on_timeout"], on_timeout, "{sync}");
+        assert_eq!(sync["acks"], acks, "{sync}");
+        for line in [
+            format!("timeout = \"{timeout}\""),
+            format!("on_timeout = \"{on_timeout}\""),
+        ] {
+            assert!(
+                sandbox.config().contains(&line),
+                "{line}: {}",
+                sandbox.config()
+            );
+        }
+    }
+}
+
 async fn after_the_timeout_it_degrades_and_says_so(flavor: Flavor) {
     let sandbox = Sandbox::of(flavor).await;
     sandbox.create_seen().await;

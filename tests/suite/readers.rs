@@ -6,15 +6,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::support::{Account, Sandbox};
+use crate::support::{Account, Part, SOON, Sandbox, on_both_flavors};
 use ackline::ids::Flavor;
+
+on_both_flavors!(a_reader_is_told_what_it_may_read);
 
 type Counts = BTreeMap<String, u64>;
 
 const READERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/readers");
 const TABLES: u32 = 2;
 
-mod on_mariadb {
+mod mariadb {
     use ackline::event::query::{Query, Statement};
     use ackline::event::{Algorithm, EventType, Header, checksum};
     use ackline::ids::ServerId;
@@ -102,7 +104,7 @@ mod on_mariadb {
     }
 }
 
-mod on_mysql {
+mod mysql {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -141,6 +143,129 @@ fn as_reader(sandbox: &Sandbox, port: u16) -> Account {
         password: "cdc".into(),
         database: None,
         ..sandbox.source()
+    }
+}
+
+/// Name and size of the last file.
+async fn last_file(at: &Account) -> (String, String) {
+    let mut server = at.connect().await;
+    let row: Option<mysql_async::Row> = server.rows("SHOW BINARY LOGS").await.pop();
+    let row = row.unwrap();
+    (
+        row.get(0).unwrap(),
+        row.get::<u64, _>(1).unwrap().to_string(),
+    )
+}
+
+/// Of one moment, and nothing that is not released: a snapshot with what it is told as its beginning loses nothing and
+/// has nothing twice.
+async fn a_reader_is_told_what_it_may_read(flavor: Flavor) {
+    let sandbox = Sandbox::of(flavor).await;
+    sandbox.create_seen().await;
+    let mut source = sandbox.source().connect().await;
+    source.run("CREATE USER cdc@'%' IDENTIFIED BY 'cdc'").await;
+    let status = match flavor {
+        Flavor::MariaDb => "BINLOG MONITOR",
+        Flavor::MySql => "REPLICATION CLIENT",
+    };
+    let grant =
+        format!("GRANT REPLICATION SLAVE, {status}, SELECT, RELOAD, LOCK TABLES ON *.* TO cdc@'%'");
+    source.run(&grant).await;
+    sandbox
+        .app()
+        .connect()
+        .await
+        .run("INSERT INTO seen VALUES (1)")
+        .await;
+    let reader = as_reader(&sandbox, sandbox.manifest.replication.port);
+    let before = place(&reader).await;
+    assert_eq!(before.gtids, source.gtid_position().await);
+
+    // It stands in our binlog, and nobody may know of it yet.
+    for replica in [0, 1] {
+        sandbox.stop(Part::Replica(replica));
+    }
+    let app = sandbox.app().connect().await;
+    let waiting = tokio::spawn(async move {
+        let mut app = app;
+        app.run("INSERT INTO seen VALUES (2)").await;
+    });
+    let written = sandbox
+        .status_until("it is stored", SOON, |status| {
+            status.text("binlog.written_position") != status.text("binlog.released_position")
+        })
+        .await;
+    assert_ne!(written.text("binlog.gtid"), before.gtids);
+    let now = place(&reader).await;
+    assert_eq!((&now.file, &now.position), (&before.file, &before.position));
+    assert_eq!(now.gtids, before.gtids);
+    let file = last_file(&reader).await;
+    assert_eq!(file, (before.file.clone(), before.position.clone()));
+    assert!(!waiting.is_finished());
+    for replica in [0, 1] {
+        sandbox.start(Part::Replica(replica));
+    }
+    waiting.await.unwrap();
+    let after = place(&reader).await;
+    assert_eq!(after.gtids, source.gtid_position().await);
+    assert_eq!(
+        last_file(&reader).await,
+        (after.file.clone(), after.position.clone())
+    );
+
+    // However it is asked.
+    let mut guest = reader.connect().await;
+    let (show, variable) = match flavor {
+        Flavor::MariaDb => ("SHOW MASTER STATUS", "gtid_binlog_pos"),
+        Flavor::MySql => ("SHOW BINARY LOG STATUS", "gtid_executed"),
+    };
+    for form in [
+        format!("/* x */ {show}"),
+        format!("{show} -- x"),
+        format!("/*!50000 {show} */;"),
+    ] {
+        let row: mysql_async::Row = guest.rows(&form).await.remove(0);
+        assert_eq!(row.get::<String, _>(0).unwrap(), after.file, "{form}");
+    }
+    for (theirs, code) in [
+        ("SHOW BINLOG EVENTS".to_owned(), "1235"),
+        (format!("SELECT @@{variable}, 1"), "1235"),
+        ("SELECT BINLOG_GTID_POS('bin.000001', 4)".to_owned(), "1235"),
+        (
+            "SELECT * FROM performance_schema.log_status".to_owned(),
+            "1235",
+        ),
+    ] {
+        let error = guest.try_run(&theirs).await.unwrap_err().to_string();
+        assert!(error.contains(code), "{theirs}: {error}");
+    }
+    let prepared = mysql_async::prelude::Queryable::prep(&mut guest.conn, show).await;
+    let error = prepared.unwrap_err().to_string();
+    assert!(error.contains("1295"), "{error}");
+    assert_eq!(guest.value("SELECT 41 + 1").await, "42");
+
+    if flavor == Flavor::MariaDb {
+        let dump = Command::new("mariadb-dump")
+            .args([
+                "--single-transaction",
+                "--master-data=2",
+                "-h127.0.0.1",
+                "-ucdc",
+                "-pcdc",
+            ])
+            .arg(format!("-P{}", reader.port))
+            .arg(sandbox.manifest.app.database.as_ref().unwrap())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&dump.stdout);
+        let coordinates = format!(
+            "MASTER_LOG_FILE='{}', MASTER_LOG_POS={}",
+            after.file, after.position
+        );
+        assert!(
+            dump.status.success() && text.contains(&coordinates),
+            "{dump:?}"
+        );
     }
 }
 

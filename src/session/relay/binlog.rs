@@ -12,12 +12,15 @@ use crate::session::guest::Reader;
 use crate::session::peers::Peer;
 use crate::session::request::Request;
 use crate::session::tracking;
-use crate::ship::questions::Answer;
+use crate::ship::{self, questions::Answer};
 
 /// Answered to whoever may see the binlog's files (MariaDB's BINLOG MONITOR, MySQL's REPLICATION
 /// CLIENT).
 const MARIADB_STATUS: &str = "SHOW MASTER STATUS";
 const MYSQL_STATUS: &str = "SHOW BINARY LOG STATUS";
+
+/// In the servers' words (ER_UNSUPPORTED_PS), and what to do.
+const UNPREPARED: &str = "This command is not supported in the prepared statement protocol yet: ackline answers for its own binlog, so send it as a text";
 
 impl Relay {
     pub fn with_reader(mut self, reader: Box<Reader>) -> Self {
@@ -50,10 +53,21 @@ impl Relay {
             return Ok(None);
         };
         let mut about = None;
+        let statement = payload.get(request.text_at..).unwrap_or_default();
         if request.case.command == Command::QUERY && request.missing.is_none() {
-            let statement = payload.get(request.text_at..).unwrap_or_default();
             let statement = String::from_utf8_lossy(statement);
             about = reader.ship.asked_by_guest(&mut reader.asked, &statement);
+        }
+        // It would be the source's to run.
+        if request.case.command == Command::STMT_PREPARE
+            && request.missing.is_none()
+            && ship::about::about(statement).is_some()
+        {
+            about = Some(Answer::Error {
+                code: 1295,
+                state: b"HY000",
+                message: UNPREPARED.to_owned(),
+            });
         }
         if about.is_none() && !self.is_readers(request) {
             return Ok(None);
