@@ -190,7 +190,7 @@ impl Expected {
             Flavor::MySql => Some("mysql"),
             Flavor::MariaDb => is_mariadb_11().then_some("mariadb-11.8"),
         };
-        let changes = match (kind, server) {
+        let mut changes = match (kind, server) {
             (Kind::Clear, None) => vec![],
             (Kind::Tls, None) => vec![file("tls")],
             (Kind::Clear, Some(server)) => vec![file(server)],
@@ -199,6 +199,14 @@ impl Expected {
             }
             (Kind::Restart, _) => vec![file("restart")],
         };
+        // What a client of MariaDB 11 says of a lost connection is its own, whatever the server.
+        if flavor == Flavor::MySql
+            && kind == Kind::Tls
+            && driver == "mariadb-client"
+            && is_mariadb_11()
+        {
+            changes.push(file("mariadb-11.8/tls"));
+        }
         let base = match kind {
             Kind::Restart => Facts::default(),
             _ => Facts::parse(&std::fs::read_to_string(file("")).unwrap_or_default()),
