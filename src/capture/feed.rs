@@ -1,7 +1,8 @@
 //! From the source's packets to what our store does with them. Pure: bytes in, decisions out.
 //!
-//! One `Feed` lives as long as one dump connection. It knows where in the source's binlog the stream is, where in a transaction it is, and, right after an attach, that the first transaction is the
-//! one our store already ends with and must be compared instead of stored.
+//! One `Feed` lives as long as one dump connection. It knows where in the source's binlog the stream is, where in a
+//! transaction, and, right after an attach, that the first transaction is the one our store already ends with and must
+//! be compared instead of stored.
 
 use std::sync::Arc;
 
@@ -124,8 +125,8 @@ impl Feed {
         self.coordinates.begin()
     }
 
-    /// Grows with every event that is part of a transaction; a source that only sends heartbeats makes
-    /// no progress.
+    /// Grows with every event that is part of a transaction, and with every heartbeat from further on in the file (where
+    /// the source skips what we have). A source that only says that it lives makes no progress.
     pub fn events(&self) -> u64 {
         self.events
     }
@@ -147,14 +148,12 @@ impl Feed {
                 return Ok(Action::Nothing);
             }
             EventType::HEARTBEAT => {
-                let Heartbeat { file, position } =
-                    Heartbeat::parse(checksum::strip(event, self.algorithm)?)?;
-                return Ok(self.heartbeat(file, position));
+                let told = Heartbeat::parse(stripped(event)).ok();
+                return Ok(self.heartbeat(told.map(|told| (told.file, told.position))));
             }
             EventType::HEARTBEAT_V2 => {
-                let HeartbeatV2 { file, position } =
-                    HeartbeatV2::parse(checksum::strip(event, self.algorithm)?)?;
-                return Ok(self.heartbeat(file, position));
+                let told = HeartbeatV2::parse(stripped(event)).ok();
+                return Ok(self.heartbeat(told.map(|told| (told.file, told.position))));
             }
             // These speak of the source's own files; ours have their own.
             EventType::GTID_LIST
@@ -232,15 +231,23 @@ impl Feed {
             }
         }
     }
-}
 
-impl Feed {
-    fn heartbeat<'a>(&mut self, file: &[u8], position: u64) -> Action<'a> {
-        match self.coordinates.heartbeat(file, position) {
+    /// One that cannot be read still says that the source lives.
+    fn heartbeat<'a>(&mut self, told: Option<(&[u8], u64)>) -> Action<'a> {
+        let before = self.coordinates.end();
+        let higher = told.and_then(|(file, position)| self.coordinates.heartbeat(file, position));
+        self.events += u64::from(self.coordinates.end() != before);
+        match higher {
             Some(by) => Action::Higher { by },
             None => Action::Nothing,
         }
     }
+}
+
+/// Whether a heartbeat has a checksum depends on what was asked for, and not on the file. Where it does not fit, it is
+/// left, and the heartbeat cannot be read or is of another file.
+fn stripped(event: &[u8]) -> &[u8] {
+    checksum::strip(event, Algorithm::Crc32).unwrap_or(event)
 }
 
 /// Whether a ROTATE has a checksum depends on what was asked for, on the file before it and on the file that it
@@ -284,6 +291,54 @@ mod tests {
         let length = event.len() as u32;
         event[9..13].copy_from_slice(&length.to_le_bytes());
         assert_eq!(next_file(&event).unwrap().file, b"bin.000005");
+    }
+
+    /// One of either form, for a stream that is in `bin.000005` at 4.
+    fn heartbeats(position: u64) -> [Vec<u8>; 2] {
+        let file = b"bin.000005";
+        let v1 = Heartbeat { file, position };
+        let v2 = HeartbeatV2 { file, position };
+        let mut events = [v1.write(ServerId(1)), v2.write(ServerId(1))];
+        seal(&mut events[0], v1.end_log_pos()).unwrap();
+        seal(&mut events[1], position as u32).unwrap();
+        events
+    }
+
+    fn begun() -> Feed {
+        let mut feed = Feed::new(false, None);
+        let mut event = rotate(b"bin.000005");
+        seal(&mut event, 0).unwrap();
+        feed.packet(&[&[0], &event[..]].concat()).unwrap();
+        feed
+    }
+
+    #[test]
+    fn a_heartbeat_tells_the_whole_number() {
+        for event in heartbeats((1 << 32) + 4) {
+            let mut feed = begun();
+            let packet = [&[0], &event[..]].concat();
+            assert_eq!(
+                feed.packet(&packet).unwrap(),
+                Action::Higher { by: 1 << 32 }
+            );
+            assert_eq!(feed.events(), 1);
+            assert_eq!(feed.packet(&packet).unwrap(), Action::Nothing);
+            assert_eq!(feed.events(), 1);
+        }
+    }
+
+    #[test]
+    fn a_damaged_heartbeat_tells_nothing() {
+        for event in heartbeats((1 << 32) + 4) {
+            // Kind and length are needed to know it as one.
+            for at in (0..event.len()).filter(|at| ![4, 9, 10, 11, 12].contains(at)) {
+                let mut damaged = event.clone();
+                damaged[at] ^= 0x01;
+                let mut feed = begun();
+                let packet = [&[0], &damaged[..]].concat();
+                assert_eq!(feed.packet(&packet).unwrap(), Action::Nothing, "at {at}");
+            }
+        }
     }
 
     #[test]

@@ -35,6 +35,10 @@ impl<'a> HeartbeatV2<'a> {
             }
         }
         match (file, position) {
+            // A checksum that does not fit, for one: then nothing of it is to be believed.
+            _ if !body.is_empty() => {
+                Err(Error::Malformed("a heartbeat that goes on behind its end"))
+            }
             (Some(file), Some(position)) => Ok(Self { file, position }),
             _ => Err(Error::Malformed("a heartbeat without file or position")),
         }

@@ -490,6 +490,18 @@ public final class Smoke {
         }
     }
 
+    /** Of the process list. MySQL cannot show one in which another session's statement is no text. */
+    private static String counted(Connection conn, String query) throws Exception {
+        try {
+            return rows(conn, query).get(0).get(0);
+        } catch (SQLException error) {
+            if (String.valueOf(error.getMessage()).contains("Cannot convert string")) {
+                return "";
+            }
+            throw error;
+        }
+    }
+
     private static void kill() throws Exception {
         try (Connection killer = connect()) {
             // The driver's own cancel, and its own timeout: both are KILL QUERY on another connection.
@@ -499,7 +511,7 @@ public final class Smoke {
                         + " AND INFO LIKE 'SELECT n FROM%'";
                 Thread canceller = new Thread(() -> {
                     try {
-                        while (!rows(killer, running).get(0).get(0).equals("1")) {
+                        while (!counted(killer, running).equals("1")) {
                             Thread.sleep(20);
                         }
                         statement.cancel();
@@ -515,8 +527,8 @@ public final class Smoke {
                 fact("kill.timeout", errorOf(() -> statement.executeQuery("SELECT n FROM drv_ten WHERE SLEEP(60) = 0")));
                 statement.setQueryTimeout(0);
                 run(killer, "KILL " + number);
-                while (!rows(killer, "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = " + number)
-                        .get(0).get(0).equals("0")) {
+                while (!counted(killer, "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = " + number)
+                        .equals("0")) {
                     Thread.sleep(20);
                 }
                 Thread.sleep(300);
