@@ -186,9 +186,12 @@ pub struct Kept {
     flavor: Flavor,
     base: String,
     found_at: String,
+    // Under their first names they told lengths only, and are not believed.
+    #[serde(rename = "head_sum", default)]
     head: Option<u32>,
     seen: String,
     empty: String,
+    #[serde(rename = "last", default)]
     point: Option<PointText>,
 }
 

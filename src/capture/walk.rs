@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::feed::{self, Action, Feed};
 use super::history::{Base, History};
 use crate::event::format_description::FormatDescription;
-use crate::event::{self, Algorithm, EventType, Header, checksum, gtid_list};
+use crate::event::{self, Algorithm, CHECKSUM_LENGTH, EventType, Header, checksum, gtid_list};
 use crate::gtid::mariadb::BinlogState;
 use crate::gtid::{Gtid, GtidSet, Position};
 use crate::ids::{Flavor, ServerId, SourcePosition};
@@ -191,11 +191,19 @@ pub(super) struct Running {
     events: usize,
 }
 
+/// The event's own checksum comes first: a CRC over bytes and their CRC is the same number for all bytes, and only
+/// the lengths would tell one transaction from another.
+fn add(checksum: &mut crc32fast::Hasher, event: &[u8]) {
+    let own = event.len().saturating_sub(CHECKSUM_LENGTH);
+    checksum.update(&event[own..]);
+    checksum.update(event);
+}
+
 impl Running {
     /// The next event of it, as it was sent, and where it begins.
     pub(super) fn note(&mut self, event: &[u8], begin: SourcePosition) {
         self.start.get_or_insert(begin);
-        self.checksum.update(event);
+        add(&mut self.checksum, event);
         self.events += 1;
     }
 
@@ -275,7 +283,9 @@ impl Walker {
             EventType::FORMAT_DESCRIPTION => {
                 self.algorithm = FormatDescription::parse(event)?.algorithm();
                 if self.first_file {
-                    self.history.set_head(crc32fast::hash(event));
+                    let mut head = crc32fast::Hasher::new();
+                    add(&mut head, event);
+                    self.history.set_head(head.finalize());
                 }
             }
             EventType::GTID_LIST if std::mem::take(&mut self.first_file) => {
@@ -366,6 +376,26 @@ pub fn holes(walked: &Walked, ours: &GtidSet, has: &GtidSet) -> GtidSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn events_of_one_length_are_told_from_each_other() {
+        let sum = |bodies: [&[u8]; 2]| {
+            let mut checksum = crc32fast::Hasher::new();
+            for body in bodies {
+                let own = crc32fast::hash(body).to_le_bytes();
+                add(&mut checksum, &[body, &own].concat());
+            }
+            checksum.finalize()
+        };
+        let sums = [
+            sum([b"one", b"two"]),
+            sum([b"two", b"one"]),
+            sum([b"one", b"one"]),
+            sum([b"two", b"two"]),
+        ];
+        let different: std::collections::BTreeSet<u32> = sums.into_iter().collect();
+        assert_eq!(different.len(), sums.len(), "{sums:?}");
+    }
 
     #[test]
     fn files_that_expired_are_told_from_another_binlog() {

@@ -222,6 +222,9 @@ impl Scanner {
         loop {
             if self.at == self.end {
                 return Ok(match &self.open {
+                    None if self.whole < self.at => {
+                        self.broken("the file ends behind an incident".to_owned())
+                    }
                     None => Found::End,
                     Some((open, _)) => {
                         self.broken(format!("the file ends within transaction {}", open.gtid))

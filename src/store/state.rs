@@ -147,7 +147,12 @@ struct Text {
     source: Option<(String, u32)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     source_uuid: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    // As `source_anchor` it told lengths only, and is not believed.
+    #[serde(
+        rename = "source_last",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     source_anchor: Option<PointText>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     moving: Option<Intent>,

@@ -218,3 +218,50 @@ fn a_transaction_larger_than_all_buffers() {
         tape.recovers(&damaged, kept, &format!("zeros from {at}"));
     }
 }
+
+/// It is asked for again, and would stand there twice.
+#[test]
+fn an_incident_goes_with_the_transaction_behind_it() {
+    let bench = Bench::in_memory(1 << 30);
+    let (store, mut writer) = bench.started();
+    let samples = samples(1, 3);
+    let first = put_all(&mut writer, &samples[..1]).unwrap();
+    let mut incident = Vec::new();
+    Header::begin(EventType::INCIDENT, crate::ids::ServerId(7), 0).write(&mut incident);
+    incident.extend_from_slice(b"\x01\0\x04lost");
+    writer.incident(&incident).unwrap();
+    // What was not written by then is the source's to send again.
+    writer.abandon().unwrap();
+    put_all(&mut writer, &samples[1..2]).unwrap();
+    let second = store.marks().borrow().written;
+    writer.incident(&incident).unwrap();
+    let third = put_all(&mut writer, &samples[2..]).unwrap();
+    drop((store, writer));
+
+    let path = bench.path("binlog.000001");
+    let whole = fs::read(&path).unwrap();
+    let incidents = |bytes: &[u8]| bytes.windows(4).filter(|bytes| bytes == b"lost").count();
+    assert_eq!(incidents(&whole[first.offset as usize..]), 1);
+    for length in second.offset..=third.offset {
+        fs::write(&path, &whole[..length as usize]).unwrap();
+        let _ = fs::remove_file(bench.path("binlog.synced"));
+        let (store, writer, _) = bench.open().unwrap();
+        let end = if length == third.offset {
+            third
+        } else {
+            second
+        };
+        assert_eq!(store.before_last().unwrap().end, end, "cut at {length}");
+        let had = usize::from(end == third);
+        assert_eq!(incidents(&fs::read(&path).unwrap()), had, "cut at {length}");
+        let kept = if end == third { 3 } else { 2 };
+        assert_same(
+            &read_all(&store, StorePosition::ZERO, 1 << 20),
+            &samples[..kept],
+        );
+        drop((store, writer));
+        for name in ["binlog.000002", "binlog.index"] {
+            let _ = fs::remove_file(bench.path(name));
+        }
+    }
+}
