@@ -222,7 +222,7 @@ pub async fn follows_nobody(admin: &mut Admin) -> Result<(), Error> {
         Flavor::MySql => "SHOW REPLICA STATUS",
     };
     let rows = match admin.query(statement).await {
-        Err(error) if is_denied(&error) => {
+        Err(error) if error.is_denied() => {
             return Err(Refusal::Denied(format!("{statement}: {error}")).into());
         }
         asked => asked?,
@@ -410,15 +410,11 @@ pub async fn open_for_writing(admin: &mut Admin) -> Result<(), Error> {
 async fn set_global(admin: &mut Admin, setting: &str) -> Result<(), Error> {
     match admin.execute(&format!("SET GLOBAL {setting}")).await {
         Ok(()) => Ok(()),
-        Err(error) if is_denied(&error) => {
+        Err(error) if error.is_denied() => {
             Err(Refusal::Denied(format!("SET GLOBAL {setting}: {error}")).into())
         }
         Err(error) => Err(error.into()),
     }
-}
-
-fn is_denied(error: &net::Error) -> bool {
-    matches!(error.server_code(), Some(1227 | 1044 | 1142))
 }
 
 /// Right after the attach: ours is the only semi-sync replica, and its counters are the base line by

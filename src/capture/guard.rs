@@ -137,7 +137,7 @@ impl Guard {
     }
 
     /// What was shown is not known to be wrong, and what comes might be.
-    fn is_doubtful(&self, why: &str) {
+    fn doubted(&self, why: &str) {
         if self.is_open() {
             tracing::warn!(
                 "{why}: all results are held until everything in the source's binlog is released"
@@ -202,7 +202,7 @@ impl Guard {
                 // Closed meanwhile: somebody else has seen it.
                 Judgement::Escaped(_) | Judgement::Doubtful(_) if !self.is_open() => {}
                 Judgement::Escaped(how) => self.escaped(how),
-                Judgement::Doubtful(why) => self.is_doubtful(why),
+                Judgement::Doubtful(why) => self.doubted(why),
             }
         }
     }

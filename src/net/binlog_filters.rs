@@ -5,7 +5,6 @@ use super::admin::Admin;
 use crate::ids::Flavor;
 use crate::protocol::semi_sync::Names;
 
-const DENIED: [u16; 3] = [1227, 1044, 1142];
 const SYNTAX: u16 = 1064;
 
 /// `name=value` of each that is set; none where it may not be asked. MariaDB 10.11 and MySQL tell them in SHOW MASTER
@@ -26,13 +25,7 @@ pub async fn read(admin: &mut Admin) -> Result<Option<Vec<String>>, Error> {
     };
     let rows = match admin.query(statement).await {
         Ok(rows) => rows,
-        Err(error)
-            if error
-                .server_code()
-                .is_some_and(|code| code == SYNTAX || DENIED.contains(&code)) =>
-        {
-            return Ok(None);
-        }
+        Err(error) if error.is_denied() || error.server_code() == Some(SYNTAX) => return Ok(None),
         Err(error) => return Err(error),
     };
     let columns = [

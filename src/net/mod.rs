@@ -69,4 +69,9 @@ impl Error {
             _ => None,
         }
     }
+
+    /// Whether the account lacks a privilege for what was asked.
+    pub fn is_denied(&self) -> bool {
+        matches!(self.server_code(), Some(1044 | 1142 | 1227))
+    }
 }

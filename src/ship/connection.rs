@@ -24,8 +24,6 @@ use crate::protocol::{Capabilities, Command, ErrPacket};
 
 /// What replicas and tools send is short.
 pub(super) const MAX_COMMAND: usize = 1 << 20;
-/// Where the first event of a file stands.
-const FIRST_EVENT: u64 = 4;
 const LOGIN: Duration = Duration::from_secs(10);
 /// A replica that logged in and then says nothing; it keeps no resources of ours for ever.
 const SILENT: Duration = Duration::from_secs(60);
@@ -327,7 +325,7 @@ pub(super) fn facts(ship: &Ship) -> Facts {
         end: (
             // Also where nothing can be seen yet.
             crate::store::file_name(end.file.max(1)),
-            end.offset.max(FIRST_EVENT),
+            end.offset.max(crate::store::FIRST_EVENT),
             position.to_string(),
         ),
     }

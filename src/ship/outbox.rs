@@ -19,12 +19,10 @@ use crate::event::{CHECKSUM_LENGTH, EventType, checksum};
 use crate::ids::{ServerId, ServerName, StorePosition};
 use crate::net::PacketWriter;
 use crate::protocol::err::ErrPacket;
-use crate::store::file_name;
+use crate::store::{FIRST_EVENT, file_name};
 
 /// A reader that takes nothing for this long is gone or hopeless; it comes again.
 const STUCK: Duration = Duration::from_secs(60);
-/// The first event of a file.
-const FIRST_EVENT: u64 = 4;
 
 fn sent_bytes(reader: &ServerName) -> Counter {
     counter!("ackline_replica_sent_bytes_total", "replica" => reader.to_string())

@@ -8,7 +8,7 @@ use crate::gtid::State;
 use crate::gtid::mariadb::BinlogState;
 
 /// Where the first event of every file stands.
-pub(super) const FIRST_EVENT: u64 = MAGIC.len() as u64;
+pub const FIRST_EVENT: u64 = MAGIC.len() as u64;
 
 /// `binlog.000001`; beyond 999999 the number just gets longer, as the servers do it.
 pub fn file_name(number: u32) -> String {

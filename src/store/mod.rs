@@ -70,7 +70,7 @@ use recovery::Recoverer;
 use state::{Cut, DurableState};
 use watermark::{SyncedFloor, Watermarks};
 
-pub use binlog_file::{file_name, file_number};
+pub use binlog_file::{FIRST_EVENT, file_name, file_number};
 pub use catalogue::LastTransaction;
 pub use check::{Checked, check};
 pub use keep::Keep;

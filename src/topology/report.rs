@@ -426,7 +426,7 @@ impl Replication {
 
 /// Whether the account lacks a privilege, as opposed to the server being in trouble.
 pub fn is_denied(error: &net::Error) -> bool {
-    matches!(error.server_code(), Some(1044 | 1045 | 1142 | 1227))
+    error.is_denied() || error.server_code() == Some(1045)
 }
 
 fn is_on(text: &str) -> bool {
