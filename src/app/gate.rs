@@ -1,6 +1,7 @@
 //! What sessions ask, answered by capture and `ack/`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::following::Following;
 use super::hashes::Hashes;
@@ -10,10 +11,14 @@ use crate::ack::policy::{Requirement, Unmeetable};
 use crate::capture::{Console, Guard, State, Victim, View};
 use crate::gtid::Gtid;
 use crate::ids::{Epoch, Flavor};
+use crate::net;
 use crate::protocol::StoredHash;
 use crate::session::gate::{BoxFuture, Gate, Source};
 use crate::sql::KillTarget;
 use crate::store::origins::{Origin, PendingOrigins};
+
+/// A login for the sake of its proof does not take longer.
+const VOUCHED_WITHIN: Duration = Duration::from_secs(2);
 
 pub struct AppGate {
     pub following: Arc<Following>,
@@ -78,6 +83,14 @@ impl Gate for AppGate {
         Box::pin(async move {
             let account = roster::account(&self.following.present().server);
             self.hashes.of(&account, user, again).await
+        })
+    }
+
+    fn vouches_anew(&self) -> BoxFuture<'_, Result<(), net::Error>> {
+        Box::pin(async move {
+            let account = roster::account(&self.following.present().server);
+            net::login::connect_and_login(&account, VOUCHED_WITHIN).await?;
+            Ok(())
         })
     }
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::admin::Account;
 use super::packets::{MAX_PACKET, PacketStream};
-use super::tls::{Connector, Mode};
+use super::tls::{Connector, Fingerprint, Mode};
 use super::{Error, connect};
 use crate::protocol::auth::{self, AuthSwitch};
 use crate::protocol::caching_sha2::{self, CACHING_SHA2};
+use crate::protocol::ok::OkPacket;
 use crate::protocol::{Capabilities, ErrPacket, Handshake, HandshakeResponse, handshake_response};
 
 /// utf8mb3_general_ci.
@@ -62,13 +63,13 @@ pub async fn login(
     if handshake.capabilities.contains(Capabilities::CLIENT_MYSQL) {
         wanted = wanted.with(Capabilities::CLIENT_MYSQL);
     }
-    let mut encrypted = false;
+    let mut shown = None;
     let offers_tls = handshake.capabilities.contains(Capabilities::SSL);
     match account.tls.mode() {
         Mode::Preferred | Mode::Required if offers_tls => {
             wanted = wanted.with(Capabilities::SSL);
-            stream = encrypt(stream, wanted, &account.tls, &account.address).await?;
-            encrypted = true;
+            let encrypted = encrypt(stream, wanted, &account.tls, &account.address).await?;
+            (stream, shown) = (encrypted.0, Some(encrypted.1));
         }
         Mode::Required => return Err(Error::NoTls),
         Mode::Preferred | Mode::Off => {}
@@ -96,7 +97,15 @@ pub async fn login(
     for _ in 0..MAX_ROUNDS {
         let payload = stream.read().await?;
         match payload {
-            [0x00, ..] => return Ok((stream, handshake)),
+            [0x00, ..] => {
+                if let Some(shown) = shown.filter(|_| account.tls.asks_for_word()) {
+                    let info = OkPacket::parse(payload, wanted)?.info;
+                    let expected = (plugin == auth::NATIVE_PASSWORD)
+                        .then(|| auth::vouch(&auth::native_hash(password), &scramble, &shown));
+                    believe(&account.tls, shown, info, expected.as_deref())?;
+                }
+                return Ok((stream, handshake));
+            }
             [ErrPacket::FIRST, ..] => return Err(Error::Server(ErrPacket::parse(payload)?)),
             [AuthSwitch::FIRST, ..] => {
                 let switch = AuthSwitch::parse(payload)?;
@@ -110,7 +119,7 @@ pub async fn login(
             }
             [caching_sha2::MORE_DATA, more @ ..] if plugin == CACHING_SHA2 => match more {
                 [caching_sha2::FAST_OK] => {}
-                [caching_sha2::FULL] if encrypted => {
+                [caching_sha2::FULL] if shown.is_some() => {
                     let clear: Vec<u8> = password.bytes().chain([0]).collect();
                     stream.write(&clear).await?;
                 }
@@ -131,16 +140,37 @@ async fn encrypt(
     wanted: Capabilities,
     tls: &Connector,
     address: &str,
-) -> Result<PacketStream, Error> {
+) -> Result<(PacketStream, Fingerprint), Error> {
     let mut request = Vec::new();
     handshake_response::write_ssl_request(&mut request, wanted, MAX_PAYLOADS, COLLATION);
     stream.write(&request).await?;
     let sequence = stream.writer.sequence();
     let (plain, _) = stream.into_stream()?;
     let encrypted = tls.connect(plain, address).await.map_err(Error::Tls)?;
+    let shown = encrypted.peer_fingerprint().unwrap_or_default();
     let mut stream = PacketStream::new(encrypted, MAX_PACKET);
     stream.writer.set_sequence(sequence);
-    Ok(stream)
+    Ok((stream, shown))
+}
+
+/// Whether a certificate that no authority of ours has signed is the server's own: by what its OK says (`info`), where
+/// its version says something, and by what it proved before. Whoever is in between can pass the proof on, which is
+/// about another certificate, or drop it, which is noticed where one was seen before.
+fn believe(
+    tls: &Connector,
+    shown: Fingerprint,
+    info: &[u8],
+    expected: Option<&[u8]>,
+) -> Result<(), Error> {
+    match expected {
+        Some(expected) if auth::is_same(info, expected) => {
+            tls.vouched(shown);
+            Ok(())
+        }
+        Some(_) if auth::is_vouch(info) => Err(Error::Impostor),
+        _ if tls.is_known(shown) => Ok(()),
+        _ => Err(Error::Impostor),
+    }
 }
 
 fn answer(plugin: &str, password: &str, scramble: &[u8]) -> Vec<u8> {

@@ -53,6 +53,10 @@ pub enum Error {
     Tls(std::io::Error),
     #[error("TLS is required, and the server offers none")]
     NoTls,
+    #[error(
+        "the certificate shown is not that of the server that knows our password: somebody is in between (if the server itself lost what it proved before, as after a downgrade, start ackline again; tls_ca names who signs)"
+    )]
+    Impostor,
     #[error("the server asks for the authentication plugin '{0}', which is not supported here")]
     AuthPlugin(String),
     /// An administration query failed in the client library.

@@ -11,7 +11,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 
 use super::compression::Compressed;
-use super::tls::Beneath;
+use super::tls::{self, Beneath, Fingerprint};
 use crate::workers::Worker;
 
 #[derive(Debug)]
@@ -102,6 +102,18 @@ impl Stream {
             Self::Tls(_) => true,
             Self::Compressed(stream) => stream.beneath().is_tls(),
             Self::Tcp(_) | Self::Unix(_) | Self::Cut => false,
+        }
+    }
+
+    /// SHA-256 of the certificate that the other side showed.
+    pub fn peer_fingerprint(&self) -> Option<Fingerprint> {
+        match self {
+            Self::Tls(stream) => {
+                let shown = stream.get_ref().1.peer_certificates()?.first()?;
+                Some(tls::own::of_certificate(shown))
+            }
+            Self::Compressed(stream) => stream.beneath().peer_fingerprint(),
+            Self::Tcp(_) | Self::Unix(_) | Self::Cut => None,
         }
     }
 

@@ -10,6 +10,8 @@ use super::fields::Fields;
 use super::packet::Header;
 
 pub const NATIVE_PASSWORD: &str = "mysql_native_password";
+/// Begins a proof by this digest.
+const SHA_256: u8 = 1;
 /// Bytes of a native scramble and of its answer.
 pub const SCRAMBLE: usize = 20;
 
@@ -52,7 +54,6 @@ pub fn native_answer_of(once: &[u8; SCRAMBLE], scramble: &[u8]) -> [u8; SCRAMBLE
 /// later send as the info of a login's OK, so that a certificate that nobody has signed can be believed. 1, then
 /// SHA-256 of hash, scramble and the certificate's fingerprint in hexadecimal digits (MDEV-31855; measured).
 pub fn vouch(hash: &[u8], scramble: &[u8], fingerprint: &[u8]) -> Vec<u8> {
-    const SHA_256: u8 = 1;
     let mut digest = Sha256::new();
     for part in [hash, scramble, fingerprint] {
         digest.update(part);
@@ -62,6 +63,11 @@ pub fn vouch(hash: &[u8], scramble: &[u8], fingerprint: &[u8]) -> Vec<u8> {
         info.extend_from_slice(format!("{byte:02X}").as_bytes());
     }
     info
+}
+
+/// Whether an OK's info is meant as such a proof.
+pub fn is_vouch(info: &[u8]) -> bool {
+    info.first() == Some(&SHA_256)
 }
 
 /// What a server keeps of a password, `SHA1(SHA1(password))`.

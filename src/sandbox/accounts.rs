@@ -87,9 +87,14 @@ pub(super) fn sql(plan: &Plan) -> String {
         ],
     );
     let ours = to(&plan.ackline);
-    let mut grants = vec![format!("{} ON *.* {ours}", ackline.join(", "))];
+    let mut grants = vec![
+        format!("{} ON *.* {ours}", ackline.join(", ")),
+        // The schema, for the audit of statements.
+        format!("SELECT, SHOW VIEW, TRIGGER ON *.* {ours}"),
+    ];
     if plan.flavor == Flavor::MariaDb {
-        // So that its clients believe our own certificate by their password.
+        // So that its clients believe our own certificate by their password. The one above holds it as well; this is
+        // the least that is needed.
         grants.push(format!("SELECT ON mysql.user {ours}"));
     }
     account(&plan.ackline, &grants);

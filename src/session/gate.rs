@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::ack::policy::{Requirement, Unmeetable};
 use crate::gtid::Gtid;
 use crate::ids::Epoch;
+use crate::net;
 use crate::net::tls::Connector;
 use crate::protocol::StoredHash;
 use crate::sql::KillTarget;
@@ -51,6 +52,11 @@ pub trait Gate: Send + Sync + 'static {
     /// `again`: those that were told before do not fit.
     fn stored_hashes(&self, _user: Vec<u8>, _again: bool) -> BoxFuture<'_, Vec<StoredHash>> {
         Box::pin(std::future::ready(Vec::new()))
+    }
+
+    /// Asks the source for proof that the certificate which it shows now is its own.
+    fn vouches_anew(&self) -> BoxFuture<'_, Result<(), net::Error>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     /// A session has seen which transaction it committed. On the way of the commit: it must be quick.

@@ -17,8 +17,8 @@ use super::registry::{Activity, Entered};
 use super::{End, LINGER, Shared, refusal, tracking};
 use crate::ids::Epoch;
 use crate::net::compression::Algorithm;
-use crate::net::connect;
 use crate::net::tls::{Fingerprint, Mode, Offer};
+use crate::net::{self, connect};
 use crate::protocol::auth::AuthSwitch;
 use crate::protocol::packet::{self, HEADER, Header};
 use crate::protocol::proxy_header::{self, Ends};
@@ -320,7 +320,15 @@ async fn greet(
         to_source = to_source.with(Capabilities::SSL);
         handshake_response::patch_capabilities(payload, to_source).map_err(End::client_protocol)?;
     }
-    let encrypted = encrypt(&mut peers.source, origin, &greeting, payload, deadline).await;
+    let encrypted = encrypt(
+        &mut peers.source,
+        origin,
+        &greeting,
+        payload,
+        shared,
+        deadline,
+    )
+    .await;
     if let Err(error) = encrypted {
         return refuse_met(peers, sequence, &error, shared, *reached).await;
     }
@@ -361,6 +369,7 @@ async fn encrypt(
     origin: &Source,
     greeting: &Handshake,
     login: &[u8],
+    shared: &Shared,
     deadline: Instant,
 ) -> Result<(), ErrPacket> {
     if !origin.tls.asks(greeting.capabilities) {
@@ -370,12 +379,24 @@ async fn encrypt(
         };
     }
     let problem = match timeout_at(deadline, source.connect_tls(origin, login)).await {
-        Ok(Ok(())) => return Ok(()),
+        Ok(Ok(())) if is_known(source, origin) => return Ok(()),
+        // It may have another since it proved that one, or somebody is in between.
+        Ok(Ok(())) => match timeout_at(deadline, shared.gate.vouches_anew()).await {
+            Ok(Ok(())) if is_known(source, origin) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            _ => net::Error::Impostor.to_string(),
+        },
         Ok(Err(error)) => error.to_string(),
         Err(_) => "no answer in time".to_owned(),
     };
     tracing::warn!(source = %origin.address, problem, "no TLS with the source");
     Err(refusal::held(&format!("no TLS: {problem}")))
+}
+
+/// The certificate on this connection is the one that the source vouched for, if it does such a thing.
+fn is_known(source: &Peer, origin: &Source) -> bool {
+    let shown = source.stream.peer_fingerprint();
+    !origin.tls.asks_for_word() || shown.is_none_or(|shown| origin.tls.is_known(shown))
 }
 
 /// A login packet that answered a scramble of ours.
@@ -446,7 +467,15 @@ async fn introduce(
     }
     let mut payload = Vec::new();
     login.write(&mut payload);
-    let encrypted = encrypt(&mut peers.source, origin, &greeting, &payload, deadline).await;
+    let encrypted = encrypt(
+        &mut peers.source,
+        origin,
+        &greeting,
+        &payload,
+        shared,
+        deadline,
+    )
+    .await;
     if let Err(error) = encrypted {
         return refuse_met(peers, sequence, &error, shared, *reached).await;
     }

@@ -474,6 +474,11 @@ async fn the_schema_is_asked_for(flavor: Flavor) {
     let database = sandbox.app().database.clone().unwrap();
     let mut source = sandbox.source().connect().await;
     source.run(&format!("USE {database}")).await;
+    let account =
+        "SELECT CONCAT('`', User, '`@`', Host, '`') FROM mysql.user WHERE User = 'ackline'";
+    let account = source.value(account).await;
+    let schema = "SELECT, SHOW VIEW, TRIGGER ON *.*";
+    source.run(&format!("REVOKE {schema} FROM {account}")).await;
     for statement in [
         "CREATE TABLE ai (id INT AUTO_INCREMENT PRIMARY KEY, b VARCHAR(99)) ENGINE=InnoDB",
         "CREATE TABLE src (id INT PRIMARY KEY, b VARCHAR(99)) ENGINE=InnoDB",
@@ -520,14 +525,7 @@ async fn the_schema_is_asked_for(flavor: Flavor) {
     let unjudged = "ackline_schema_unjudged_statements_total";
     let before = metric(&sandbox, unjudged).await;
     assert!(before > Some(0.0), "{before:?}");
-    let account =
-        "SELECT CONCAT('`', User, '`@`', Host, '`') FROM mysql.user WHERE User = 'ackline'";
-    let account = source.value(account).await;
-    source
-        .run(&format!(
-            "GRANT SELECT, SHOW VIEW, TRIGGER ON *.* TO {account}"
-        ))
-        .await;
+    source.run(&format!("GRANT {schema} TO {account}")).await;
 
     let by_mysql = |reason| match flavor {
         Flavor::MariaDb => "",

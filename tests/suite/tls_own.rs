@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::readers::installed;
 use crate::support::session::Proxy;
 use crate::support::{Account, Part, SOON, Sandbox, unpacked, wait_until};
+use ackline::net::Error;
+use ackline::net::admin;
+use ackline::net::login::connect_and_login;
 use ackline::net::tls::{Acceptor, ClientFiles, Connector, Mode, Offer, own};
 use ackline::session::Config;
 
@@ -83,22 +86,35 @@ fn said(output: &Output) -> String {
     text
 }
 
-/// Passes everything on, and has a certificate of his own.
-fn somebody_between(elsewhere: &Elsewhere, port: u16, folder: &Path) -> Proxy {
+/// He has a certificate of his own.
+#[derive(Clone, Copy, PartialEq)]
+enum Between {
+    /// The proof as well.
+    PassesAllOn,
+    DropsTheProof,
+}
+
+fn somebody_between(address: &str, port: u16, folder: &Path, what: Between) -> Proxy {
     let files = own::files(folder, None).unwrap();
-    let offer = Offer::new(Mode::Preferred, Some(files.load().unwrap()));
+    let mut offer = Offer::new(Mode::Preferred, Some(files.load().unwrap()));
+    if what == Between::DropsTheProof {
+        offer = offer.of_our_own(own::fingerprint(&files.cert).unwrap());
+    }
     let config = Config {
         tls: Acceptor::new(offer),
         ..Config::default()
     };
-    let middle = Proxy::between(&elsewhere.address, port, config);
-    middle.gate.set(|state| {
-        state.tls = Connector::new(ClientFiles {
-            mode: Mode::Required,
-            ..ClientFiles::default()
-        });
-    });
+    let middle = Proxy::between(address, port, config);
+    middle.gate.set(|state| state.tls = encrypted());
     middle
+}
+
+/// TLS to whoever is there.
+fn encrypted() -> Connector {
+    Connector::new(ClientFiles {
+        mode: Mode::Required,
+        ..ClientFiles::default()
+    })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -151,7 +167,12 @@ async fn a_client_from_elsewhere_verifies_us_by_its_password() {
 
     // Somebody in the middle: he passes everything on, the proof as well, and has another certificate.
     let folder = tempfile::tempdir().unwrap();
-    let middle = somebody_between(&elsewhere, port, folder.path());
+    let middle = somebody_between(
+        &elsewhere.address,
+        port,
+        folder.path(),
+        Between::PassesAllOn,
+    );
     let refused = elsewhere.client(&client, middle.port, app, &[]);
     let text = said(&refused);
     assert!(!refused.status.success(), "{text}");
@@ -308,7 +329,12 @@ async fn drivers_verify_us_by_the_password_of_every_plugin_that_can() {
         ..sandbox.app().clone()
     };
     let folder = tempfile::tempdir().unwrap();
-    let middle = somebody_between(&elsewhere, port, folder.path());
+    let middle = somebody_between(
+        &elsewhere.address,
+        port,
+        folder.path(),
+        Between::PassesAllOn,
+    );
     for driver in Driver::all(name, root) {
         let (believes, refuses) = driver.verdicts();
         for plugin in plugins {
@@ -339,4 +365,81 @@ async fn drivers_verify_us_by_the_password_of_every_plugin_that_can() {
         let text = client.logs_in(&elsewhere, port, &app);
         assert!(text.contains("cert is OK"), "{plugin}: {text}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_source_is_believed_by_our_password() {
+    let Some(programs) = unpacked::mariadb_11_8(module_path!()) else {
+        return;
+    };
+    let root = programs.parent().unwrap().to_str().unwrap();
+    let options = ["--server-root", root, "--mode", "async", "--replicas", "0"];
+    let sandbox = Sandbox::up(&options).await;
+    let source = sandbox.source();
+    let account = |port: u16, tls: Connector| admin::Account {
+        address: format!("127.0.0.1:{port}"),
+        user: source.user.clone(),
+        password: source.password.clone(),
+        tls,
+    };
+    let logs_in = async |port, tls: &Connector| {
+        let login = connect_and_login(&account(port, tls.clone()), SOON).await;
+        login.map(drop)
+    };
+    let is_impostor = |login| matches!(login, Err(Error::Impostor));
+
+    let known = encrypted();
+    assert!(known.is_known([0; 32]));
+    logs_in(source.port, &known).await.unwrap();
+    assert!(!known.is_known([0; 32]), "it vouched for another");
+
+    let folder = tempfile::tempdir().unwrap();
+    let middle = |what| somebody_between("127.0.0.1", source.port, folder.path(), what);
+    let passing = middle(Between::PassesAllOn);
+    assert!(is_impostor(logs_in(passing.port, &known).await));
+    assert!(is_impostor(logs_in(passing.port, &encrypted()).await));
+    let dropping = middle(Between::DropsTheProof);
+    assert!(is_impostor(logs_in(dropping.port, &known).await));
+    // As the README says: there is nothing by which he could be told from an older server.
+    logs_in(dropping.port, &encrypted()).await.unwrap();
+
+    // Sessions meet the certificate that capture knows.
+    let proxy = Proxy::between("127.0.0.1", source.port, Config::default());
+    let client = |options: &[&str]| {
+        let output = Command::new(format!("{root}/bin/mariadb"))
+            .args(["--no-defaults", "-h127.0.0.1", "--skip-ssl"])
+            .arg(format!("-P{}", proxy.port))
+            .arg(format!("-u{}", source.user))
+            .arg(format!("-p{}", source.password))
+            .args(options)
+            .args(["-e", "SELECT 'it is ' AS a, 'the source' AS b"])
+            .output();
+        said(&output.unwrap())
+    };
+    proxy.gate.set(|state| state.tls = known.clone());
+    assert!(client(&[]).contains("it is"));
+    for port in [passing.port, dropping.port] {
+        let address = Some(format!("127.0.0.1:{port}"));
+        proxy.gate.set(|state| state.source = address.clone());
+        let text = client(&[]);
+        assert!(
+            text.contains("ERROR 1429") && text.contains("somebody is in between"),
+            "{text}"
+        );
+    }
+
+    // The whole: a source that makes itself another certificate, while it runs and at its start.
+    sandbox.edit_config("role = \"source\"", "role = \"source\"\ntls = \"required\"");
+    sandbox.kill(Part::Proxy);
+    sandbox.start(Part::Proxy);
+    sandbox.serves().await;
+    source.connect().await.run("FLUSH SSL").await;
+    sandbox.serves().await;
+    logs_in(source.port, &known).await.unwrap();
+    sandbox.kill(Part::Source);
+    sandbox.start_by(Part::Source, Command::new(format!("{root}/bin/mariadbd")));
+    sandbox.serves().await;
+    logs_in(source.port, &known).await.unwrap();
+    let log = sandbox.proxy_log();
+    assert!(!log.contains("in between"), "{log}");
 }

@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio_rustls::TlsConnector;
 
+use super::acceptor::Fingerprint;
 use super::{Beneath, Error, Mode, pem, provider};
 use crate::net::connect;
 use crate::net::stream::Stream;
@@ -40,6 +41,8 @@ struct Inner {
     files: ClientFiles,
     loaded: Mutex<Option<Loaded>>,
     presented: Presented,
+    /// Of the certificate that the server vouched for with our password's hash.
+    vouched: Mutex<Option<Fingerprint>>,
 }
 
 /// The certificate that a server showed last.
@@ -66,6 +69,7 @@ impl Connector {
             files,
             loaded: Mutex::default(),
             presented: Presented::default(),
+            vouched: Mutex::default(),
         }))
     }
 
@@ -103,6 +107,21 @@ impl Connector {
     /// What the server showed at the last handshake that was not a resumed one, whether it was believed or not.
     pub fn presented(&self) -> Option<CertificateDer<'static>> {
         self.0.presented.lock().clone()
+    }
+
+    /// Nobody has signed what the server shows, as far as we ask: only its own word can vouch for it.
+    pub fn asks_for_word(&self) -> bool {
+        self.0.files.ca.is_none()
+    }
+
+    /// The server has proven that this certificate is its own.
+    pub fn vouched(&self, fingerprint: Fingerprint) {
+        *self.0.vouched.lock() = Some(fingerprint);
+    }
+
+    /// Not another certificate than the one that the server vouched for, if it ever did.
+    pub fn is_known(&self, shown: Fingerprint) -> bool {
+        self.0.vouched.lock().is_none_or(|known| known == shown)
     }
 
     /// The handshake with the server of `host:port`. Not cancel-safe: the connection is gone then.

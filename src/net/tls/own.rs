@@ -37,11 +37,16 @@ pub fn certificate(folder: &Path) -> PathBuf {
     folder.join(CERTIFICATE)
 }
 
-/// SHA-256 of a certificate.
+/// SHA-256 of the certificate in a file.
 pub fn fingerprint(path: &Path) -> Result<Fingerprint, Error> {
     let chain = pem::chain(path)?;
-    let certificate = chain.first().map(|first| first.as_ref());
-    Ok(Sha256::digest(certificate.unwrap_or_default()).into())
+    let first = chain.first().map(|first| first.as_ref());
+    Ok(of_certificate(first.unwrap_or_default()))
+}
+
+/// SHA-256 of a certificate in DER.
+pub fn of_certificate(certificate: &[u8]) -> Fingerprint {
+    Sha256::digest(certificate).into()
 }
 
 fn make(files: &ServerFiles) -> Result<(), Error> {

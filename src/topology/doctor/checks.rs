@@ -59,7 +59,15 @@ fn clients(server: &Examination, wanted: &Wanted) -> Option<Check> {
 fn privileges(server: &Examination) -> Check {
     let lacks = server.grants.lacks(grants::needed(server.report.flavor));
     if lacks.is_empty() {
-        return Check::new(&server.name, "grants", "all that are needed", "");
+        let check = Check::new(&server.name, "grants", "all that are needed", "");
+        let optional = server.grants.lacks(grants::FOR_THE_AUDIT);
+        return match optional.is_empty() {
+            true => check,
+            false => check.note(format!(
+                "the audit of statements would see the schema by {}",
+                grants::statement(&optional, &server.account)
+            )),
+        };
     }
     Check::new(
         &server.name,
