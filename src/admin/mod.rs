@@ -9,7 +9,7 @@
 //!                                      /api/v1/accept, /api/v1/source/accept  POST (token)
 //! ```
 //!
-//! It knows nothing of the parts below it: [`Backend`] is what it needs, `app.rs` provides it.
+//! It knows nothing of the parts below it: [`Backend`] is what it needs, `app/` provides it.
 //!
 //! Invariants: calls that change something need the token, and without a configured token they are off;
 //! no answer holds a secret; a caller that is slow, silent or many costs a bounded number of tasks and

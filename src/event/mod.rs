@@ -20,7 +20,7 @@
 //!
 //! Invariants: no input makes a parser panic, or take more memory than a small multiple of the event's
 //! bytes; what is compressed unpacks to the limit that the caller names and not beyond
-//! (`tests/event_mutations.rs`); [`Header::length`] is never less than the header's own
+//! (`tests/suite/event_mutations.rs`); [`Header::length`] is never less than the header's own
 //! [`HEADER_LENGTH`]; what `write` makes, the server's own tools read.
 
 pub mod checksum;

@@ -1,4 +1,4 @@
-//! What a session asks of the rest of Ackline. `app.rs` ties it to capture, topology and `ack/`.
+//! What a session asks of the rest of Ackline. `app/` ties it to capture, topology and `ack/`.
 //!
 //! Each question has a quick form without waiting, which the relay asks for every packet, and a form
 //! that waits. All waits are cancel-safe: a client that leaves drops them.

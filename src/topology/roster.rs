@@ -1,4 +1,4 @@
-//! The configured servers, as this floor needs them; `app.rs` makes them from `[[server]]`.
+//! The configured servers, as this floor needs them; `app/` makes them from `[[server]]`.
 
 use std::fmt;
 

@@ -391,6 +391,19 @@ fn imports_go_down() {
     assert!(bad.is_empty(), "\n{}\n", list.join("\n"));
 }
 
+/// A folder opens with its `mod.rs`, and with nothing beside it.
+#[test]
+fn folders_are_laid_in_one_way() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut beside = Vec::new();
+    walk(&src, &src, &mut |file, _| {
+        if src.join(file.trim_end_matches(".rs")).is_dir() {
+            beside.push(file.to_owned());
+        }
+    });
+    assert!(beside.is_empty(), "beside a folder of the name: {beside:?}");
+}
+
 /// Each of these must be noticed, on its line.
 #[test]
 fn planted_violations_are_found() {

@@ -2,7 +2,7 @@
 //! statement of tests/statements.txt is run in an open transaction that holds a row (is it committed?),
 //! and without one (does it reach the binlog? what does the session carry afterwards?).
 //!
-//! The tables of answers that may be more than what the server does are in src/sql/statement.rs; "~" in
+//! The tables of answers that may be more than what the server does are in src/sql/statement/mod.rs; "~" in
 //! the corpus marks where they are.
 
 use std::collections::BTreeMap;

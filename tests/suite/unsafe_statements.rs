@@ -1,4 +1,4 @@
-//! What src/sql/unsafe_statement.rs says of a statement, compared with what real servers warn of when they
+//! What src/sql/unsafe_statement/mod.rs says of a statement, compared with what real servers warn of when they
 //! log it in STATEMENT format: the corpus of tests/unsafe_statements.txt, every function that a server's
 //! help knows, every variable, every table of `mysql`.
 

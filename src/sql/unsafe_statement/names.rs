@@ -1,7 +1,7 @@
 //! Functions, variables and tables whose contents are a server's own.
 //!
 //! Found by calling every function and reading every variable and table in STATEMENT format on MariaDB
-//! 10.11.19 and MySQL 9.7.4 and looking for warning 1592; `tests/unsafe_statements.rs` does it again.
+//! 10.11.19 and MySQL 9.7.4 and looking for warning 1592; `tests/suite/unsafe_statements.rs` does it again.
 
 use crate::ids::Flavor;
 

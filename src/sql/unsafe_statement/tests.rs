@@ -1,4 +1,4 @@
-//! What no server is needed for: see `tests/unsafe_statements.rs` for all the rest.
+//! What no server is needed for: see `tests/suite/unsafe_statements.rs` for all the rest.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Statements and a schema, without a server: tests/e2e_binlog_audit.rs compares with real ones.
+//! Statements and a schema, without a server: tests/suite/e2e_binlog_audit.rs compares with real ones.
 
 use proptest::prelude::*;
 

@@ -3,7 +3,7 @@
 //!
 //! It is told from the words alone, and each answer errs in one direction only: [`Access::ReadOnly`] and
 //! [`Transaction::Stays`] are promises, and what [`Statement::leaves`] does not name is not left behind.
-//! The other answers may be more than what the server then does. (`tests/sql_statements.rs` asks real
+//! The other answers may be more than what the server then does. (`tests/suite/sql_statements.rs` asks real
 //! servers.) What cannot be told from words: what views, triggers and generated columns call.
 //!
 //! - [`ddl`]: CREATE, DROP and their like

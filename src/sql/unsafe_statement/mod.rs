@@ -3,7 +3,7 @@
 //! The servers call a statement that may not *unsafe* (MySQL's manual, "Determination of Safe and Unsafe
 //! Statements in Binary Logging"; `enum_binlog_stmt_unsafe` in their `sql_lex.h`). In MIXED format they log
 //! its rows instead; in STATEMENT format they log it as it is and push warning 1592. [`judge`] gives the
-//! reasons that can be told from the text. `tests/unsafe_statements.rs` runs a corpus on both servers and
+//! reasons that can be told from the text. `tests/suite/unsafe_statements.rs` runs a corpus on both servers and
 //! compares with their warnings: what we name, the server names, and what it names beyond that is one of
 //! those that take more than the text. Of these, [`schema`] judges by a description of what is named:
 //!
