@@ -9,7 +9,9 @@
 #
 # in interleaved rounds; one table of medians in Markdown. TLS is off everywhere. sysbench prepares its
 # statements, so that a proxy which reads statements does so once for each connection; point_select_text
-# is the workload where each query comes as text, to be classified by Ackline one by one. The CPU time of a
+# is the workload where each query comes as text, to be classified by Ackline one by one. insert_N has one
+# commit for each round trip and N connections; after the rounds each runs through Ackline once more, and a
+# table shows where its commits' time goes (ackline trace). The CPU time of a
 # proxy is that of all its threads over the whole round, its logins included, divided by the queries of that
 # round (sysbench's count: BEGIN and COMMIT are queries too). All servers run on loopback with the same
 # options: each set is a sandbox, and for a, b, c and e its proxy is taken away and the replicas pull from
@@ -27,7 +29,8 @@ usage: deploy/bench.sh [options]
   --threads N      connections of sysbench (default 8)
   --tables N       (default 4)
   --table-size N   rows in each (default 20000)
-  --only LIST      of ways (a,b,c,d,e) and workloads (point_select,point_select_text,write_only,read_write)
+  --only LIST      of ways (a,b,c,d,e) and workloads (point_select,point_select_text,write_only,read_write,
+                   insert for insert_1, insert_8 and insert_32)
   --port P         first of 80 ports (default 13400)
   --seed S         of sysbench and of the order (default: random, printed)
   --dir DIR        where the data lies meanwhile (default: in TMPDIR)
@@ -68,14 +71,16 @@ for item in ${only//,/ }; do
     case "$item" in
     a | b | c | d | e) ways+=("$item") ;;
     point_select | point_select_text | write_only | read_write) workloads+=("$item") ;;
+    insert) workloads+=(insert_1 insert_8 insert_32) ;;
+    insert_[1-9]*) workloads+=("$item") ;;
     *)
-        echo "bench: --only takes a, b, c, d, e, point_select, point_select_text, write_only and read_write, not '$item'" >&2
+        echo "bench: --only takes a, b, c, d, e, point_select, point_select_text, write_only, read_write and insert, not '$item'" >&2
         exit 2
         ;;
     esac
 done
 [ ${#ways[@]} -gt 0 ] || ways=(a b c d e)
-[ ${#workloads[@]} -gt 0 ] || workloads=(point_select point_select_text write_only read_write)
+[ ${#workloads[@]} -gt 0 ] || workloads=(point_select point_select_text write_only read_write insert_1 insert_8 insert_32)
 declare -A title=(
     [a]="(a) native semi-sync, direct" [b]="(b) the same through HAProxy"
     [c]="(c) native semi-sync, sync_relay_log=1" [d]="(d) Ackline, semi-sync"
@@ -204,13 +209,17 @@ proxy_pid_of() {
 
 # run_sysbench WAY WORKLOAD COMMAND [OPTION…]
 run_sysbench() {
-    local way=$1 workload=$2 set=${set_of[$1]} statements=auto
+    local way=$1 workload=$2 set=${set_of[$1]} statements=auto connections=$threads
     shift 2
     [ "$workload" != point_select_text ] || statements=disable
+    if [[ $workload == insert_* ]]; then
+        connections=${workload#insert_}
+        workload=insert
+    fi
     sysbench "oltp_${workload%_text}" --db-ps-mode="$statements" --db-driver=mysql --mysql-host=127.0.0.1 --mysql-port="$(port_of "$way")" \
         --mysql-user="$(of "$set" .app.user)" --mysql-password="$(of "$set" .app.password)" \
         --mysql-db="$(of "$set" .app.database)" --tables="$tables" --table-size="$table_size" \
-        --threads="$threads" --percentile=95 "$@"
+        --threads="$connections" --percentile=95 "$@"
 }
 
 per_query() { # SECONDS QUERIES: microseconds
@@ -370,4 +379,37 @@ for workload in "${workloads[@]}"; do
     echo "$workload, (d) to (b) by rounds: $(paste <(column "$workload" d 3) <(column "$workload" b 3) |
         awk '{ printf "%s%.2f", (NR > 1 ? ", " : ""), ($2 ? $1 / $2 : 0) }'); the goal is 0.9"
 done
+# Where the time of a commit goes.
+stages() { # WORKLOAD
+    local workload=$1 running
+    run_sysbench d "$workload" --time=$((seconds + 1)) --rand-seed="$seed" run >>"$data/log" 2>&1 &
+    running=$!
+    sleep 0.5
+    "$ackline" trace --config "$(of ackline .config)" --seconds $((seconds < 20 ? seconds : 20)) --json |
+        jq -r --arg workload "$workload" \
+            '.commits as $commits | (.steps + [.whole])[] | "\($workload)\t\($commits)\t\(.name)\t\(.median_us)\t\(.p95_us)"'
+    wait "$running"
+    settle ackline
+}
+has_way d && for workload in "${workloads[@]}"; do
+    if [[ $workload == insert_* ]]; then stages "$workload"; fi
+done >"$data/stages.tsv"
+if [ -s "$data/stages.tsv" ]; then
+    echo
+    echo "Stages of a commit through Ackline, median and 95th percentile in µs (fsync and replica work side by side):"
+    echo
+    awk -F'\t' '
+        !($1 in seen) { seen[$1] = ++columns; name[columns] = $1 " (" $2 " commits)" }
+        !($3 in row) { row[$3] = ++rows; step[rows] = $3 }
+        { cell[$3, $1] = $4 " / " $5; workload[seen[$1]] = $1 }
+        END {
+            printf "| stage |"; for (i = 1; i <= columns; i++) printf " %s |", name[i]; print ""
+            printf "|---|"; for (i = 1; i <= columns; i++) printf "---:|"; print ""
+            for (r = 1; r <= rows; r++) {
+                printf "| %s |", step[r]
+                for (i = 1; i <= columns; i++) printf " %s |", cell[step[r], workload[i]]
+                print ""
+            }
+        }' "$data/stages.tsv"
+fi
 [ -z "${without_router:-}" ] || echo "$without_router"

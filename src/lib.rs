@@ -27,8 +27,9 @@ pub mod cursor;
 pub mod ids;
 pub mod shutdown;
 pub mod units;
-// Floor 1: names of transactions; versions of servers; threads.
+// Floor 1: names of transactions; versions of servers; threads; the stages of a commit.
 pub mod gtid;
+pub mod stages;
 pub mod version;
 pub mod workers;
 // Floor 2: bytes and what they mean.

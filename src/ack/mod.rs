@@ -39,6 +39,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::gtid::{Gtid, GtidSet, Position};
 use crate::ids::{Epoch, Level, Machine, ServerName, StorePosition, Voice};
+use crate::stages::{self, Stage};
 use engine::{Engine, Event, Restored};
 use parked::{Parked, Ticket};
 use policy::{Mode, Requirement, Unmeetable};
@@ -449,8 +450,12 @@ impl Shared {
         self.permits
             .send_if_modified(|old| std::mem::replace(old, permit) != permit);
         let released = gate.engine.released();
-        self.released
+        let moved = self
+            .released
             .send_if_modified(|old| std::mem::replace(old, released) != released);
+        if moved {
+            stages::passed(Stage::Released, released);
+        }
         let since = gate.engine.waiting_since();
         let since = since.map_or(NOBODY, |since| since.as_nanos() as u64);
         self.oldest.store(since, Ordering::Release);

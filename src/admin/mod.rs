@@ -24,5 +24,6 @@ pub mod sentence;
 mod server;
 pub mod status;
 mod token;
+pub mod trace;
 
 pub use server::{Backend, Change, Moving, Outcome, Refusal, serve};

@@ -50,6 +50,7 @@ use crate::protocol::err::ErrPacket;
 use crate::protocol::register_slave::RegisterSlave;
 use crate::protocol::semi_sync::{Ack, EventPacket};
 use crate::shutdown::Shutdown;
+use crate::stages::{self, Stage};
 use crate::store::state::Point;
 use crate::store::{self, Store, Writer};
 
@@ -606,6 +607,7 @@ impl Capture {
                     if let (Some(point), _) = link.transaction.end(&gtid) {
                         *self.anchor.lock() = Some((link.epoch, point));
                     }
+                    stages::captured(&gtid, ours);
                     self.acks.captured(ours, gtid);
                     transactions += 1;
                     if ack_wanted {
@@ -672,7 +674,8 @@ impl Capture {
         let mut stalled = false;
         loop {
             match self.writer.flush() {
-                Ok(_) => {
+                Ok(marks) => {
+                    stages::passed(Stage::Written, marks.written);
                     if stalled {
                         tracing::info!("our binlog can be written again");
                         self.state.send_replace(State::Connecting {
@@ -804,6 +807,7 @@ impl Link {
         }
         if let Some(position) = self.ledger.due(permit.position()) {
             self.send(&position).await?;
+            stages::passed(Stage::Acknowledged, permit.position());
             self.acks_sent.increment(1);
         }
         Ok(())

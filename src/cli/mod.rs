@@ -12,6 +12,7 @@ mod moves;
 mod sandbox;
 mod status;
 mod table;
+mod trace;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -107,6 +108,17 @@ enum Command {
     Source {
         #[command(subcommand)]
         action: SourceAction,
+    },
+    /// Where the time of commits goes, stage by stage.
+    Trace {
+        /// How long it looks, at most 20.
+        #[arg(long, default_value_t = 5.0)]
+        seconds: f64,
+        /// The proxy's answer, whole.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        config: ConfigPath,
     },
     /// What our binlog holds.
     Binlog {
@@ -259,6 +271,14 @@ impl Cli {
             Command::Source {
                 action: SourceAction::Accept { name, config },
             } => small_runtime()?.block_on(accept::source(&config.config, &name)),
+            Command::Trace {
+                seconds,
+                json,
+                config,
+            } => {
+                let request = trace::Request { seconds };
+                small_runtime()?.block_on(trace::run(&config.config, &request, json))
+            }
             Command::Binlog { action } => action.run(),
             Command::Sandbox { action } => small_runtime()?.block_on(action.run()),
         }

@@ -11,6 +11,7 @@ use crate::ids::{Level, ServerName, StorePosition, Voice};
 use crate::net::{self, PacketReader};
 use crate::protocol::Command;
 use crate::protocol::semi_sync::Ack;
+use crate::stages::{self, Stage};
 use crate::store;
 
 /// What the sending and the receiving half of one dump share.
@@ -88,6 +89,7 @@ impl AckReceiver {
                 self.acks.1.increment(1);
                 row.update(|reader| reader.acked = Some(position));
                 if identity.votes {
+                    stages::passed(Stage::Received, position);
                     ship.acks
                         .confirm(&identity.name, word, Level::Received, position);
                     if identity.durable {

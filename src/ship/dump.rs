@@ -19,6 +19,7 @@ use super::voices::Taken;
 use crate::event::{EventType, Header};
 use crate::gtid::{Gtid, Position};
 use crate::ids::{Flavor, ServerId, ServerName, StorePosition, Voice};
+use crate::stages::{self, Stage};
 use crate::store::{Batch, Place, Reader};
 
 /// One batch is at most about this much; a single event may be larger.
@@ -239,6 +240,9 @@ impl Sender<'_> {
                 self.row
                     .update(|row| row.progress = Progress::Streaming { sent });
                 self.outbox.flush().await?;
+                if votes {
+                    stages::passed(Stage::Sent, sent);
+                }
                 continue;
             }
             if self.request.non_block && self.may_send() {

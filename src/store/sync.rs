@@ -14,6 +14,7 @@ use super::binlog_file::file_name;
 use super::disk::DiskFile;
 use super::{Error, Shared, Trouble};
 use crate::ids::StorePosition;
+use crate::stages::{self, Stage};
 
 /// Under constant load the floor is raised each time that so much more was synced.
 const FLOOR_STEP: u64 = 64 * 1024;
@@ -149,6 +150,7 @@ fn run(desk: &Desk, shared: &Shared) {
         // The marks move before the writer is told: it may publish the next file's at once.
         let failed = match result {
             Ok(()) => {
+                stages::passed(Stage::Synced, target.position);
                 shared.synced(target.position);
                 false
             }

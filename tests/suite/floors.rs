@@ -13,7 +13,7 @@ use std::path::Path;
 /// step.
 const FLOORS: &[&[&str]] = &[
     &["ids", "cursor", "shutdown", "units"],
-    &["gtid", "version", "workers"],
+    &["gtid", "stages", "version", "workers"],
     &["protocol", "event", "sql"],
     &["store", "net"],
     &["ack"],

@@ -35,6 +35,7 @@ mod e2e_requirement;
 mod e2e_restored;
 mod e2e_sync_modes;
 mod e2e_sysbench;
+mod e2e_trace;
 mod e2e_wrong_source;
 mod event_literals;
 mod event_mutations;

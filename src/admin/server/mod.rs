@@ -21,7 +21,7 @@ use super::moves::Request as MoveRequest;
 use super::page::PAGE;
 use super::purge::{Answer, Order};
 use super::status::Status;
-use super::{metrics, token};
+use super::{metrics, token, trace};
 use crate::failover::Moved;
 use crate::failover::mover::Rehearsal;
 use crate::shutdown::Shutdown;
@@ -144,6 +144,7 @@ fn router(backend: Arc<dyn Backend>) -> Router {
         .route("/api/v1/binlog/purge", post(purge))
         .route("/api/v1/accept", post(accept_holes))
         .route("/api/v1/source/accept", post(accept_source))
+        .route("/api/v1/trace", post(take_trace))
         .layer(middleware::from_fn(within_time))
         // These take as long as they take, up to the connection's end.
         .route("/api/v1/switchover", post(switchover))
@@ -235,6 +236,27 @@ async fn accept_holes(
         backend.accept_holes(&holes)
     })
     .await
+}
+
+async fn take_trace(
+    State(backend): Shared,
+    headers: HeaderMap,
+    body: axum::body::Bytes,
+) -> Response {
+    if let Err((status, message)) = token::authorize(&headers, backend.token().as_deref()) {
+        return refuse(status, message);
+    }
+    let duration = match serde_json::from_slice::<trace::Request>(&body) {
+        Ok(request) => request.duration(),
+        Err(error) => Err(format!("the body is no order to trace: {error}")),
+    };
+    match duration {
+        Err(message) => refuse(StatusCode::BAD_REQUEST, &message),
+        Ok(duration) => match trace::run(duration).await {
+            Some(trace) => Json(trace).into_response(),
+            None => refuse(StatusCode::CONFLICT, "another trace is under way"),
+        },
+    }
 }
 
 async fn accept_source(

@@ -3,6 +3,7 @@
 mod binlog;
 mod dialogue;
 mod sending;
+mod stamp;
 mod vouching;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::sql::hazard::SessionVariable;
 use crate::sql::lexer::Backslash;
 use crate::sql::{self, Hazard, Kind};
 use crate::store::origins::Origin;
+use stamp::Stamp;
 
 /// `Passage::front` is kept from one answer to the next up to this size.
 const KEEP_FRONT: usize = 4 * 1024;
@@ -82,6 +84,7 @@ struct Running {
     only_sets: bool,
     /// Outside a transaction, too: nothing to commit.
     commits_nothing: bool,
+    stamp: Option<Box<Stamp>>,
 }
 
 #[derive(Debug)]
@@ -203,6 +206,7 @@ impl Relay {
             names_watched: case.kind == Kind::Control,
             only_sets: false,
             commits_nothing: false,
+            stamp: None,
         }
     }
 
@@ -360,6 +364,7 @@ impl Relay {
             self.own.statement_begins(running.asks.hint.clone());
         }
         self.relay(silent + here).await?;
+        running.stamp = Stamp::relayed();
         Ok(match missing {
             None => Phase::Answering(running),
             Some(missing) => Phase::Sending { running, missing },
@@ -508,6 +513,7 @@ impl Relay {
             failed,
             committed,
             commits_nothing,
+            stamp,
             ..
         } = running;
         let asks_more = self.own.is_any();
@@ -520,6 +526,9 @@ impl Relay {
                 if let Some(gtid) = &gtid {
                     let origin = self.origin.get_or_insert_with(|| self.entry.origin());
                     gate.committed(gtid, origin);
+                    if let Some(stamp) = stamp {
+                        stamp.answered(gtid);
+                    }
                 }
                 match gtid {
                     Some(gtid) if !asks_more && gate.is_released_now(&gtid) => {
@@ -614,6 +623,7 @@ impl Relay {
             committed,
             names_watched,
             only_sets,
+            stamp,
             ..
         } = running;
         self.own.statement_ended(Ended {
@@ -672,6 +682,9 @@ impl Relay {
             }
         }
         self.show().await?;
+        if let Some(stamp) = stamp {
+            stamp.shown();
+        }
         if refused && !self.logged_in {
             return Err(End::RefusedBySource);
         }
