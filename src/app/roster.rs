@@ -14,6 +14,7 @@ use crate::config::{self, Config};
 use crate::gtid::Position;
 use crate::ids::{Level, ServerName, StorePosition};
 use crate::net::admin::Account;
+use crate::session::BoxFuture;
 use crate::ship::{Identity, Roster};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
@@ -157,7 +158,16 @@ impl Servers {
             report: move |name: &ServerName, answer| servers.applied(name, &applied, &answer),
         };
         let histories = self.histories.clone();
-        let walks = histories.follow(server.name.clone(), server.account.clone());
+        let (servers, name) = (self.clone(), server.name.clone());
+        let judged = move || -> BoxFuture<'static, bool> {
+            let (servers, name) = (servers.clone(), name.clone());
+            Box::pin(async move {
+                let answered = servers.topology.ask_now(&name).await;
+                servers.publish();
+                answered
+            })
+        };
+        let walks = histories.follow(server.name.clone(), server.account.clone(), judged);
         let (stopped, ending) = (stop.clone(), self.shutdown.clone());
         self.shutdown.spawn(async move {
             tokio::select! {

@@ -259,12 +259,19 @@ impl Topology {
         self.0.changes.subscribe()
     }
 
-    /// Asks this server now, not only when its next round is due: it has just attached, or something
-    /// at it was repaired.
-    pub fn ask_now(&self, name: &ServerName) {
-        if let Some(member) = self.member(name) {
-            member.wake.notify_one();
-        }
+    /// Asks this server now, not only when its next round is due, and waits for what it says. False where it
+    /// does not answer.
+    pub async fn ask_now(&self, name: &ServerName) -> bool {
+        let Some(member) = self.member(name) else {
+            return false;
+        };
+        let now = Instant::now();
+        member.wake.notify_one();
+        let mut health = member.health.clone();
+        let answer =
+            health.wait_for(|health| matches!(health, Health::Up { at, .. } if *at >= now));
+        let answer = tokio::time::timeout(2 * DEADLINE, answer).await;
+        matches!(answer, Ok(Ok(_)))
     }
 }
 

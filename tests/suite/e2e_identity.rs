@@ -23,6 +23,7 @@ on_both_flavors![
     a_source_that_was_restored_is_held_until_it_is_accepted,
     two_machines_under_one_server_id_have_no_voice,
     a_rewound_source_gets_its_own_transactions_or_is_told,
+    a_word_counts_by_what_the_server_is_since_its_dump_began,
 ];
 
 /// Within which a voter has its vote again.
@@ -766,4 +767,32 @@ async fn a_source_that_was_restored_is_held_until_it_is_accepted(flavor: Flavor)
     sandbox.serves().await;
     returns(&sandbox, 6).await;
     sandbox.assert_equal().await;
+}
+
+/// What it was when it was asked last, up to a second ago, says nothing of what came back.
+async fn a_word_counts_by_what_the_server_is_since_its_dump_began(flavor: Flavor) {
+    let sandbox = Sandbox::of(flavor).await;
+    sandbox.create_seen().await;
+    returns(&sandbox, 0).await;
+    let Words { stop, start } = words(flavor);
+    let (writable, read_only) = match flavor {
+        Flavor::MariaDb => ("SET GLOBAL read_only=OFF", "SET GLOBAL read_only=ON"),
+        Flavor::MySql => (
+            "SET GLOBAL super_read_only=OFF",
+            "SET GLOBAL super_read_only=ON",
+        ),
+    };
+    let _stopped = at(&sandbox.replica(1), &[stop]).await;
+    for n in 1..=3 {
+        until_votes(&sandbox, "replica1", true).await;
+        let mut replica = at(&sandbox.replica(0), &[stop]).await;
+        let mut waiting = insert(&sandbox, n).await;
+        replica.run(writable).await;
+        replica.run(start).await;
+        // It gets and acknowledges it at once.
+        waiting.stays_unanswered().await;
+        until_votes(&sandbox, "replica1", false).await;
+        replica.run(read_only).await;
+        waiting.succeeds_within(WITHIN).await;
+    }
 }

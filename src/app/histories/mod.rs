@@ -18,6 +18,7 @@ use crate::failover::facts;
 use crate::gtid::{Gtid, GtidSet, Origin};
 use crate::ids::ServerName;
 use crate::net::admin::Account;
+use crate::session::BoxFuture;
 use crate::shutdown::Shutdown;
 use crate::store::state::Point;
 use crate::store::{self, Store};
@@ -223,21 +224,30 @@ impl Histories {
         Ok(accepted)
     }
 
-    /// Walks this replica until the future is dropped.
-    pub async fn follow(self, name: ServerName, account: Account) {
+    /// Walks this replica until the future is dropped. `judged` asks it what it is, for its word counts only by what
+    /// it is since its dump began: a server may have been restarted a moment ago.
+    pub async fn follow(
+        self,
+        name: ServerName,
+        account: Account,
+        judged: impl Fn() -> BoxFuture<'static, bool>,
+    ) {
         let (mut dumps, mut accepting) = (self.acks.dumps(), self.accepting.subscribe());
         loop {
             dumps.borrow_and_update();
             accepting.borrow_and_update();
             let voice = self.acks.unverified(&name);
+            let judged = voice.is_none() || judged().await;
             let walked = self.walk(&name, &account).await;
             let pause = match (&walked, voice) {
                 // It waits for nothing but that.
                 (Err(Unproven::Unknown), Some(_)) => RETRY,
                 (Err(Unproven::Lacks), _) => AGAIN,
+                _ if !judged => RETRY,
                 _ => EVERY,
             };
             if walked.is_ok()
+                && judged
                 && let Some(voice) = voice
             {
                 self.acks.verified(&name, voice);
