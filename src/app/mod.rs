@@ -6,7 +6,6 @@
 
 mod backend;
 mod certificates;
-mod commands;
 mod descriptors;
 mod following;
 mod gate;
@@ -16,6 +15,7 @@ mod keeper;
 mod logging;
 mod moving;
 mod origins;
+mod proxy;
 mod purge;
 mod reload;
 mod roster;
