@@ -16,7 +16,7 @@
 //! Around that way: [`topology`] asks every server what it is (may it vote? `doctor`), [`admin`] shows
 //! it, [`app`] wires the parts, [`cli`] and [`sandbox`] are for people.
 //!
-//! The modules stand on floors, and imports go down only (`tests/suite/floors.rs`). What decides does no IO
+//! The modules stand on floors, and imports go down only (`tests/suite/floors/`). What decides does no IO
 //! and reads no clock. Each module's head says its invariants.
 
 // Bad input must become an error that says what to do, not a panic; tests may unwrap (clippy.toml).

@@ -55,7 +55,8 @@ impl History {
 
 #[cfg(test)]
 mod tests {
-    use super::super::quorum::{Vote, Voter};
+    use super::super::quorum::Vote;
+    use super::super::voter::Voter;
     use super::*;
 
     #[test]

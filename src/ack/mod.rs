@@ -27,6 +27,7 @@ mod permit;
 pub mod policy;
 pub mod quorum;
 mod snapshot;
+mod voter;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -49,8 +50,9 @@ pub use history::Confirmation;
 use history::History;
 pub use permit::AckPermit;
 pub use policy::{Sync, SyncPatch};
-pub use quorum::{Confirmed, Vote, Voter, Word};
+pub use quorum::{Confirmed, Vote, Word};
 pub use snapshot::Snapshot;
+pub use voter::Voter;
 
 /// A commit that waits for longer than this makes a KILL likely; see capture's guard.
 const STALLED: Duration = Duration::from_millis(5);

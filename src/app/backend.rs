@@ -46,7 +46,7 @@ impl Backend for AppBackend {
         problems.extend(app.capture.incident.lock().clone());
         let logging = app.logging.lock().clone();
         problems.extend(logging.deviations);
-        problems.extend(app.purging.lock().problems.iter().cloned());
+        problems.extend(app.purger.problems());
         let certificate = app.certificates.shown();
         let old = certificate.as_ref();
         problems.extend(old.and_then(|shown| shown.problem(SystemTime::now())));
@@ -140,7 +140,7 @@ impl Backend for AppBackend {
     fn purge(&self, order: &Order) -> Result<Answer, Refusal> {
         let keep = self.0.config.load().binlog.keep;
         let unwanted = order.unwanted(keep).map_err(Refusal::Invalid)?;
-        let purged = super::purge::purge(&self.0, unwanted, order.dry_run);
+        let purged = self.0.purger.purge(unwanted, order.dry_run);
         let purged = purged.map_err(|error| Refusal::Failed(error.to_string()))?;
         Ok(purged.into())
     }

@@ -6,49 +6,66 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::App;
+use super::following::Following;
+use crate::ack::Acks;
+use crate::capture::View;
 use crate::shutdown::Shutdown;
+use crate::store::Store;
 use crate::store::state::{DegradedCommit, FollowedSource};
 
 const EVERY: Duration = Duration::from_secs(1);
 
-pub(super) fn start(app: &Arc<App>, shutdown: &Shutdown) {
-    let (app, ending) = (app.clone(), shutdown.clone());
+/// From the parts that know it into the store.
+#[derive(Clone)]
+pub struct Keeper {
+    pub acks: Acks,
+    pub capture: View,
+    pub following: Arc<Following>,
+    pub store: Store,
+}
+
+pub(super) fn start(keeper: Keeper, shutdown: &Shutdown) {
+    let ending = shutdown.clone();
     shutdown.spawn(async move {
         while ending.sleep(EVERY).await {
-            let app = app.clone();
+            let keeper = keeper.clone();
             // Three fsyncs.
-            let _ = tokio::task::spawn_blocking(move || keep(&app)).await;
+            let _ = tokio::task::spawn_blocking(move || keep(&keeper)).await;
         }
     });
 }
 
-pub(super) fn keep(app: &App) {
-    let snapshot = app.acks.snapshot();
-    let source = app
-        .capture
+pub(super) fn keep(keeper: &Keeper) {
+    let Keeper {
+        acks,
+        capture,
+        following,
+        store,
+    } = keeper;
+    let snapshot = acks.snapshot();
+    let source = capture
         .source
         .borrow()
         .as_ref()
         .map(|source| FollowedSource {
-            name: app.following.present().server.name.clone(),
+            name: following.present().server.name.clone(),
             server_id: source.server_id,
             uuid: source.uuid.clone(),
             anchor: None,
         });
-    let present = app.following.present();
-    let kept = app.store.change_durable(|state| {
+    let present = following.present();
+    let kept = store.change_durable(|state| {
         // Not beyond what is on disk: after a power cut there must be nothing of it that we lack.
         state.released = snapshot.released.min(snapshot.synced).max(state.released);
         state.released_set = snapshot.released_set.clone();
         // A move writes both itself, before anybody follows.
         if state.source.is_none() && state.moving.is_none() {
-            state.epoch = app.following.epoch();
+            state.epoch = following.epoch();
             state.source = source.clone();
         }
         // Captured in the present epoch, so from whom is followed now. Looked at in here: it may just have been
         // taken back.
-        let anchor = app.capture.anchor.lock().clone();
+        let anchor = capture.anchor.lock().clone();
         if let (Some((epoch, anchor)), Some(kept), Some(found)) =
             (anchor, &mut state.source, source)
             && epoch == state.epoch

@@ -4,10 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::App;
+use super::roster::Servers;
 use crate::capture::State;
+use crate::config::Config;
 use crate::ids::Flavor;
 use crate::shutdown::Shutdown;
 use crate::topology::{Health, Report, Role};
@@ -24,16 +28,25 @@ pub struct Logging {
     pub deviations: Vec<String>,
 }
 
+/// What it takes to tell.
+pub struct Watch {
+    pub config: Arc<ArcSwap<Config>>,
+    pub capture: watch::Receiver<State>,
+    pub servers: Arc<Servers>,
+    /// What there is to tell now.
+    pub logging: Arc<Mutex<Logging>>,
+}
+
 /// What the source says that has been asked since then.
-fn asked_since(app: &App, since: Instant) -> Option<Logging> {
-    let servers = app.servers.list();
+fn asked_since(watch: &Watch, since: Instant) -> Option<Logging> {
+    let servers = watch.servers.list();
     let source = servers
         .iter()
         .find(|server| server.config.role == Role::Source)?;
     match source.now() {
         Health::Up { report, at } if at > since => Some(Logging {
             format: Some(report.binlog_format.to_ascii_lowercase()),
-            deviations: compared(&report, &app.config.load().binlog.format.to_string()),
+            deviations: compared(&report, &watch.config.load().binlog.format.to_string()),
         }),
         _ => None,
     }
@@ -64,26 +77,26 @@ fn compared(report: &Report, wanted: &str) -> Vec<String> {
 }
 
 /// Keeps it up to date and writes a line at each change.
-pub(super) fn watch(app: &Arc<App>, shutdown: &Shutdown) {
-    let (app, ending) = (app.clone(), shutdown.clone());
+pub(super) fn start(watch: Watch, shutdown: &Shutdown) {
+    let ending = shutdown.clone();
     shutdown.spawn(async move {
         let mut attached = None;
         // What was said last, across attaches.
         let mut said = Vec::new();
         while ending.sleep(PERIOD).await {
-            if *app.capture.state.borrow() != State::Attached {
+            if *watch.capture.borrow() != State::Attached {
                 attached = None;
-                *app.logging.lock() = Logging::default();
+                *watch.logging.lock() = Logging::default();
                 continue;
             }
             // An answer from before may be older than what the attach has set.
             let since = *attached.get_or_insert_with(Instant::now);
-            let Some(logging) = asked_since(&app, since) else {
+            let Some(logging) = asked_since(&watch, since) else {
                 continue;
             };
             say(&said, &logging.deviations);
             said.clone_from(&logging.deviations);
-            *app.logging.lock() = logging;
+            *watch.logging.lock() = logging;
         }
     });
 }

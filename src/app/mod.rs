@@ -6,7 +6,6 @@
 
 mod backend;
 mod certificates;
-mod commands;
 mod descriptors;
 mod following;
 mod gate;
@@ -16,6 +15,7 @@ mod keeper;
 mod logging;
 mod moving;
 mod origins;
+mod proxy;
 mod purge;
 mod reload;
 mod roster;
@@ -23,6 +23,7 @@ mod roster;
 use certificates::Certificates;
 use descriptors::Descriptors;
 use following::Following;
+use keeper::Keeper;
 pub use roster::server_config;
 
 use std::path::{Path, PathBuf};
@@ -59,7 +60,7 @@ const UNKNOWN_VERSION: &str = "10.11.0-MariaDB-ackline";
 /// What the running parts share.
 pub struct App {
     pub path: PathBuf,
-    pub config: arc_swap::ArcSwap<Config>,
+    pub config: Arc<arc_swap::ArcSwap<Config>>,
     pub acks: Acks,
     pub store: Store,
     pub capture: View,
@@ -73,8 +74,8 @@ pub struct App {
     pub console: Console,
     pub moving: moving::Moving,
     pub audited: capture::audit::Counts,
-    pub logging: parking_lot::Mutex<logging::Logging>,
-    pub purging: parking_lot::Mutex<purge::Purging>,
+    pub logging: Arc<parking_lot::Mutex<logging::Logging>>,
+    pub purger: Arc<purge::Purger>,
     pub certificates: Certificates,
     pub descriptors: Descriptors,
     /// Why the file on disk is not what runs.
@@ -107,11 +108,11 @@ pub async fn serve(path: &Path) -> anyhow::Result<()> {
     if !endings.sessions.drain(DRAIN).await {
         tracing::warn!("some sessions did not end within 10 s and are cut");
     }
-    keeper::keep(&app);
+    keeper::keep(&app.keeper());
     if !endings.rest.drain(DRAIN).await {
         tracing::warn!("some connections did not end within 10 s and are cut");
     }
-    keeper::keep(&app);
+    keeper::keep(&app.keeper());
     Ok(())
 }
 
@@ -234,9 +235,11 @@ async fn start(
     };
     let limit = descriptors.limit_of_sessions(config.max_connections);
     sessions.registry.set_limit(limit);
+    let config = Arc::new(arc_swap::ArcSwap::from_pointee(config));
     let app = Arc::new(App {
         path: path.to_owned(),
-        config: arc_swap::ArcSwap::from_pointee(config),
+        purger: purge::Purger::new(config.clone(), store.clone(), servers.clone(), ship.clone()),
+        config,
         acks: acks.clone(),
         store,
         capture: view,
@@ -251,7 +254,6 @@ async fn start(
         moving: Default::default(),
         audited: capture::audit::Counts::default(),
         logging: Default::default(),
-        purging: Default::default(),
         certificates,
         descriptors,
         config_problem: parking_lot::Mutex::new(None),
@@ -304,9 +306,15 @@ async fn start(
             acks.tick();
         }
     });
-    keeper::start(&app, shutdown);
-    logging::watch(&app, shutdown);
-    purge::start(&app, shutdown);
+    keeper::start(app.keeper(), shutdown);
+    let watch = logging::Watch {
+        config: app.config.clone(),
+        capture: app.capture.state.clone(),
+        servers: app.servers.clone(),
+        logging: app.logging.clone(),
+    };
+    logging::start(watch, shutdown);
+    app.purger.start(shutdown);
     let (finisher, ending) = (moving::finish_later(app.clone()), shutdown.clone());
     shutdown.spawn(async move {
         tokio::select! {
@@ -530,6 +538,15 @@ fn start_log(config: &Config) -> Box<dyn Fn(&str) + Send + Sync> {
 }
 
 impl App {
+    fn keeper(&self) -> Keeper {
+        Keeper {
+            acks: self.acks.clone(),
+            capture: self.capture.clone(),
+            following: self.following.clone(),
+            store: self.store.clone(),
+        }
+    }
+
     /// Of the source; while it has never been reached, of our binlog.
     pub fn flavor(&self) -> Flavor {
         let source = self.capture.source.borrow();

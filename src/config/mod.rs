@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::ack::Voter;
 use crate::ack::policy::Sync;
-use crate::ack::quorum::Voter;
 use crate::ids::{ServerId, ServerName, Zone};
 use crate::net::tls;
 

@@ -14,8 +14,6 @@ pub trait Hands: Send + Sync {
     /// Asks every server now.
     fn facts(&self, plan: &Plan) -> impl Future<Output = Facts> + Send;
     fn perform(&self, step: Step, plan: &Plan) -> impl Future<Output = Answer> + Send;
-    /// For whoever watches.
-    fn begins(&self, step: Step);
 }
 
 /// What became of a move. Scripts read it.
@@ -67,7 +65,13 @@ impl Moved {
     }
 }
 
-pub async fn run(hands: &impl Hands, plan: &Plan, mut course: Course) -> Moved {
+/// `begins` is told of each step, for whoever watches.
+pub async fn run(
+    hands: &impl Hands,
+    plan: &Plan,
+    mut course: Course,
+    begins: impl Fn(Step),
+) -> Moved {
     let mut moved = Moved {
         kind: plan.order.kind.to_string(),
         from: plan.from.to_string(),
@@ -76,7 +80,7 @@ pub async fn run(hands: &impl Hands, plan: &Plan, mut course: Course) -> Moved {
         ..Moved::default()
     };
     while let Some(step) = course.step() {
-        hands.begins(step);
+        begins(step);
         let begun = Instant::now();
         let answer = match step {
             Step::Prove => {

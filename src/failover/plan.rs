@@ -5,7 +5,7 @@ use std::fmt;
 use super::candidate::{self, NoCandidate};
 use super::facts::Facts;
 use crate::ids::{Epoch, ServerName};
-use crate::store::state::MoveKind;
+use crate::store::state::{Intent, MoveKind};
 
 /// A command, as it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +88,24 @@ impl Plan {
 }
 
 impl Plan {
+    /// Of a move that was begun and left.
+    pub fn resume(intent: &Intent, epoch: Epoch) -> Self {
+        Self {
+            order: Order {
+                kind: intent.kind,
+                to: Some(intent.to.clone()),
+                force: false,
+                accept_loss: false,
+                accept_unproven: true,
+            },
+            from: intent.from.clone(),
+            to: intent.to.clone(),
+            epoch,
+            endpoint: intent.endpoint.clone(),
+            events: intent.events,
+        }
+    }
+
     /// The same two servers the other way round, both asked as in a switchover.
     pub fn back(&self) -> Self {
         Self {

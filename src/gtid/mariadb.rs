@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use super::{GtidSet, Origin, ParseError};
+use super::ParseError;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Gtid {
@@ -58,8 +58,8 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// One item of a set's text: `0-1-5` or `0-1-1..5`.
-pub(super) fn insert_item(set: &mut GtidSet, item: &str) -> Result<(), ParseError> {
+/// One item of a set's text, `0-1-5` or `0-1-1..5`: its first GTID and its last number.
+pub(super) fn range(item: &str) -> Result<(Gtid, u64), ParseError> {
     let invalid = || ParseError::new(item, "a range of MariaDB GTIDs such as 0-1-1..187");
     let (first, last) = match item.split_once("..") {
         None => (item, None),
@@ -73,12 +73,7 @@ pub(super) fn insert_item(set: &mut GtidSet, item: &str) -> Result<(), ParseErro
     if last < first.seq {
         return Err(invalid());
     }
-    let origin = Origin::MariaDb {
-        domain: first.domain,
-        server: first.server,
-    };
-    set.insert_range(origin, first.seq, last);
-    Ok(())
+    Ok((first, last))
 }
 
 fn parse_list(text: &str) -> Result<Vec<Gtid>, ParseError> {
@@ -238,21 +233,6 @@ impl BinlogState {
             .iter()
             .map(|(&id, domain)| domain.last_gtid(id))
             .collect()
-    }
-
-    /// All that the state claims, from number 1 of each server on. Numbers that other servers of the
-    /// domain wrote in between are claimed with it: for what lies before a binlog's beginning
-    /// nothing more exact is known.
-    pub fn claimed(&self) -> GtidSet {
-        let mut set = GtidSet::new();
-        for gtid in self.to_list() {
-            let origin = Origin::MariaDb {
-                domain: gtid.domain,
-                server: gtid.server,
-            };
-            set.insert_range(origin, 1, gtid.seq);
-        }
-        set
     }
 
     pub fn is_empty(&self) -> bool {

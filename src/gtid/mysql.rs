@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{GtidSet, Origin, ParseError};
+use super::ParseError;
 
 /// `@@server_uuid`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -138,12 +138,13 @@ fn parse_number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|number| is_number(*number))
 }
 
-/// One item of a set's text: `uuid:1-5:7:tag:1-3`.
-pub(super) fn insert_item(set: &mut GtidSet, item: &str) -> Result<(), ParseError> {
+/// One item of a set's text, `uuid:1-5:7:tag:1-3`: the first GTID and the last number of each range.
+pub(super) fn ranges(item: &str) -> Result<Vec<(Gtid, u64)>, ParseError> {
     let invalid = || ParseError::new(item, "a set of MySQL GTIDs such as uuid:1-5:7");
     let mut parts = item.split(':').map(str::trim);
     let uuid: Uuid = parts.next().ok_or_else(invalid)?.parse()?;
     let mut tag: Option<Tag> = None;
+    let mut ranges = Vec::new();
     for part in parts {
         if !part.starts_with(|c: char| c.is_ascii_digit()) {
             tag = Some(part.parse()?);
@@ -158,11 +159,12 @@ pub(super) fn insert_item(set: &mut GtidSet, item: &str) -> Result<(), ParseErro
         if last < first {
             return Err(invalid());
         }
-        let origin = Origin::MySql {
+        let first = Gtid {
             uuid,
             tag: tag.clone(),
+            number: first,
         };
-        set.insert_range(origin, first, last);
+        ranges.push((first, last));
     }
-    Ok(())
+    Ok(ranges)
 }

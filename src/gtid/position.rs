@@ -160,7 +160,7 @@ impl State {
     /// All that it claims, as a set.
     pub fn claimed(&self) -> GtidSet {
         match self {
-            Self::MariaDb(state) => state.claimed(),
+            Self::MariaDb(state) => GtidSet::claimed_by(state),
             Self::MySql(set) => set.clone(),
         }
     }

@@ -47,11 +47,27 @@ impl GtidSet {
         self.insert_range(gtid.origin(), gtid.number(), gtid.number());
     }
 
+    /// Adds what one origin numbered from `first` to `last`.
+    fn insert_run(&mut self, first: &Gtid, last: u64) {
+        self.insert_range(first.origin(), first.number(), last);
+    }
+
     /// Adds `first..=last`; an inverted range adds nothing.
     pub fn insert_range(&mut self, origin: Origin, first: u64, last: u64) {
         if first <= last {
             self.origins.entry(origin).or_default().insert(first, last);
         }
+    }
+
+    /// All that a binlog's state claims, from number 1 of each server on. Numbers that other servers of the
+    /// domain wrote in between are claimed with it: for what lies before a binlog's beginning
+    /// nothing more exact is known.
+    pub(super) fn claimed_by(state: &mariadb::BinlogState) -> Self {
+        let mut set = Self::new();
+        for gtid in state.to_list() {
+            set.insert_range(Gtid::MariaDb(gtid).origin(), 1, gtid.seq);
+        }
+        set
     }
 
     pub fn remove(&mut self, gtid: &Gtid) {
@@ -237,9 +253,12 @@ impl FromStr for GtidSet {
             .filter(|item| !item.is_empty())
         {
             if item.contains(':') {
-                mysql::insert_item(&mut set, item)?;
+                for (first, last) in mysql::ranges(item)? {
+                    set.insert_run(&Gtid::MySql(first), last);
+                }
             } else {
-                mariadb::insert_item(&mut set, item)?;
+                let (first, last) = mariadb::range(item)?;
+                set.insert_run(&Gtid::MariaDb(first), last);
             }
         }
         Ok(set)

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::admin::Account;
 use super::packets::{MAX_PACKET, PacketStream};
+use super::stream::Stream;
 use super::tls::{Connector, Fingerprint, Mode};
 use super::{Error, connect};
 use crate::protocol::auth::{self, AuthSwitch};
@@ -147,6 +148,7 @@ async fn encrypt(
     let sequence = stream.writer.sequence();
     let (plain, _) = stream.into_stream()?;
     let encrypted = tls.connect(plain, address).await.map_err(Error::Tls)?;
+    let encrypted = Stream::from(encrypted);
     let shown = encrypted.peer_fingerprint().unwrap_or_default();
     let mut stream = PacketStream::new(encrypted, MAX_PACKET);
     stream.writer.set_sequence(sequence);

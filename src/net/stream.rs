@@ -20,8 +20,8 @@ pub enum Stream {
     Unix(UnixStream),
     /// In a box, so that the others stay as small as they are. What was written may lie in it until
     /// it is flushed.
-    Tls(Box<TlsStream<Beneath>>),
-    Compressed(Box<Compressed>),
+    Tls(Box<TlsStream<Beneath<Stream>>>),
+    Compressed(Box<Compressed<Stream>>),
     /// Taken away for a handshake that did not succeed.
     Cut,
 }
@@ -51,14 +51,15 @@ impl Stream {
             Self::Unix(stream) => stream.poll_read_ready(context),
             Self::Tls(stream) => {
                 let (beneath, tls) = stream.get_ref();
-                if tls.wants_read() {
-                    beneath.poll_read_ready(context)
+                if tls.wants_read() && !beneath.has_ahead() {
+                    beneath.stream().poll_read_ready(context)
                 } else {
-                    // It is decrypted already, or the other side has said its last word.
+                    // It is here already, or the other side has said its last word.
                     Poll::Ready(Ok(()))
                 }
             }
-            Self::Compressed(stream) => stream.poll_read_ready(context),
+            Self::Compressed(stream) if stream.has_ahead() => Poll::Ready(Ok(())),
+            Self::Compressed(stream) => stream.beneath().poll_read_ready(context),
             Self::Cut => Poll::Ready(Err(cut())),
         }
     }
@@ -159,6 +160,12 @@ impl Stream {
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Self {
         Self::Tcp(stream)
+    }
+}
+
+impl From<TlsStream<Beneath<Stream>>> for Stream {
+    fn from(stream: TlsStream<Beneath<Stream>>) -> Self {
+        Self::Tls(Box::new(stream))
     }
 }
 

@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 use super::folder::{errors, write_private};
 use super::installation::Installation;
 use super::plan::Plan;
-use super::server::{Server, cannot_run};
+use super::server::Server;
+use super::startup::cannot_run;
 use super::{Error, Folder, Report, accounts};
 use crate::ids::Flavor;
 

@@ -32,6 +32,7 @@ mod process;
 mod proxy;
 mod replication;
 mod server;
+mod startup;
 
 use std::path::Path;
 use std::time::Duration;
@@ -45,7 +46,8 @@ use installation::Installation;
 use lock::Lock;
 use plan::Plan;
 use process::Process;
-use server::{Outcome, Server, Startup};
+use server::Server;
+use startup::{Outcome, Startup};
 
 /// How long a part may take to leave before it is killed.
 const PROXY_LEAVES: Duration = Duration::from_secs(20);

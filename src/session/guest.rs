@@ -8,18 +8,11 @@
 use std::sync::Arc;
 
 use super::peers::Peer;
+use super::reader::Reader;
 use super::relay::Relay;
 use super::{End, Shared, login, refusal};
 use crate::ship::questions::Asked;
 use crate::ship::{Guest, Guests, Ship};
-
-/// What a session needs to be one of these.
-pub struct Reader {
-    pub ship: Arc<Ship>,
-    pub asked: Asked,
-    /// The command that asked for events.
-    pub dump: Vec<u8>,
-}
 
 /// Who serves those whom `ship` does not know.
 pub fn guests(ship: Arc<Ship>, shared: Shared) -> Guests {

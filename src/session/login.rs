@@ -10,14 +10,14 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::abandon::{Reached, abandon};
+use super::agreed::Agreed;
 use super::credentials::Lesson;
 use super::gate::Source;
 use super::peers::{Peer, Peers, Side};
 use super::registry::{Activity, Entered};
 use super::{End, LINGER, Shared, refusal, tracking};
-use crate::ids::Epoch;
 use crate::net::compression::Algorithm;
-use crate::net::tls::{Fingerprint, Mode, Offer};
+use crate::net::tls::{Mode, Offer};
 use crate::net::{self, connect};
 use crate::protocol::auth::AuthSwitch;
 use crate::protocol::packet::{self, HEADER, Header};
@@ -79,23 +79,6 @@ const LAYOUT: Capabilities = Capabilities(
         | Capabilities::CONNECT_ATTRS.0
         | Capabilities::PLUGIN_AUTH_LENENC.0,
 );
-
-/// What client, source and we agreed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Agreed {
-    pub client: Capabilities,
-    pub source: Capabilities,
-    pub mariadb: bool,
-    /// The source mixes up variables that it reports, see [`super::tracking`].
-    pub mixes_up: bool,
-    pub epoch: Epoch,
-    /// By how much the client's numbers are ahead of the source's until it is logged in.
-    pub login_shift: u8,
-    /// What the client speaks once it is logged in.
-    pub compression: Option<Algorithm>,
-    /// Of a certificate of our own making that the client was shown.
-    pub own_certificate: Option<Fingerprint>,
-}
 
 /// From a client's connection to its login packet at the source. Whoever fails on the way has been
 /// told why.

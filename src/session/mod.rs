@@ -30,6 +30,7 @@
 //!   or write is waited for, as the source waits.
 
 mod abandon;
+mod agreed;
 mod allowed;
 pub mod answer;
 mod arrival;
@@ -42,6 +43,7 @@ pub mod large;
 mod login;
 mod metrics;
 mod peers;
+mod reader;
 mod refusal;
 pub mod registry;
 mod relay;

@@ -133,7 +133,7 @@ impl Peer {
         let ahead = self.inbound.unread().to_vec();
         self.inbound = Inbound::new();
         let stream = std::mem::replace(&mut self.stream, Stream::Cut);
-        self.stream = offer.accept(stream, ahead).await?;
+        self.stream = offer.accept(stream, ahead).await?.into();
         Ok(())
     }
 
@@ -172,7 +172,7 @@ impl Peer {
         }
         self.send(1, request).await?;
         let stream = std::mem::replace(&mut self.stream, Stream::Cut);
-        self.stream = source.tls.connect(stream, &source.address).await?;
+        self.stream = source.tls.connect(stream, &source.address).await?.into();
         Ok(())
     }
 

@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use super::End;
-use super::login::Agreed;
+use super::agreed::Agreed;
 use super::peers::Peer;
 use crate::protocol::fields::Fields;
 use crate::protocol::packet::HEADER;

@@ -8,11 +8,12 @@ use tokio::sync::watch;
 use super::ack_receiver::AckReceiver;
 use super::compatible;
 use super::error::Error;
-use super::outbox::{HeartbeatFormat, Outbox};
+use super::outbox::Outbox;
 use super::questions::{self, Answer, Asked, Checksum, Facts};
+use super::request::{Registered, Request};
 use super::{Guest, Guests, Identity, Ship, Stage, dump, start};
 use crate::gtid::Position;
-use crate::ids::{Flavor, ServerId};
+use crate::ids::Flavor;
 use crate::net::serve_login::{Greeting, Served, serve_login};
 use crate::net::stream::Stream;
 use crate::net::{self, PacketStream};
@@ -248,56 +249,6 @@ async fn error(
 async fn refuse(stream: &mut PacketStream, code: u16, message: &str) -> Result<(), Error> {
     error(stream, code, &ErrPacket::GENERAL, message).await?;
     Err(Error::Peer(message.to_owned()))
-}
-
-/// How a reader came to its dump.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Registered {
-    /// Not at all: a tool that copies files.
-    No,
-    /// With our account.
-    As(ServerId),
-    /// With an account of the source; it is nobody of ours, whatever it says.
-    Guest(ServerId),
-}
-
-/// The dump that was asked for, by either command.
-pub(super) struct Request {
-    pub server_id: ServerId,
-    /// Ends at the end of the last file instead of waiting for more.
-    pub non_block: bool,
-    /// Where there is no GTID to start from: an empty name is the first file.
-    pub file: Vec<u8>,
-    pub position: u64,
-    pub heartbeat: HeartbeatFormat,
-}
-
-impl From<BinlogDump> for Request {
-    fn from(dump: BinlogDump) -> Self {
-        Self {
-            server_id: dump.server_id,
-            non_block: dump.flags & BinlogDump::NON_BLOCK != 0,
-            file: dump.file,
-            position: u64::from(dump.position),
-            heartbeat: HeartbeatFormat::V1,
-        }
-    }
-}
-
-impl From<BinlogDumpGtid> for Request {
-    fn from(dump: BinlogDumpGtid) -> Self {
-        Self {
-            server_id: dump.server_id,
-            non_block: dump.flags & BinlogDumpGtid::NON_BLOCK != 0,
-            file: dump.file,
-            position: dump.position,
-            heartbeat: if dump.flags & BinlogDumpGtid::HEARTBEAT_V2 != 0 {
-                HeartbeatFormat::V2
-            } else {
-                HeartbeatFormat::V1
-            },
-        }
-    }
 }
 
 pub(super) fn facts(ship: &Ship) -> Facts {

@@ -26,7 +26,8 @@ use std::time::Duration;
 use super::degraded::{DegradedCommit, DegradedList, Recent};
 use super::demand::{Demands, Oldest, Ticket};
 use super::policy::{Mode, OnTimeout, Requirement, Sync};
-use super::quorum::{self, Confirmed, Missing, Vote, Voter, Votes, Word, satisfied};
+use super::quorum::{self, Confirmed, Missing, Vote, Votes, Word, satisfied};
+use super::voter::Voter;
 use crate::gtid::{Gtid, Position};
 use crate::ids::{Level, Machine, ServerName, StorePosition, Voice};
 

@@ -23,7 +23,7 @@ use std::num::NonZeroUsize;
 
 use thiserror::Error;
 
-use super::quorum::Voter;
+use super::voter::Voter;
 use crate::ids::{Level, ServerName, Zone};
 
 pub use require::ParseError;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{ParseError, Requirement, Unmeetable, Who};
-use crate::ack::quorum::Voter;
+use crate::ack::voter::Voter;
 use crate::ids::Level;
 use crate::units;
 

@@ -12,16 +12,8 @@ use std::fmt;
 use std::num::NonZeroUsize;
 
 use super::policy::{Requirement, Who};
-use crate::ids::{Level, Machine, ServerName, StorePosition, Voice, Zone};
-
-/// A server with `vote = true`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Voter {
-    pub name: ServerName,
-    pub zone: Option<Zone>,
-    /// The present source: it takes part in majorities only.
-    pub is_source: bool,
-}
+use super::voter::Voter;
+use crate::ids::{Level, Machine, ServerName, StorePosition, Voice};
 
 /// What one server itself said it has, per level.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

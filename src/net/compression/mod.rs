@@ -20,7 +20,6 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::stream::Stream;
 use crate::protocol::Capabilities;
 use gather::Gather;
 use number::Numbered;
@@ -69,8 +68,8 @@ impl fmt::Display for Algorithm {
 }
 
 #[derive(Debug)]
-pub struct Compressed {
-    beneath: Stream,
+pub struct Compressed<S> {
+    beneath: S,
     algorithm: Algorithm,
     /// Came in and is not unpacked yet, from `taken` on.
     ahead: Vec<u8>,
@@ -92,20 +91,20 @@ enum Framing {
     Dump(Numbered),
 }
 
-impl Compressed {
+impl<S> Compressed<S> {
     /// `ahead` is what was read of it already.
-    pub fn new(beneath: Stream, algorithm: Algorithm, ahead: Vec<u8>) -> Self {
+    pub fn new(beneath: S, algorithm: Algorithm, ahead: Vec<u8>) -> Self {
         let framing = Framing::Answers(Gather::default());
         Self::framed(beneath, algorithm, ahead, framing)
     }
 
     /// For who asks for a dump.
-    pub fn for_dump(beneath: Stream, algorithm: Algorithm, ahead: Vec<u8>) -> Self {
+    pub fn for_dump(beneath: S, algorithm: Algorithm, ahead: Vec<u8>) -> Self {
         let framing = Framing::Dump(Numbered::default());
         Self::framed(beneath, algorithm, ahead, framing)
     }
 
-    fn framed(beneath: Stream, algorithm: Algorithm, ahead: Vec<u8>, framing: Framing) -> Self {
+    fn framed(beneath: S, algorithm: Algorithm, ahead: Vec<u8>, framing: Framing) -> Self {
         Self {
             beneath,
             algorithm,
@@ -119,16 +118,13 @@ impl Compressed {
         }
     }
 
-    pub fn beneath(&self) -> &Stream {
+    pub fn beneath(&self) -> &S {
         &self.beneath
     }
 
-    pub fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.ahead.is_empty() && !self.unpacker.holds_more() {
-            self.beneath.poll_read_ready(context)
-        } else {
-            Poll::Ready(Ok(()))
-        }
+    /// Whether there is something to read, whatever the stream below has.
+    pub fn has_ahead(&self) -> bool {
+        !self.ahead.is_empty() || self.unpacker.holds_more()
     }
 
     /// Unpacks what is there; the number of bytes.
@@ -148,27 +144,6 @@ impl Compressed {
             self.sequence = self.unpacker.sequence().wrapping_add(1);
         }
         Ok(made)
-    }
-
-    fn poll_ahead(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut chunk = [0; CHUNK];
-        let mut buffer = ReadBuf::new(&mut chunk);
-        ready!(Pin::new(&mut self.beneath).poll_read(context, &mut buffer))?;
-        self.ahead.extend_from_slice(buffer.filled());
-        Poll::Ready(Ok(buffer.filled().len()))
-    }
-
-    /// Sends what is packed.
-    fn poll_behind(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(rest @ [_, ..]) = self.behind.get(self.sent..) {
-            match ready!(Pin::new(&mut self.beneath).poll_write(context, rest))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                count => self.sent += count,
-            }
-        }
-        self.behind = Vec::new();
-        self.sent = 0;
-        Poll::Ready(Ok(()))
     }
 
     fn pack(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -193,7 +168,32 @@ impl Compressed {
     }
 }
 
-impl AsyncRead for Compressed {
+impl<S: AsyncRead + Unpin> Compressed<S> {
+    fn poll_ahead(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut chunk = [0; CHUNK];
+        let mut buffer = ReadBuf::new(&mut chunk);
+        ready!(Pin::new(&mut self.beneath).poll_read(context, &mut buffer))?;
+        self.ahead.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Compressed<S> {
+    /// Sends what is packed.
+    fn poll_behind(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(rest @ [_, ..]) = self.behind.get(self.sent..) {
+            match ready!(Pin::new(&mut self.beneath).poll_write(context, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.sent += count,
+            }
+        }
+        self.behind = Vec::new();
+        self.sent = 0;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Compressed<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -215,7 +215,7 @@ impl AsyncRead for Compressed {
     }
 }
 
-impl AsyncWrite for Compressed {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Compressed<S> {
     /// What was taken is sent with the next write or flush, but for a packet that is not whole yet.
     fn poll_write(
         self: Pin<&mut Self>,

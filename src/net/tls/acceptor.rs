@@ -7,10 +7,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
-use tokio_rustls::TlsAcceptor;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use super::{Beneath, Error, Mode, pem, provider};
-use crate::net::stream::Stream;
 
 /// What one port offers; changed while connections run, which keep what they began with.
 #[derive(Clone, Debug, Default)]
@@ -124,12 +124,14 @@ impl Offer {
 
     /// The handshake. `ahead` is what was read of it already. Not cancel-safe: the connection is gone
     /// then.
-    pub async fn accept(&self, stream: Stream, ahead: Vec<u8>) -> io::Result<Stream> {
+    pub async fn accept<S>(&self, stream: S, ahead: Vec<u8>) -> io::Result<TlsStream<Beneath<S>>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let Some(config) = self.config.clone().filter(|_| self.is_on()) else {
             return Err(io::Error::other("TLS is not offered"));
         };
         let beneath = Beneath::new(stream, ahead);
-        let stream = TlsAcceptor::from(config).accept(beneath).await?;
-        Ok(Stream::Tls(Box::new(stream.into())))
+        Ok(TlsAcceptor::from(config).accept(beneath).await?.into())
     }
 }

@@ -6,20 +6,18 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::net::stream::Stream;
-
 /// A stream of which a part was read before it was known that TLS begins there. Those bytes are taken
 /// for ciphertext, as they must be: whoever puts words behind somebody's TLS request breaks only the
 /// handshake.
 #[derive(Debug)]
-pub struct Beneath {
-    stream: Stream,
+pub struct Beneath<S> {
+    stream: S,
     ahead: Vec<u8>,
     taken: usize,
 }
 
-impl Beneath {
-    pub fn new(stream: Stream, ahead: Vec<u8>) -> Self {
+impl<S> Beneath<S> {
+    pub fn new(stream: S, ahead: Vec<u8>) -> Self {
         Self {
             stream,
             ahead,
@@ -27,20 +25,17 @@ impl Beneath {
         }
     }
 
-    pub fn stream(&self) -> &Stream {
+    pub fn stream(&self) -> &S {
         &self.stream
     }
 
-    pub fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.ahead.is_empty() {
-            self.stream.poll_read_ready(context)
-        } else {
-            Poll::Ready(Ok(()))
-        }
+    /// Whether there is something to read, whatever the stream has.
+    pub fn has_ahead(&self) -> bool {
+        !self.ahead.is_empty()
     }
 }
 
-impl AsyncRead for Beneath {
+impl<S: AsyncRead + Unpin> AsyncRead for Beneath<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -61,7 +56,7 @@ impl AsyncRead for Beneath {
     }
 }
 
-impl AsyncWrite for Beneath {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Beneath<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,

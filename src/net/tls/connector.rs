@@ -11,12 +11,12 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
-use tokio_rustls::TlsConnector;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::acceptor::Fingerprint;
 use super::{Beneath, Error, Mode, pem, provider};
 use crate::net::connect;
-use crate::net::stream::Stream;
 use crate::protocol::Capabilities;
 
 /// How a server is reached.
@@ -125,7 +125,10 @@ impl Connector {
     }
 
     /// The handshake with the server of `host:port`. Not cancel-safe: the connection is gone then.
-    pub async fn connect(&self, stream: Stream, address: &str) -> io::Result<Stream> {
+    pub async fn connect<S>(&self, stream: S, address: &str) -> io::Result<TlsStream<Beneath<S>>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let config = self.load().map_err(io::Error::other)?;
         let name = match &self.0.files.name {
             Some(name) => name.clone(),
@@ -134,7 +137,7 @@ impl Connector {
         let name = ServerName::try_from(name).map_err(io::Error::other)?;
         let beneath = Beneath::new(stream, Vec::new());
         let stream = TlsConnector::from(config).connect(name, beneath).await?;
-        Ok(Stream::Tls(Box::new(stream.into())))
+        Ok(stream.into())
     }
 }
 

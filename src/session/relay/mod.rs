@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::abandon::{Reached, abandon};
+use super::agreed::Agreed;
 use super::answer::{self, Answer, Passage, Step};
 use super::credentials::{Learned, Lesson};
-use super::guest::Reader;
 use super::large::{LargeText, Missing};
-use super::login::Agreed;
 use super::peers::{Peers, Side};
+use super::reader::Reader;
 use super::registry::{Activity, Entered};
 use super::request::{self, Case, Front, Prepared, Reading, Request, Verdict};
 use super::requirement::{self, Asks, Ended, Mistake, Own};

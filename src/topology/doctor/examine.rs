@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::accounts::Accounts;
+use super::features::Features;
 use super::grants::Grants;
-use super::release::Features;
 use crate::ids::{Flavor, ServerName};
 use crate::net::admin::Admin;
 use crate::net::{self, binlog_filters};

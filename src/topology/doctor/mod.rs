@@ -31,6 +31,7 @@ pub mod certificates;
 pub mod change_master;
 pub mod checks;
 pub mod examine;
+pub mod features;
 pub mod grants;
 pub mod release;
 pub mod repair;

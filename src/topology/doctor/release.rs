@@ -1,10 +1,9 @@
-//! What kind of server it is: its series, and what newer ones can do that we cannot follow yet.
+//! What kind of server it is: its series, and what of newer ones we cannot follow yet.
 
+use super::features::SEES_APPLIERS;
 use super::{Check, Examination, Fix};
 use crate::ids::Flavor;
-use crate::net;
-use crate::net::admin::{Admin, literal};
-use crate::topology::report::is_denied;
+use crate::net::admin::literal;
 use crate::topology::roster::Role;
 use crate::version::Version;
 
@@ -13,53 +12,6 @@ const MARIADB: &[(u32, u32)] = &[(10, 11), (11, 8)];
 const MYSQL: &[(u32, u32)] = &[(9, 7)];
 /// The first with APPLIER_VERSION (MySQL 26.7 Reference Manual, "Change Stream Applier").
 const CHANGE_STREAMS: (u32, u32) = (26, 7);
-/// What lets our account see it.
-pub(super) const SEES_APPLIERS: &str =
-    "GRANT SELECT ON performance_schema.replication_applier_configuration";
-
-/// Of servers that may be newer than what we know; with older ones nothing is there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Features {
-    /// MariaDB's `binlog_storage_engine` (12.3).
-    pub binlog_engine: Option<String>,
-    /// Channel and its APPLIER_VERSION. None where our account may not see that.
-    pub appliers: Option<Vec<(String, String)>>,
-}
-
-impl Features {
-    pub(super) async fn ask(admin: &mut Admin) -> Result<Self, net::Error> {
-        match admin.flavor() {
-            Flavor::MariaDb => {
-                let statement = "SHOW GLOBAL VARIABLES LIKE 'binlog_storage_engine'";
-                let rows = admin.query(statement).await?;
-                let value = rows.first().and_then(|row| row.text("Value"));
-                Ok(Self {
-                    binlog_engine: value.map(str::to_owned),
-                    appliers: None,
-                })
-            }
-            Flavor::MySql => {
-                // All columns, since that one is not there before 26.7.
-                let statement =
-                    "SELECT * FROM performance_schema.replication_applier_configuration";
-                let rows = match admin.query(statement).await {
-                    Ok(rows) => rows,
-                    Err(error) if is_denied(&error) => return Ok(Self::default()),
-                    Err(error) => return Err(error),
-                };
-                let appliers = rows.iter().filter_map(|row| {
-                    let channel = row.text("CHANNEL_NAME").unwrap_or_default();
-                    let version = row.text("APPLIER_VERSION")?;
-                    Some((channel.to_owned(), version.to_owned()))
-                });
-                Ok(Self {
-                    binlog_engine: None,
-                    appliers: Some(appliers.collect()),
-                })
-            }
-        }
-    }
-}
 
 /// Another series is served as well as it goes.
 pub(super) fn tested(server: &Examination) -> Check {

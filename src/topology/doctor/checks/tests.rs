@@ -1,9 +1,9 @@
 use super::*;
 use crate::ids::ServerName;
 use crate::topology::doctor::examine::Dumps;
+use crate::topology::doctor::features::{Features, SEES_APPLIERS};
 use crate::topology::doctor::grants::Grants;
 use crate::topology::doctor::option_file;
-use crate::topology::doctor::release::{Features, SEES_APPLIERS};
 use crate::topology::report::tests::good_replica;
 use crate::topology::report::{Following, Replication};
 

@@ -1,0 +1,142 @@
+//! What a move of the source needs of us.
+
+use std::sync::Arc;
+
+use super::following::Present;
+use super::{App, roster};
+use crate::capture::State;
+use crate::failover::facts::Walked;
+use crate::failover::proxy::{Proxy, Replication, Server, Settings};
+use crate::gtid::{GtidSet, Position};
+use crate::ids::{Epoch, ServerName};
+use crate::net::admin::Account;
+use crate::store::state::{DurableState, FollowedSource, Intent, Point};
+
+#[derive(Clone)]
+pub struct AppProxy(pub Arc<App>);
+
+impl Proxy for AppProxy {
+    fn settings(&self) -> Settings {
+        let config = self.0.config.load();
+        let servers = config.servers.iter().map(|server| Server {
+            name: server.name.clone(),
+            promotable: server.promotable,
+            account: roster::account(server),
+        });
+        Settings {
+            servers: servers.collect(),
+            replication: Replication {
+                listen: config.listen.replication.first().cloned(),
+                user: config.replication.user.clone(),
+                password: config.replication.password.expose().to_owned(),
+                tls: config.tls.is_for_replicas(),
+            },
+            fence_command: config.failover.fence_command.clone(),
+            after_command: config.failover.after_command.clone(),
+        }
+    }
+
+    fn stored(&self) -> GtidSet {
+        self.0.store.executed()
+    }
+
+    fn end(&self) -> Position {
+        self.0.store.end()
+    }
+
+    fn released(&self) -> GtidSet {
+        self.0.acks.snapshot().released_set
+    }
+
+    fn until_released(&self, position: &Position) -> impl Future<Output = ()> + Send {
+        self.0.acks.wait_position(position)
+    }
+
+    fn followed(&self) -> (ServerName, Epoch) {
+        let present = self.0.following.present();
+        (present.server.name.clone(), present.epoch)
+    }
+
+    fn readers(&self) -> Vec<ServerName> {
+        let readers = self.0.ship.readers.list().into_iter();
+        readers.map(|reader| reader.identity.name).collect()
+    }
+
+    async fn prove(&self, name: &ServerName, account: &Account) -> Result<Walked, String> {
+        self.0.servers.histories().prove(name, account).await
+    }
+
+    fn point(&self, name: &ServerName) -> Option<Point> {
+        self.0.servers.histories().point(name)
+    }
+
+    async fn intend(&self, intent: Option<Intent>) -> Result<(), String> {
+        self.keep(|state| state.moving = intent).await
+    }
+
+    async fn rest(&self) -> Result<(), String> {
+        self.0.following.rest();
+        let mut state = self.0.capture.state.clone();
+        let left = state.wait_for(|state| matches!(state, State::Resting));
+        left.await.map(drop).map_err(|error| error.to_string())
+    }
+
+    async fn follow(&self, source: FollowedSource, epoch: Epoch) -> Result<(), String> {
+        let name = &source.name;
+        let server = self.0.config.load().server(name).cloned();
+        let gone = || format!("{name} is no [[server]] of the configuration any more");
+        let server = server.ok_or_else(gone)?;
+        self.keep(move |state| {
+            state.epoch = epoch;
+            state.source = Some(source);
+        })
+        .await?;
+        self.0.follow(Present { server, epoch });
+        Ok(())
+    }
+
+    async fn follow_on(&self) {
+        let following = &self.0.following;
+        following.follow((*following.present()).clone());
+        let _ = self.0.capture.state.clone().changed().await;
+    }
+
+    async fn opened(&self) {
+        self.0.guard.opened().await;
+    }
+
+    fn holds(&self, source: &ServerName) -> String {
+        let state = self.0.capture.state.borrow().clone();
+        let held = state.holds(source);
+        held.unwrap_or_else(|| "its commits are looked at".into())
+    }
+}
+
+impl AppProxy {
+    /// Three fsyncs.
+    async fn keep(
+        &self,
+        change: impl FnOnce(&mut DurableState) + Send + 'static,
+    ) -> Result<(), String> {
+        let store = self.0.store.clone();
+        let kept = tokio::task::spawn_blocking(move || store.change_durable(change)).await;
+        let kept = kept.map_err(anyhow::Error::from);
+        let kept = kept.and_then(|kept| kept.map_err(anyhow::Error::from));
+        kept.map(drop).map_err(|error| format!("{error:#}"))
+    }
+}
+
+impl App {
+    /// Everybody turns to this server, in its epoch. What is kept says so already.
+    fn follow(&self, present: Present) {
+        let _changing = self.changing.lock();
+        self.acks.set_epoch(present.epoch);
+        let name = present.server.name.clone();
+        self.console.follow(roster::account(&present.server));
+        self.following.follow(present);
+        if let Some(config) = (**self.config.load()).clone().with_source(&name) {
+            self.servers.configure(&config);
+            self.config.store(Arc::new(config));
+        }
+    }
+}
