@@ -47,6 +47,7 @@ mod multi_factor;
 mod proxy_protocol;
 mod query_attributes;
 mod readers;
+mod readers_snapshot;
 mod sandbox_lifecycle;
 mod sandbox_mysql;
 mod second_reader;
