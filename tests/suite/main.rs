@@ -30,6 +30,7 @@ mod e2e_moves;
 mod e2e_mysql;
 mod e2e_power_loss;
 mod e2e_purge;
+mod e2e_reload;
 mod e2e_replicas;
 mod e2e_requirement;
 mod e2e_restored;
