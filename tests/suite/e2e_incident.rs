@@ -108,16 +108,41 @@ async fn it_is_carried_on_and_shown(flavor: Flavor) {
     .await;
     assert_eq!(replica.count("m").await, 0);
 
-    // It executed all that our binlog has, and lacks rows all the same, also after we have begun anew.
-    sandbox.kill(Part::Proxy);
-    sandbox.start(Part::Proxy);
-    sandbox.serves().await;
     let named = format!("INCIDENT at {incident}");
     let has_no_vote = |status: &Status| {
         let replica = status.replica("replica1").unwrap();
         let objections = replica.list("objections");
         !replica.flag("vote") && objections.iter().any(|why| why.contains(&named))
     };
+    sandbox
+        .status_until("it has no vote, and why", SOON, has_no_vote)
+        .await;
+
+    let would = sandbox.ackline(&["switchover", "--to", "replica1", "--dry-run"]);
+    let would = String::from_utf8(would.stdout).unwrap();
+    let lacks = would.lines().find(|line| line.contains("it lacks"));
+    let named_last = format!(" {incident}");
+    assert!(
+        lacks.is_some_and(|line| line.ends_with(&named_last)),
+        "{would}"
+    );
+
+    // It executed all that our binlog has, and lacks rows all the same, also after we have begun anew and its
+    // own binlog has expired.
+    sandbox.kill(Part::Proxy);
+    replica.run("FLUSH BINARY LOGS").await;
+    wait_until("its binlog expires", SOON, async || {
+        let mut files: Vec<mysql_async::Row> = replica.rows("SHOW BINARY LOGS").await;
+        let last: String = files.pop().unwrap().get(0).unwrap();
+        replica.run(&format!("PURGE BINARY LOGS TO '{last}'")).await;
+        match files.len() {
+            0 => Ok(()),
+            more => Err(more),
+        }
+    })
+    .await;
+    sandbox.start(Part::Proxy);
+    sandbox.serves().await;
     sandbox
         .status_until("it has no vote, and why", SOON, has_no_vote)
         .await;
@@ -133,13 +158,6 @@ async fn it_is_carried_on_and_shown(flavor: Flavor) {
         assert!(has_no_vote(&status), "{status}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let would = sandbox.ackline(&["switchover", "--to", "replica1", "--dry-run"]);
-    let would = String::from_utf8(would.stdout).unwrap();
-    let lacks = would.lines().find(|line| line.contains("it lacks"));
-    assert!(
-        lacks.is_some_and(|line| line.ends_with(&format!(" {incident}"))),
-        "{would}"
-    );
     let other = sandbox.ackline(&["accept", "replica1", "--hole", &before]);
     assert_eq!(other.status.code(), Some(1), "{other:?}");
     let accepted = sandbox.ackline(&["accept", "replica1", "--hole", &incident]);

@@ -283,7 +283,10 @@ impl Histories {
             return GtidSet::new();
         };
         let lost = history.lost(&incidents, &self.store.executed());
-        lost.difference(&known.accepted)
+        // Its binlog may have expired since.
+        let proven = incidents.difference(&known.unproven);
+        let unproven = incidents.difference(&proven);
+        lost.union(&unproven).difference(&known.accepted)
     }
 
     /// Why it could not be walked, if it could not.
@@ -330,17 +333,13 @@ impl Histories {
 
     /// All that it has of ours, or that somebody answers for.
     fn has(&self, name: &ServerName, history: &History, ours: &GtidSet) -> GtidSet {
-        let mut has = self.executed(history, ours);
-        if let Some(known) = self.known.lock().get(name) {
-            has.merge(&known.accepted);
-        }
-        has
-    }
-
-    /// All that it has of ours, by its own binlog.
-    fn executed(&self, history: &History, ours: &GtidSet) -> GtidSet {
         let has = history.has(ours, |gtid| self.is_empty(gtid));
-        has.difference(&history.lost(&self.store.durable().incidents, ours))
+        match self.known.lock().get(name) {
+            Some(known) => has
+                .difference(&self.incidents(known))
+                .union(&known.accepted),
+            None => has,
+        }
     }
 
     /// Whether it has all that it claims.
@@ -447,8 +446,9 @@ impl Histories {
                     match (walked.before, before) {
                         (Before::Stands, _) => {}
                         (Before::Purged, Some(before)) => {
-                            let has = self.executed(&before, &ours);
-                            let proven = has.difference(&known.unproven);
+                            let has = before.has(&ours, |gtid| self.is_empty(gtid));
+                            let lost = before.lost(&self.store.durable().incidents, &ours);
+                            let proven = has.difference(&lost.union(&known.unproven));
                             known.unproven = walked.history.untold(&ours).difference(&proven);
                         }
                         // Another binlog, which inherits nothing.
