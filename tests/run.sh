@@ -67,7 +67,7 @@ install() {
     if any_wanted session_auth; then
         tests/auth/install.sh || echo "the test of ed25519 is skipped"
     fi
-    if any_wanted drivers readers; then
+    if any_wanted drivers readers readers_snapshot; then
         tests/drivers/install.sh || echo "drivers that are missing are skipped"
     fi
     if any_wanted orm; then

@@ -32,6 +32,8 @@ pub struct History {
     seen: GtidSet,
     /// MySQL: those of them that have nothing in them, as injected ones.
     empty: GtidSet,
+    /// Those that stand behind an INCIDENT of its own binlog, or are one: it made that change itself.
+    incidents: GtidSet,
     point: Option<Point>,
 }
 
@@ -43,6 +45,7 @@ impl History {
             head: None,
             seen: GtidSet::new(),
             empty: GtidSet::new(),
+            incidents: GtidSet::new(),
             point: None,
         }
     }
@@ -84,6 +87,10 @@ impl History {
         }
     }
 
+    pub fn saw_incident(&mut self, gtid: &Gtid) {
+        self.incidents.insert(gtid);
+    }
+
     pub fn ends_at(&mut self, point: Point) {
         self.point = Some(point);
     }
@@ -113,6 +120,13 @@ impl History {
             Base::List(list) => ours.up_to(&self.limits(list, ours)),
         };
         before.difference(&self.seen)
+    }
+
+    /// Which of these INCIDENTs of ours are neither its own nor before its binlog: what they stand for never
+    /// came to it, though what comes behind them may have.
+    pub fn lost(&self, incidents: &GtidSet, ours: &GtidSet) -> GtidSet {
+        let lost = incidents.difference(&self.incidents);
+        lost.difference(&self.untold(ours))
     }
 
     /// Where what lies before its binlog is taken from, in words.
@@ -191,6 +205,8 @@ pub struct Kept {
     head: Option<u32>,
     seen: String,
     empty: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    incidents: String,
     #[serde(rename = "last", default)]
     point: Option<PointText>,
 }
@@ -208,6 +224,7 @@ impl From<&History> for Kept {
             head: history.head,
             seen: history.seen.to_string(),
             empty: history.empty.to_string(),
+            incidents: history.incidents.to_string(),
             point: history.point.as_ref().map(Point::text),
         }
     }
@@ -226,6 +243,7 @@ impl TryFrom<Kept> for History {
             head: kept.head,
             seen: kept.seen.parse()?,
             empty: kept.empty.parse()?,
+            incidents: kept.incidents.parse()?,
             point: kept.point.map(Point::parse).transpose()?,
         })
     }
@@ -269,6 +287,7 @@ mod tests {
         let base = Base::Set(set(&format!("{uuid}:1-3")));
         let mut mysql = History::begin(base, Position::MySql(GtidSet::new()));
         mysql.saw(&format!("{uuid}:4").parse().unwrap(), true);
+        mysql.saw_incident(&format!("{uuid}:4").parse().unwrap());
         for history in [maria, mysql] {
             let text = serde_json::to_string(&Kept::from(&history)).unwrap();
             let kept: Kept = serde_json::from_str(&text).unwrap();
@@ -328,6 +347,23 @@ mod tests {
         let restored = history("", "0-2-9", "");
         assert_eq!(restored.untold(&set(OURS)).to_string(), "0-1-1..7,0-2-8..9");
         assert!(restored.base().ends_with(": 0-2-9"));
+    }
+
+    #[test]
+    fn an_incident_is_lost_to_all_but_its_source_and_copies() {
+        let lost = |history: &History| {
+            let incidents = set("0-1-5");
+            history.lost(&incidents, &set(OURS)).to_string()
+        };
+        let mut source = history("", "", "0-1-1..7");
+        source.saw_incident(&"0-1-5".parse().unwrap());
+        assert_eq!(lost(&source), "");
+        // Before it and behind it, whether it skipped the event or jumped.
+        for seen in ["0-1-1..4", "0-1-1..7", "0-1-1..4,0-1-6..7"] {
+            assert_eq!(lost(&history("", "", seen)), "0-1-5", "{seen}");
+        }
+        assert_eq!(lost(&history("0-1-5", "", "0-1-6..7")), "");
+        assert_eq!(lost(&history("0-1-4", "", "0-1-5..7")), "0-1-5");
     }
 
     #[test]

@@ -51,7 +51,7 @@ use crate::protocol::register_slave::RegisterSlave;
 use crate::protocol::semi_sync::{Ack, EventPacket};
 use crate::shutdown::Shutdown;
 use crate::stages::{self, Stage};
-use crate::store::state::Point;
+use crate::store::state::{DurableState, Point};
 use crate::store::{self, Store, Writer};
 
 pub use attach::{Refusal, Source};
@@ -586,11 +586,11 @@ impl Capture {
                 Action::Format(event) => self.writer.source_format(event)?,
                 Action::Incident(event) => {
                     self.writer.incident(event)?;
-                    self.tell_of_incident(event, &link.feed)?;
+                    link.incident |= self.tell_of_incident(event, &link.feed)?;
                 }
                 Action::Append(event) => {
                     self.writer.append(event)?;
-                    self.tell_of_incident(event, &link.feed)?;
+                    link.incident |= self.tell_of_incident(event, &link.feed)?;
                     note(&mut link.transaction, &link.feed, payload)?;
                 }
                 Action::Commit {
@@ -601,8 +601,13 @@ impl Capture {
                 } => {
                     self.grows(&gtid)?;
                     self.writer.append(event)?;
+                    link.incident |= self.tell_of_incident(event, &link.feed)?;
+                    if std::mem::take(&mut link.incident) {
+                        // Before anybody is sent it.
+                        let keep = |state: &mut DurableState| state.incidents.insert(&gtid);
+                        self.store.change_durable(keep)?;
+                    }
                     let ours = self.writer.commit(gtid.clone())?;
-                    self.tell_of_incident(event, &link.feed)?;
                     note(&mut link.transaction, &link.feed, payload)?;
                     if let (Some(point), _) = link.transaction.end(&gtid) {
                         *self.anchor.lock() = Some((link.epoch, point));
@@ -634,11 +639,11 @@ impl Capture {
     }
 
     /// What the source could not log is in nobody's binlog. MariaDB says so between transactions, MySQL in one that
-    /// has nothing else in it.
-    fn tell_of_incident(&self, event: &[u8], feed: &Feed) -> Result<(), End> {
+    /// has nothing else in it. Whether it is one.
+    fn tell_of_incident(&self, event: &[u8], feed: &Feed) -> Result<bool, End> {
         let broken = |error: event::Error| broken(error.into());
         if Header::parse(event).map_err(broken)?.kind != EventType::INCIDENT {
-            return Ok(());
+            return Ok(false);
         }
         let incident = Incident::parse(event).map_err(broken)?;
         let message = String::from_utf8_lossy(incident.message);
@@ -649,7 +654,7 @@ impl Capture {
         tracing::error!("{problem}");
         counter!("ackline_source_incidents_total").increment(1);
         *self.incident.lock() = Some(problem);
-        Ok(())
+        Ok(true)
     }
 
     /// A GTID stands for one transaction, for ever: within a domain numbers only grow.
@@ -747,6 +752,8 @@ struct Link {
     ledger: Ledger,
     /// The one that is being sent.
     transaction: walk::Running,
+    /// An INCIDENT came before it, or within it.
+    incident: bool,
     permits: watch::Receiver<Option<crate::ack::AckPermit>>,
     epoch: Epoch,
     acks_sent: Counter,
@@ -791,6 +798,7 @@ impl Link {
             feed: Feed::new(true, expected),
             ledger: Ledger::default(),
             transaction: walk::Running::default(),
+            incident: false,
             permits,
             epoch: followed.epoch,
             acks_sent: counter!("ackline_source_acks_total"),

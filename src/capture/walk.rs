@@ -180,6 +180,8 @@ struct Walker {
     algorithm: Algorithm,
     /// The file that the walk began in: only the list of the oldest one is a base.
     first_file: bool,
+    /// An INCIDENT stands before the next transaction, or within the one that is being sent.
+    incident: bool,
     transaction: Running,
 }
 
@@ -233,6 +235,7 @@ impl Walker {
             only_expected: false,
             feed: Feed::new(false, None),
             algorithm: Algorithm::Off,
+            incident: false,
             transaction: Running::default(),
         }
     }
@@ -295,6 +298,7 @@ impl Walker {
             _ => {}
         }
         let is_query = header.kind == EventType::QUERY;
+        self.incident |= header.kind == EventType::INCIDENT;
         match self.feed.packet(payload)? {
             Action::Append(_) => {
                 self.transaction.note(event, self.feed.begin());
@@ -302,12 +306,16 @@ impl Walker {
             Action::Commit { gtid, .. } => {
                 self.transaction.note(event, self.feed.begin());
                 let (point, events) = self.transaction.end(&gtid);
+                let incident = std::mem::take(&mut self.incident);
                 if let Some(expected) = self.expected.take() {
                     return Ok(point == Some(expected));
                 }
                 // GTID, BEGIN, COMMIT.
                 let is_empty = is_query && events == 3 && gtid.flavor() == Flavor::MySql;
                 self.history.saw(&gtid, is_empty);
+                if incident {
+                    self.history.saw_incident(&gtid);
+                }
                 if let Some(point) = point {
                     self.history.ends_at(point);
                 }

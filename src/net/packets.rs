@@ -11,6 +11,7 @@ use super::compression::{Algorithm, Compressed};
 use super::halves::{self, ReadHalf, WriteHalf};
 use super::stream::Stream;
 use crate::protocol::packet::{self, HEADER, Header};
+use crate::protocol::result_set::{self, Column};
 
 /// The largest value of `max_allowed_packet`, with room for what stands in front of an event.
 pub const MAX_PACKET: usize = (1 << 30) + 1024;
@@ -203,14 +204,8 @@ impl<W: AsyncWrite + Unpin> PacketWriter<W> {
     }
 
     /// Puts a small text result (see [`crate::protocol::result_set`]).
-    pub fn put_result(&mut self, status: u16, columns: &[&str], rows: &[Vec<Option<Vec<u8>>>]) {
-        crate::protocol::result_set::write(
-            &mut self.buffer,
-            &mut self.sequence,
-            status,
-            columns,
-            rows,
-        );
+    pub fn put_result(&mut self, status: u16, columns: &[Column], rows: &[Vec<Option<Vec<u8>>>]) {
+        result_set::write(&mut self.buffer, &mut self.sequence, status, columns, rows);
     }
 
     /// Bytes waiting for [`Self::flush`].

@@ -8,8 +8,20 @@ use super::ok::EofPacket;
 use super::packet;
 
 const TYPE_VAR_STRING: u8 = 0xFD;
+const TYPE_LONGLONG: u8 = 0x08;
 /// utf8mb3_general_ci, which every client knows.
 const COLLATION: u16 = 33;
+const BINARY: u16 = 63;
+/// NOT NULL, UNSIGNED, BINARY.
+const NUMBER: u16 = 0x00A1;
+
+/// A column by its name. Many clients make of a value what the column's type says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    Text(&'static str),
+    /// BIGINT UNSIGNED.
+    Number(&'static str),
+}
 
 /// Appends a whole result: header, columns, EOF, rows, EOF; `None` is NULL. `sequence` is the number
 /// of the first packet (1 after a command) and is moved on.
@@ -17,15 +29,15 @@ pub fn write(
     out: &mut Vec<u8>,
     sequence: &mut u8,
     status: u16,
-    columns: &[&str],
+    columns: &[Column],
     rows: &[Vec<Option<Vec<u8>>>],
 ) {
     let mut payload = Vec::new();
     put_lenenc(&mut payload, columns.len() as u64);
     packet::write(out, sequence, &payload);
-    for name in columns {
+    for column in columns {
         payload.clear();
-        write_column(&mut payload, name);
+        write_column(&mut payload, *column);
         packet::write(out, sequence, &payload);
     }
     let eof = EofPacket {
@@ -47,16 +59,22 @@ pub fn write(
     packet::write(out, sequence, &eof);
 }
 
-fn write_column(out: &mut Vec<u8>, name: &str) {
+fn write_column(out: &mut Vec<u8>, column: Column) {
+    let (name, collation, length, kind, flags) = match column {
+        Column::Text(name) => (name, COLLATION, 1024u32, TYPE_VAR_STRING, 0u16),
+        Column::Number(name) => (name, BINARY, 20, TYPE_LONGLONG, NUMBER),
+    };
     put_lenenc_bytes(out, b"def");
     for text in ["", "", "", name, ""] {
         put_lenenc_bytes(out, text.as_bytes());
     }
     out.push(0x0C);
-    out.extend_from_slice(&COLLATION.to_le_bytes());
-    out.extend_from_slice(&1024u32.to_le_bytes());
-    out.push(TYPE_VAR_STRING);
-    out.extend_from_slice(&[0; 5]);
+    out.extend_from_slice(&collation.to_le_bytes());
+    out.extend_from_slice(&length.to_le_bytes());
+    out.push(kind);
+    out.extend_from_slice(&flags.to_le_bytes());
+    // Decimals, and two bytes that nobody reads.
+    out.extend_from_slice(&[0; 3]);
 }
 
 #[cfg(test)]
@@ -70,16 +88,20 @@ mod tests {
             &mut out,
             &mut sequence,
             2,
-            &["a"],
-            &[vec![Some(b"x".to_vec())], vec![None]],
+            &[Column::Text("a"), Column::Number("n")],
+            &[
+                vec![Some(b"x".to_vec()), Some(b"7".to_vec())],
+                vec![None, None],
+            ],
         );
-        let golden: &[u8] = b"\x01\0\0\x01\x01\
+        let golden: &[u8] = b"\x01\0\0\x01\x02\
             \x17\0\0\x02\x03def\0\0\0\x01a\0\x0c\x21\0\0\x04\0\0\xfd\0\0\0\0\0\
-            \x05\0\0\x03\xfe\0\0\x02\0\
-            \x02\0\0\x04\x01x\
-            \x01\0\0\x05\xfb\
-            \x05\0\0\x06\xfe\0\0\x02\0";
+            \x17\0\0\x03\x03def\0\0\0\x01n\0\x0c\x3f\0\x14\0\0\0\x08\xa1\0\0\0\0\
+            \x05\0\0\x04\xfe\0\0\x02\0\
+            \x04\0\0\x05\x01x\x017\
+            \x02\0\0\x06\xfb\xfb\
+            \x05\0\0\x07\xfe\0\0\x02\0";
         assert_eq!(out, golden);
-        assert_eq!(sequence, 7);
+        assert_eq!(sequence, 8);
     }
 }

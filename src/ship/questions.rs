@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::about::{About, Variable};
 use crate::gtid::{Position, mariadb};
 use crate::ids::{Flavor, ServerId};
+use crate::protocol::result_set::Column;
 
 /// What one dump connection has said of itself so far.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +59,7 @@ pub struct Facts {
 pub enum Answer {
     Ok,
     Rows {
-        columns: Vec<&'static str>,
+        columns: Vec<Column>,
         rows: Vec<Vec<String>>,
     },
     /// `KILL n`: STOP SLAVE opens a second connection to end the first.
@@ -128,7 +129,7 @@ pub(super) fn answer_about(about: About, facts: &Facts) -> Answer {
         About::Position(Variable::Executed) => one("@@GLOBAL.gtid_executed", facts.end.2.clone()),
         // Whoever gets nothing asks SHOW MASTER STATUS under a lock (mariadb-dump).
         About::Snapshot => Answer::Rows {
-            columns: vec!["Variable_name", "Value"],
+            columns: vec![Column::Text("Variable_name"), Column::Text("Value")],
             rows: Vec::new(),
         },
         About::TheSources => Answer::Error {
@@ -215,13 +216,17 @@ fn binary_logs(facts: &Facts) -> Answer {
     let rows = facts.files.iter();
     match facts.flavor {
         Flavor::MariaDb => Answer::Rows {
-            columns: vec!["Log_name", "File_size"],
+            columns: vec![Column::Text("Log_name"), Column::Number("File_size")],
             rows: rows
                 .map(|(name, bytes)| vec![name.clone(), bytes.to_string()])
                 .collect(),
         },
         Flavor::MySql => Answer::Rows {
-            columns: vec!["Log_name", "File_size", "Encrypted"],
+            columns: vec![
+                Column::Text("Log_name"),
+                Column::Number("File_size"),
+                Column::Text("Encrypted"),
+            ],
             rows: rows
                 .map(|(name, bytes)| vec![name.clone(), bytes.to_string(), "No".to_owned()])
                 .collect(),
@@ -231,7 +236,12 @@ fn binary_logs(facts: &Facts) -> Answer {
 
 fn binlog_status(facts: &Facts) -> Answer {
     let (file, offset, gtid) = &facts.end;
-    let mut columns = vec!["File", "Position", "Binlog_Do_DB", "Binlog_Ignore_DB"];
+    let mut columns = vec![
+        Column::Text("File"),
+        Column::Number("Position"),
+        Column::Text("Binlog_Do_DB"),
+        Column::Text("Binlog_Ignore_DB"),
+    ];
     let mut row = vec![
         file.clone(),
         offset.to_string(),
@@ -239,7 +249,7 @@ fn binlog_status(facts: &Facts) -> Answer {
         String::new(),
     ];
     if facts.flavor == Flavor::MySql {
-        columns.push("Executed_Gtid_Set");
+        columns.push(Column::Text("Executed_Gtid_Set"));
         row.push(gtid.clone());
     }
     Answer::Rows {
@@ -257,14 +267,14 @@ fn checksum_name(checksum: Checksum) -> &'static str {
 
 fn one(column: &'static str, value: String) -> Answer {
     Answer::Rows {
-        columns: vec![column],
+        columns: vec![Column::Text(column)],
         rows: vec![vec![value]],
     }
 }
 
 fn variable(name: &str, value: String) -> Answer {
     Answer::Rows {
-        columns: vec!["Variable_name", "Value"],
+        columns: vec![Column::Text("Variable_name"), Column::Text("Value")],
         rows: vec![vec![name.to_owned(), value]],
     }
 }

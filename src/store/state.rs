@@ -133,6 +133,8 @@ pub struct DurableState {
     pub released: StorePosition,
     pub released_set: GtidSet,
     pub degraded: Vec<DegradedCommit>,
+    /// Whatever the source changed before these (MySQL: in these) and could not log (INCIDENT) is in nobody's binlog.
+    pub incidents: GtidSet,
     /// Kept by the store itself; see [`super::Store::change_durable`].
     pub cuts: Vec<Cut>,
     /// What the oldest file's list of GTIDs stands for, exactly, since a purge; kept by the store itself.
@@ -159,6 +161,8 @@ struct Text {
     released: (u32, u64),
     released_set: String,
     degraded: Vec<DegradedText>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    incidents: String,
     cuts: Vec<(u32, u64)>,
     #[serde(default)]
     purged: String,
@@ -253,6 +257,7 @@ impl From<&DurableState> for Text {
                     None => DegradedText::Unknown(commit.gtid.to_string(), commit.at),
                 })
                 .collect(),
+            incidents: state.incidents.to_string(),
             cuts: state
                 .cuts
                 .iter()
@@ -292,6 +297,7 @@ impl TryFrom<Text> for DurableState {
             released: StorePosition::new(text.released.0, text.released.1),
             released_set: text.released_set.parse()?,
             degraded: degraded.collect::<Result<_, Self::Error>>()?,
+            incidents: text.incidents.parse()?,
             cuts: cuts.map(|(file, length)| Cut { file, length }).collect(),
             purged: text.purged.parse()?,
         })
@@ -340,6 +346,7 @@ mod tests {
                     owed: None,
                 },
             ],
+            incidents: "0-7-12".parse().unwrap(),
             cuts: vec![
                 Cut {
                     file: 1,

@@ -1,7 +1,9 @@
 //! The source changes a table that it cannot roll back and fails to log it (1705): it logs an INCIDENT instead.
 //! Nobody is held for it, replicas are told as by the source itself, and it shows.
 
-use crate::support::{Flavor, Part, SOON, Sandbox, on_both_flavors, wait_until};
+use std::time::{Duration, Instant};
+
+use crate::support::{Flavor, Part, SOON, STAYS, Sandbox, Status, on_both_flavors, wait_until};
 
 on_both_flavors!(it_is_carried_on_and_shown);
 
@@ -40,7 +42,8 @@ async fn it_is_carried_on_and_shown(flavor: Flavor) {
             problems.iter().any(|problem| problem.contains("INCIDENT"))
         })
         .await;
-    let incident = match flavor {
+    let mut incident = match flavor {
+        // That of what comes behind it.
         Flavor::MariaDb => String::new(),
         Flavor::MySql => {
             let all = source.gtid_position().await;
@@ -54,6 +57,9 @@ async fn it_is_carried_on_and_shown(flavor: Flavor) {
     sandbox.serves().await;
     let mut app = sandbox.app().connect().await;
     app.run("INSERT INTO seen VALUES (2)").await;
+    if flavor == Flavor::MariaDb {
+        incident = source.gtid_position().await;
+    }
 
     // Once, and before what comes behind it.
     let mut replica = sandbox.replica(0).connect().await;
@@ -101,6 +107,66 @@ async fn it_is_carried_on_and_shown(flavor: Flavor) {
     })
     .await;
     assert_eq!(replica.count("m").await, 0);
+
+    let named = format!("INCIDENT at {incident}");
+    let has_no_vote = |status: &Status| {
+        let replica = status.replica("replica1").unwrap();
+        let objections = replica.list("objections");
+        !replica.flag("vote") && objections.iter().any(|why| why.contains(&named))
+    };
+    sandbox
+        .status_until("it has no vote, and why", SOON, has_no_vote)
+        .await;
+
+    let would = sandbox.ackline(&["switchover", "--to", "replica1", "--dry-run"]);
+    let would = String::from_utf8(would.stdout).unwrap();
+    let lacks = would.lines().find(|line| line.contains("it lacks"));
+    let named_last = format!(" {incident}");
+    assert!(
+        lacks.is_some_and(|line| line.ends_with(&named_last)),
+        "{would}"
+    );
+
+    // It executed all that our binlog has, and lacks rows all the same, also after we have begun anew and its
+    // own binlog has expired.
+    sandbox.kill(Part::Proxy);
+    replica.run("FLUSH BINARY LOGS").await;
+    wait_until("its binlog expires", SOON, async || {
+        let mut files: Vec<mysql_async::Row> = replica.rows("SHOW BINARY LOGS").await;
+        let last: String = files.pop().unwrap().get(0).unwrap();
+        replica.run(&format!("PURGE BINARY LOGS TO '{last}'")).await;
+        match files.len() {
+            0 => Ok(()),
+            more => Err(more),
+        }
+    })
+    .await;
+    sandbox.start(Part::Proxy);
+    sandbox.serves().await;
+    sandbox
+        .status_until("it has no vote, and why", SOON, has_no_vote)
+        .await;
+    sandbox
+        .status_until("its applier runs", SOON, |status| {
+            let replica = status.replica("replica1").unwrap();
+            replica.list("objections").len() == 1 && replica.text("state") == "streaming"
+        })
+        .await;
+    let watched = Instant::now();
+    while watched.elapsed() < STAYS {
+        let status = sandbox.status().await;
+        assert!(has_no_vote(&status), "{status}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let other = sandbox.ackline(&["accept", "replica1", "--hole", &before]);
+    assert_eq!(other.status.code(), Some(1), "{other:?}");
+    let accepted = sandbox.ackline(&["accept", "replica1", "--hole", &incident]);
+    assert!(accepted.status.success(), "{accepted:?}");
+    sandbox
+        .status_until("it votes again", SOON, |status| {
+            status.replica("replica1").unwrap().flag("vote")
+        })
+        .await;
     let output = sandbox.ackline(&["binlog", "check"]);
     assert!(output.status.success(), "{output:?}");
 }

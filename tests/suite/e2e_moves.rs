@@ -16,14 +16,14 @@ on_both_flavors![
 const CLIENTS: usize = 4;
 
 /// Clients that insert numbers, each its own, and connect again when they are cut.
-struct Load {
+pub struct Load {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<Mutex<Vec<u32>>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Load {
-    fn begin(app: &Account) -> Self {
+    pub fn begin(app: &Account) -> Self {
         let (stop, next) = (
             Arc::new(AtomicBool::new(false)),
             Arc::new(AtomicU32::new(1)),
@@ -56,7 +56,7 @@ impl Load {
     }
 
     /// So many more commits return.
-    async fn goes_on(&self, more: usize) {
+    pub async fn goes_on(&self, more: usize) {
         let wanted = self.count() + more;
         crate::support::wait_until("commits return", SOON, async || match self.count() {
             count if count >= wanted => Ok(()),
@@ -65,7 +65,7 @@ impl Load {
         .await;
     }
 
-    async fn end(self) -> Vec<u32> {
+    pub async fn end(self) -> Vec<u32> {
         self.stop.store(true, Ordering::Relaxed);
         for task in self.tasks {
             tokio::time::timeout(SOON, task)
@@ -86,7 +86,7 @@ fn moved(sandbox: &Sandbox, arguments: &[&str]) {
 }
 
 /// Every number that was acknowledged stands at the source, through us.
-async fn assert_there(sandbox: &Sandbox, acknowledged: &[u32]) {
+pub async fn assert_there(sandbox: &Sandbox, acknowledged: &[u32]) {
     let mut app = sandbox.app().connect().await;
     let rows: Vec<u32> = app.rows("SELECT n FROM seen ORDER BY n").await;
     let missing: Vec<&u32> = acknowledged

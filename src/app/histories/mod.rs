@@ -207,12 +207,13 @@ impl Histories {
             let found = known
                 .get_mut(name)
                 .ok_or_else(|| Refused::Unknown(name.clone()))?;
-            let others = holes.difference(&found.found.holes.union(&found.accepted));
+            let there = found.found.holes.union(&self.incidents(found));
+            let others = holes.difference(&there.union(&found.accepted));
             if !others.is_empty() || holes.is_empty() {
                 return Err(Refused::NoHoles {
                     name: name.clone(),
                     others: others.to_string(),
-                    holes: found.found.holes.to_string(),
+                    holes: there.to_string(),
                 });
             }
             found.accepted.merge(holes);
@@ -270,10 +271,32 @@ impl Histories {
     /// Why its word counts for nothing, if that is known.
     pub fn reasons(&self, name: &ServerName) -> Vec<Reason> {
         let known = self.known.lock();
-        known
-            .get(name)
-            .map(|known| known.reasons.clone())
-            .unwrap_or_default()
+        let Some(known) = known.get(name) else {
+            return Vec::new();
+        };
+        let incidents = self.incidents(known);
+        let incident = (!incidents.is_empty()).then(|| Reason {
+            what: format!(
+                "what the source could not log (INCIDENT at {incidents}) never came to it, whatever it executed behind that"
+            ),
+            repair: Repair::ByHand(format!(
+                "set it up anew from a copy of the source; or, once you have brought the tables in question over, run ackline accept {name} --hole {incidents}"
+            )),
+        });
+        known.reasons.iter().cloned().chain(incident).collect()
+    }
+
+    /// Of ours, those that it lacks, and that nobody answers for.
+    fn incidents(&self, known: &Known) -> GtidSet {
+        let incidents = self.store.durable().incidents;
+        let Some(history) = known.history.as_ref().filter(|_| !incidents.is_empty()) else {
+            return GtidSet::new();
+        };
+        let lost = history.lost(&incidents, &self.store.executed());
+        // Its binlog may have expired since.
+        let proven = incidents.difference(&known.unproven);
+        let unproven = incidents.difference(&proven);
+        lost.union(&unproven).difference(&known.accepted)
     }
 
     /// Why it could not be walked, if it could not.
@@ -320,11 +343,13 @@ impl Histories {
 
     /// All that it has of ours, or that somebody answers for.
     fn has(&self, name: &ServerName, history: &History, ours: &GtidSet) -> GtidSet {
-        let mut has = history.has(ours, |gtid| self.is_empty(gtid));
-        if let Some(known) = self.known.lock().get(name) {
-            has.merge(&known.accepted);
+        let has = history.has(ours, |gtid| self.is_empty(gtid));
+        match self.known.lock().get(name) {
+            Some(known) => has
+                .difference(&self.incidents(known))
+                .union(&known.accepted),
+            None => has,
         }
-        has
     }
 
     /// Whether it has all that it claims.
@@ -333,8 +358,10 @@ impl Histories {
         let walked = walked.map_err(|_| Unproven::Unknown)?;
         let ours = self.store.executed();
         let has = self.has(name, &walked.history, &ours);
+        let incidents = self.store.durable().incidents;
         let found = Found {
-            holes: holes(&walked, &ours, &has),
+            // Those of incidents are known without a walk.
+            holes: holes(&walked, &ours, &has).difference(&incidents),
             own: in_domains_of(&walked.beyond(&ours), &ours),
         };
         let is_new = (self.known.lock().get(name)).is_none_or(|known| known.found != found);
@@ -430,7 +457,8 @@ impl Histories {
                         (Before::Stands, _) => {}
                         (Before::Purged, Some(before)) => {
                             let has = before.has(&ours, |gtid| self.is_empty(gtid));
-                            let proven = has.difference(&known.unproven);
+                            let lost = before.lost(&self.store.durable().incidents, &ours);
+                            let proven = has.difference(&lost.union(&known.unproven));
                             known.unproven = walked.history.untold(&ours).difference(&proven);
                         }
                         // Another binlog, which inherits nothing.
