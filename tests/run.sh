@@ -8,6 +8,10 @@
 #   bench, bench_binlog    deploy/bench.sh and deploy/bench_binlog.sh in their short forms
 #   debian13               tests/debian13.sh, only where it is named: the quickstart on a fresh Debian 13
 #
+# Without names the longest take turns by the day, which are printed: differential and drivers before MariaDB on one
+# and before MySQL on the next, and for two days all that takes MariaDB takes 10.11, then 11.8 (ACKLINE_TURN=0 to 3
+# chooses). A name runs all of it, before the machine's own MariaDB or MARIADB_ROOT's.
+#
 # Each is a unit, which runs in a process of its own, one test after the other. Those that mostly wait run
 # side by side, those that measure or kill run alone at the end. What a unit printed is in
 # target/tests/NAME.log, and shown where it failed. Before the last line stands a table of the longest; the
@@ -15,8 +19,6 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
-# All tests before another MariaDB than the machine's own, as deploy/install.sh mariadb-11.8 brings one.
-[ -z "${MARIADB_ROOT:-}" ] || PATH="$MARIADB_ROOT/bin:$PATH"
 logs=target/tests
 # So many units side by side, on two cores.
 slots=${ACKLINE_TEST_SLOTS:-3}
@@ -31,6 +33,10 @@ alone=(connections event_mutations fuzz kill_rounds limits)
 scripts=(bench_binlog bench)
 # Only where they are named: minutes, and root.
 named=(debian13)
+
+# Whose turn it is of those that take turns: "" where all of it is wanted.
+turn="" of_turn=""
+left=()
 
 passed=0 failed=0 skipped=0
 failures=() skips=()
@@ -75,6 +81,20 @@ install() {
     fi
 }
 
+take_turns() {
+    turn=$((${ACKLINE_TURN:-$(date +%s) / 86400} % 4))
+    of_turn=mariadb
+    ((turn % 2)) && of_turn=mysql
+    # Another one was chosen by hand.
+    if ((turn > 1)) && [ -z "${MARIADB_ROOT:-}" ]; then
+        if deploy/install.sh mariadb-11.8; then
+            MARIADB_ROOT=${XDG_CACHE_HOME:-$HOME/.cache}/ackline/mariadb-11.8
+        else
+            echo "MariaDB 11.8, whose turn it is, cannot be had here: its tests run before the machine's own"
+        fi
+    fi
+}
+
 # One build for all of them, and where it put what.
 declare -A built=()
 build() {
@@ -95,6 +115,12 @@ list_suite() {
     while IFS= read -r test; do
         [[ $test == *": test" ]] || continue
         test=${test%: test}
+        case "$of_turn $test" in
+        "mysql differential::proxied_is_as_direct" | "mariadb differential::proxied_is_as_direct_on_mysql")
+            left+=("$test")
+            continue
+            ;;
+        esac
         tests_of[${test%%::*}]+="$test "
     done < <("${built[test:test:suite]}" --list)
 }
@@ -110,7 +136,8 @@ run_unit() {
             timeout $unit_limit deploy/bench_binlog.sh --short
         ;;
     debian13) timeout $unit_limit tests/debian13.sh ;;
-    kill_rounds | connections | drivers | orm) timeout $unit_limit "${built[test:test:$name]}" ;;
+    drivers) timeout $unit_limit "${built[test:test:drivers]}" ${of_turn:+--flavor "$of_turn"} ;;
+    kill_rounds | connections | orm) timeout $unit_limit "${built[test:test:$name]}" ;;
     # A variable, not an option: some tests take others of their program for a process.
     # shellcheck disable=SC2086
     *) RUST_TEST_THREADS=1 timeout $unit_limit "${built[test:test:suite]}" --exact ${tests_of[$name]} ;;
@@ -193,9 +220,18 @@ mkdir -p "$logs"
 rm -f "$logs"/*
 began=$EPOCHREALTIME
 install
+[ ${#names[@]} -gt 0 ] || take_turns
+# All tests before another MariaDB than the machine's own, as deploy/install.sh mariadb-11.8 brings one.
+if [ -n "${MARIADB_ROOT:-}" ]; then
+    export MARIADB_ROOT PATH="$MARIADB_ROOT/bin:$PATH"
+fi
 build
 list_suite
 echo "programs and build: $(seconds_since "$began") s"
+if [ -n "$turn" ]; then
+    left+=("drivers before $([ "$of_turn" = mysql ] && echo MariaDB || echo MySQL)")
+    echo "turn $turn: differential and drivers before $of_turn; $(mariadbd --version | sed 's/.*Ver \([^ ]*\).*/MariaDB \1/')"
+fi
 
 beside=() at_the_end=()
 for name in "${first[@]}" lib doc $(printf '%s\n' "${!tests_of[@]}" | sort); do
@@ -225,6 +261,9 @@ echo "| all of it, with programs and build | $(seconds_since "$began") |"
 echo
 for failure in "${failures[@]}"; do
     echo "FAILED: $failure"
+done
+for test in "${left[@]}"; do
+    echo "LEFT TO ANOTHER TURN (now $turn): $test"
 done
 for skip in "${skips[@]}"; do
     echo "SKIPPED: $skip"
