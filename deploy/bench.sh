@@ -7,7 +7,8 @@
 #   d  Ackline with two replicas in semi-sync (own binlog fsynced, and one replica)
 #   e  as a, through MySQL Router (static routing, connection sharing off)
 #
-# in interleaved rounds; one table of medians in Markdown. TLS is off everywhere. sysbench prepares its
+# in interleaved rounds; one table of medians in Markdown. TLS is off everywhere; with --tls the clients use it, to the
+# source itself in a, b, c and e, and to Ackline, which speaks to its source in clear, in d. sysbench prepares its
 # statements, so that a proxy which reads statements does so once for each connection; point_select_text
 # is the workload where each query comes as text, to be classified by Ackline one by one. insert_N has one
 # commit for each round trip and N connections; after the rounds each runs through Ackline once more, and a
@@ -32,6 +33,7 @@ usage: deploy/bench.sh [options]
   --only LIST      of ways (a,b,c,d,e) and workloads (point_select,point_select_text,write_only,read_write,
                    insert for insert_1, insert_8 and insert_32)
   --port P         first of 80 ports (default 13400)
+  --tls            clients encrypt
   --seed S         of sysbench and of the order (default: random, printed)
   --dir DIR        where the data lies meanwhile (default: in TMPDIR)
   --short          one round of 1 s on small tables, to see that it works (about 45 s with its servers)
@@ -39,11 +41,16 @@ The binary is built with cargo, unless ACKLINE names one.
 END
 }
 
-rounds=3 seconds=20 threads=8 tables=4 table_size=20000 port=13400 seed=$RANDOM only="" dir=""
+rounds=3 seconds=20 threads=8 tables=4 table_size=20000 port=13400 seed=$RANDOM only="" dir="" tls=""
 while [ $# -gt 0 ]; do
     case "$1" in
     --short)
         rounds=1 seconds=1 threads=4 tables=1 table_size=1000
+        shift
+        continue
+        ;;
+    --tls)
+        tls=yes
         shift
         continue
         ;;
@@ -216,10 +223,12 @@ run_sysbench() {
         connections=${workload#insert_}
         workload=insert
     fi
-    sysbench "oltp_${workload%_text}" --db-ps-mode="$statements" --db-driver=mysql --mysql-host=127.0.0.1 --mysql-port="$(port_of "$way")" \
+    # It looks for the files of TLS where it runs.
+    (cd "$data" && sysbench "oltp_${workload%_text}" ${tls:+--mysql-ssl=on} --db-ps-mode="$statements" \
+        --db-driver=mysql --mysql-host=127.0.0.1 --mysql-port="$(port_of "$way")" \
         --mysql-user="$(of "$set" .app.user)" --mysql-password="$(of "$set" .app.password)" \
         --mysql-db="$(of "$set" .app.database)" --tables="$tables" --table-size="$table_size" \
-        --threads="$connections" --percentile=95 "$@"
+        --threads="$connections" --percentile=95 "$@")
 }
 
 per_query() { # SECONDS QUERIES: microseconds
@@ -267,20 +276,36 @@ $(awk '/^MemTotal/ { printf "%.0f", $2 / 1048576 }' /proc/meminfo) GiB memory, L
 echo "versions: $("$ackline" --version), MariaDB $(mariadbd --version | sed 's/.*Ver \([^ ]*\).*/\1/'), \
 $(haproxy -v | head -n 1 | cut -d' ' -f1-3)\
 ${router:+, $("$router/bin/mysqlrouter" --version | sed 's/ for .*//; s/ *Ver / /')}, $(sysbench --version)"
-echo "seed $seed, $rounds rounds of $seconds s, $threads threads, $tables tables of $table_size rows;" \
+echo "seed $seed, $rounds rounds of $seconds s, $threads threads, $tables tables of $table_size rows${tls:+, clients use TLS};" \
     "$(date -u +%F), load before: $(cut -d' ' -f1-3 /proc/loadavg)"
 
+tls_options=()
+if [ -n "$tls" ]; then
+    openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=bench -addext basicConstraints=CA:TRUE \
+        -keyout "$data/cacert.key" -out "$data/cacert.pem" 2>>"$data/log"
+    openssl req -new -newkey rsa:2048 -nodes -subj /CN=127.0.0.1 -keyout "$data/client-key.pem" 2>>"$data/log" |
+        openssl x509 -req -days 30 -CA "$data/cacert.pem" -CAkey "$data/cacert.key" -CAcreateserial \
+            -extfile <(echo "subjectAltName=IP:127.0.0.1,DNS:localhost") -out "$data/client-cert.pem" 2>>"$data/log"
+    for option in "ssl_ca=$data/cacert.pem" "ssl_cert=$data/client-cert.pem" "ssl_key=$data/client-key.pem"; do
+        tls_options+=(--server-option "$option")
+    done
+fi
 declare -A prepared=()
 for way in "${ways[@]}"; do
     set=${set_of[$way]}
     [ -z "${prepared[$set]:-}" ] || continue
     prepared[$set]=yes
-    options=()
-    [ "$set" != durable ] || options=(--server-option sync_relay_log=1)
+    options=("${tls_options[@]}")
+    [ "$set" != durable ] || options+=(--server-option sync_relay_log=1)
     echo "starting the servers of $set"
     "$ackline" sandbox up --dir "$data/$set" --port "${port_of_set[$set]}" --replicas 2 \
         --mode semi-sync "${options[@]}" >/dev/null 2>>"$data/log"
     [ "$set" = ackline ] || make_native "$set"
+    if [ -n "$tls" ] && [ "$set" = ackline ]; then
+        printf '\n[tls]\ncert = "%s"\nkey = "%s"\n' "$data/client-cert.pem" "$data/client-key.pem" >>"$data/ackline/config.toml"
+        # It looks four times a second.
+        sleep 1
+    fi
     # Straight or through Ackline, as the way goes; the other proxies add nothing to the tables.
     run_sysbench "${way/[be]/a}" read_write prepare >>"$data/log" 2>&1
     settle "$set"

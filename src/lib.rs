@@ -9,7 +9,7 @@
 //! 3. The store writes, tells of it, and fsyncs in groups on a thread of its own. [`ship`] sends what
 //!    is written to the replicas that vote, and what is released to everybody else.
 //! 4. Who has what meets in [`ack`]: `ack::engine` decides what is *released*, by the policy in force;
-//!    `ack::permit` is the line "may this ack go out?"; capture sends it.
+//!    `ack::permit` is the line "may this ack go out?"; `capture::link` sends it.
 //! 5. The source commits and answers. The session lets the OK through once its GTID is released, which
 //!    covers what slips past the source's own gate (`capture::guard`).
 //!

@@ -70,8 +70,8 @@ install() {
         deploy/install.sh mariadb-11.8 || echo "the tests of MariaDB 11.8 are skipped"
         tests/drivers/install.sh node java-3.5 || echo "drivers that verify by the password are skipped"
     fi
-    if any_wanted session_auth; then
-        tests/auth/install.sh || echo "the test of ed25519 is skipped"
+    if any_wanted session_auth e2e_encrypted; then
+        tests/auth/install.sh || echo "the tests of ed25519 and of encrypted binlogs are skipped"
     fi
     if any_wanted drivers readers readers_snapshot; then
         tests/drivers/install.sh || echo "drivers that are missing are skipped"

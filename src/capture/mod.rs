@@ -12,7 +12,7 @@
 //!
 //! Invariants:
 //! - An ack leaves only in [`Link::acknowledge`], for a position that the ledger of *this* connection
-//!   holds and that an [`AckPermit`] of *this* epoch covers.
+//!   holds and that an [`AckPermit`](crate::ack::AckPermit) of *this* epoch covers.
 //! - `acks.captured` comes before the flush that publishes a transaction, so nothing is released that
 //!   the engine has not heard of.
 //! - Sessions are held from the begin of an attach until everything that the source had in its binlog
@@ -24,10 +24,14 @@ pub mod audit;
 mod console;
 mod coordinates;
 mod dump_request;
+mod end;
 mod feed;
+mod following;
 mod guard;
 pub mod history;
 mod ledger;
+mod link;
+mod state;
 pub mod statement;
 pub mod walk;
 
@@ -40,28 +44,21 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::ack::Acks;
-use crate::event::incident::Incident;
-use crate::event::{self, EventType, Header};
-use crate::gtid::{Gtid, Position, mariadb};
-use crate::ids::{Epoch, ServerId, ServerName, SourcePosition, StorePosition};
+use crate::gtid::{Position, mariadb};
+use crate::ids::{Epoch, ServerId, ServerName, StorePosition};
 use crate::net::admin::{Account, Admin};
-use crate::net::{self, PacketReader, PacketWriter};
-use crate::protocol::err::ErrPacket;
-use crate::protocol::register_slave::RegisterSlave;
-use crate::protocol::semi_sync::{Ack, EventPacket};
 use crate::shutdown::Shutdown;
-use crate::stages::{self, Stage};
-use crate::store::state::{DurableState, Point};
+use crate::store::state::Point;
 use crate::store::{self, Store, Writer};
 
 pub use attach::{Refusal, Source};
-use console::Counters;
 pub use console::{Console, Victim, read_position};
-use dump_request::DumpRequest;
-use feed::{Action, Expected, Feed};
+use end::End;
+use feed::Expected;
+use guard::Attempt;
 pub use guard::Guard;
-use guard::{Attempt, Suspected};
-use ledger::Ledger;
+use link::Link;
+pub use state::State;
 
 /// Whom capture follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,96 +80,10 @@ pub struct Config {
     pub heartbeat: Duration,
 }
 
-/// Where capture is, for `status` and for the holds of the sessions.
-#[derive(Clone, Debug, PartialEq)]
-pub enum State {
-    /// Not attached: the source cannot be reached, or left.
-    Connecting { reason: String },
-    /// The source answered and must not be served.
-    Refused(Refusal),
-    /// Attached; what the source had is being captured and released.
-    CatchingUp { until: Position },
-    /// Everything is proven; the source takes writes.
-    Attached,
-    /// The source is being moved: nobody is followed, and nobody acknowledged to.
-    Resting,
-    /// Our own disk: nothing can be stored, so nothing is acknowledged.
-    Stalled { reason: String },
-}
-
-impl State {
-    /// One word for tables.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Connecting { .. } => "connecting",
-            Self::Refused(_) => "refused",
-            Self::CatchingUp { .. } => "catching-up",
-            Self::Attached => "attached",
-            Self::Resting => "resting",
-            Self::Stalled { .. } => "stalled",
-        }
-    }
-
-    /// Why sessions are held, if they are.
-    pub fn holds(&self, source: &ServerName) -> Option<String> {
-        match self {
-            Self::Attached => None,
-            Self::Connecting { reason } => Some(format!("{source} is not attached: {reason}")),
-            Self::Refused(refusal) => Some(format!("{source} is refused: {refusal}")),
-            Self::CatchingUp { until } => Some(format!(
-                "everything up to {until} in the binlog of {source} must be captured and released first"
-            )),
-            Self::Resting => Some("the source is being moved".to_owned()),
-            Self::Stalled { reason } => Some(format!("our binlog cannot be written: {reason}")),
-        }
-    }
-}
-
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(2);
 const DISK_RETRY: Duration = Duration::from_millis(500);
 const STEP: Duration = Duration::from_secs(10);
-const COUNTED: Duration = Duration::from_millis(10);
-/// Buffered events are written at the latest after this much; a transaction may be larger.
-const FLUSH_AT: usize = 1 << 20;
-
-/// Why one attach ended.
-#[derive(Debug, thiserror::Error)]
-enum End {
-    #[error("shutting down")]
-    Shutdown,
-    #[error("another server is followed")]
-    Moved,
-    #[error("{0}")]
-    Lost(String),
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    #[error("the binlog store: {0}")]
-    Store(#[from] store::Error),
-}
-
-impl From<attach::Error> for End {
-    fn from(error: attach::Error) -> Self {
-        match error {
-            attach::Error::Refused(refusal) => Self::Refused(refusal),
-            attach::Error::Admin(error) => Self::Lost(error.to_string()),
-        }
-    }
-}
-
-impl From<Suspected> for End {
-    fn from(_: Suspected) -> Self {
-        let reason =
-            "attaching again, since a commit may have returned un-acknowledged at the source";
-        Self::Lost(reason.into())
-    }
-}
-
-impl From<net::Error> for End {
-    fn from(error: net::Error) -> Self {
-        Self::Lost(error.to_string())
-    }
-}
 
 pub struct Capture {
     config: Config,
@@ -469,372 +380,5 @@ impl Capture {
         // It is nobody's to acknowledge any more.
         self.acks.assume_released(&source.base.claimed());
         Ok(source.base.position())
-    }
-
-    async fn follow(
-        &mut self,
-        link: &mut Link,
-        admin: &mut Admin,
-        attempt: &mut Attempt,
-        followed: &Followed,
-    ) -> Result<std::convert::Infallible, End> {
-        // With an expected transaction the source is proven by its coming again; an empty store has
-        // nothing to compare.
-        if link.feed.is_comparing() {
-            let mut seen = link.feed.events();
-            let mut deadline = tokio::time::Instant::now() + STEP;
-            while link.feed.is_comparing() {
-                tokio::select! {
-                    ready = tokio::time::timeout_at(deadline, link.reader.ready()) => {
-                        ready.map_err(|_| End::Lost("the dump does not start with what our binlog ends with".into()))??;
-                    }
-                    () = self.shutdown.cancelled() => return Err(End::Shutdown),
-                }
-                self.take(link)?;
-                // Heartbeats alone are no progress.
-                if link.feed.events() > seen {
-                    seen = link.feed.events();
-                    deadline = tokio::time::Instant::now() + STEP;
-                } else if tokio::time::Instant::now() >= deadline {
-                    return Err(End::Lost(
-                        "the dump does not start with what our binlog ends with".into(),
-                    ));
-                }
-            }
-            self.flush(link).await?;
-        }
-        let counters = tokio::select! {
-            counters = tokio::time::timeout(STEP, self.baseline()) => counters.map_err(|_| {
-                End::Lost("the source does not count us as its semi-sync replica".into())
-            })??,
-            () = self.shutdown.cancelled() => return Err(End::Shutdown),
-        };
-        // Read after our dump is attached: whatever is newer waits for our ack.
-        let until = console::read_position(admin)
-            .await
-            .map_err(|error| End::Lost(error.to_string()))?;
-        attempt.baseline(counters);
-        self.state.send_replace(State::CatchingUp {
-            until: until.clone(),
-        });
-
-        let acks = self.acks.clone();
-        let opening = async {
-            acks.wait_position(&until).await;
-            attach::open_for_writing(admin).await
-        };
-        tokio::pin!(opening);
-        let mut open = false;
-        let mut disk = tokio::time::interval(DISK_RETRY);
-        // While much is coming nothing below is looked at for many seconds; what counts is when it was heard last.
-        let silence = self.config.heartbeat * 3 / 2;
-        let mut heard = tokio::time::Instant::now();
-        loop {
-            link.acknowledge().await?;
-            // Every arm is cancel-safe: `fill` keeps what it read, the others are watches and timers.
-            tokio::select! {
-                biased;
-                () = self.shutdown.cancelled() => return Err(End::Shutdown),
-                // A failed fsync shows at the next flush; with nothing to write it has to be asked for.
-                _ = disk.tick() => self.flush(link).await?,
-                suspected = attempt.suspected() => return Err(suspected.into()),
-                Ok(()) = link.permits.changed() => {}
-                filled = link.reader.ready() => {
-                    filled?;
-                    heard = tokio::time::Instant::now();
-                    self.take(link)?;
-                    self.flush(link).await?;
-                }
-                opened = &mut opening, if !open => {
-                    opened?;
-                    open = true;
-                    tracing::info!(source = %followed.name, "the source takes writes");
-                    self.state.send_replace(State::Attached);
-                    attempt.open()?;
-                }
-                () = tokio::time::sleep_until(heard + silence) => {
-                    return Err(End::Lost("the source sends neither events nor heartbeats".into()));
-                }
-            }
-        }
-    }
-
-    /// By the console, which looks at the counters from then on. A source counts its replica a moment after the
-    /// dump has begun.
-    async fn baseline(&self) -> Result<Counters, End> {
-        loop {
-            if let Some(counters) = attach::baseline(self.console.counters().await)? {
-                return Ok(counters);
-            }
-            tokio::time::sleep(COUNTED).await;
-        }
-    }
-
-    /// Everything that has arrived whole.
-    fn take(&mut self, link: &mut Link) -> Result<(), End> {
-        let mut bytes = 0;
-        let mut transactions = 0;
-        while let Some(packet) = link.reader.try_next()? {
-            let payload = packet.payload;
-            bytes += payload.len();
-            if let Some(end) = end_of_dump(payload) {
-                return Err(end);
-            }
-            match link.feed.packet(payload).map_err(broken)? {
-                Action::Nothing => {}
-                Action::Higher { by } => link.ledger.raise(link.feed.file(), by),
-                Action::Format(event) => self.writer.source_format(event)?,
-                Action::Incident(event) => {
-                    self.writer.incident(event)?;
-                    link.incident |= self.tell_of_incident(event, &link.feed)?;
-                }
-                Action::Append(event) => {
-                    self.writer.append(event)?;
-                    link.incident |= self.tell_of_incident(event, &link.feed)?;
-                    note(&mut link.transaction, &link.feed, payload)?;
-                }
-                Action::Commit {
-                    event,
-                    gtid,
-                    position,
-                    ack_wanted,
-                } => {
-                    self.grows(&gtid)?;
-                    self.writer.append(event)?;
-                    link.incident |= self.tell_of_incident(event, &link.feed)?;
-                    if std::mem::take(&mut link.incident) {
-                        // Before anybody is sent it.
-                        let keep = |state: &mut DurableState| state.incidents.insert(&gtid);
-                        self.store.change_durable(keep)?;
-                    }
-                    let ours = self.writer.commit(gtid.clone())?;
-                    note(&mut link.transaction, &link.feed, payload)?;
-                    if let (Some(point), _) = link.transaction.end(&gtid) {
-                        *self.anchor.lock() = Some((link.epoch, point));
-                    }
-                    stages::captured(&gtid, ours);
-                    self.acks.captured(ours, gtid);
-                    transactions += 1;
-                    if ack_wanted {
-                        link.ledger.wanted(ours, position);
-                    }
-                }
-                Action::Verified {
-                    position,
-                    ack_wanted,
-                } => {
-                    // Not `written`: that may be the head of a next file, which nothing releases.
-                    if ack_wanted && let Some(last) = self.store.before_last() {
-                        link.ledger.wanted(last.end, position);
-                    }
-                }
-            }
-            if bytes > FLUSH_AT {
-                break;
-            }
-        }
-        self.counted.transactions.increment(transactions);
-        self.counted.bytes.increment(bytes as u64);
-        Ok(())
-    }
-
-    /// What the source could not log is in nobody's binlog. MariaDB says so between transactions, MySQL in one that
-    /// has nothing else in it. Whether it is one.
-    fn tell_of_incident(&self, event: &[u8], feed: &Feed) -> Result<bool, End> {
-        let broken = |error: event::Error| broken(error.into());
-        if Header::parse(event).map_err(broken)?.kind != EventType::INCIDENT {
-            return Ok(false);
-        }
-        let incident = Incident::parse(event).map_err(broken)?;
-        let message = String::from_utf8_lossy(incident.message);
-        let problem = format!(
-            "the source could not log what it changed (INCIDENT at {} of its binlog: {message}): its replicas lack it and stop there (error 1590, MySQL: 13119); set them up anew, or compare their tables",
-            feed.begin()
-        );
-        tracing::error!("{problem}");
-        counter!("ackline_source_incidents_total").increment(1);
-        *self.incident.lock() = Some(problem);
-        Ok(true)
-    }
-
-    /// A GTID stands for one transaction, for ever: within a domain numbers only grow.
-    fn grows(&mut self, gtid: &Gtid) -> Result<(), Refusal> {
-        let Gtid::MariaDb(new) = gtid else {
-            return Ok(());
-        };
-        match self.newest.get(&new.domain) {
-            Some(last) if last.seq >= new.seq => Err(Refusal::DoesNotGrow {
-                gtid: gtid.clone(),
-                last: (*last).into(),
-            }),
-            _ => {
-                self.newest.insert(new.domain, *new);
-                Ok(())
-            }
-        }
-    }
-
-    /// Writes what is buffered; a full disk is waited out here, so the source feels it and nobody else.
-    async fn flush(&mut self, link: &mut Link) -> Result<(), End> {
-        let mut stalled = false;
-        loop {
-            match self.writer.flush() {
-                Ok(marks) => {
-                    stages::passed(Stage::Written, marks.written);
-                    if stalled {
-                        tracing::info!("our binlog can be written again");
-                        self.state.send_replace(State::Connecting {
-                            reason: "the disk had no room".into(),
-                        });
-                        // A new attach settles what the sessions may see.
-                        return Err(End::Lost(
-                            "attaching again after the disk had no room".into(),
-                        ));
-                    }
-                    return Ok(());
-                }
-                Err(error @ store::Error::DiskFull { .. }) => {
-                    if !std::mem::replace(&mut stalled, true) {
-                        tracing::error!(%error, "our binlog cannot be written; commits wait");
-                        self.state.send_replace(State::Stalled {
-                            reason: error.to_string(),
-                        });
-                    }
-                    link.acknowledge().await?;
-                    tokio::select! {
-                        () = tokio::time::sleep(DISK_RETRY) => {}
-                        () = self.shutdown.cancelled() => return Err(End::Shutdown),
-                    }
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-}
-
-fn broken(error: feed::Error) -> End {
-    match error {
-        feed::Error::Different { gtid } | feed::Error::Elsewhere { expected: gtid, .. } => {
-            End::Refused(Refusal::Different { gtid })
-        }
-        other => End::Lost(other.to_string()),
-    }
-}
-
-/// One more event of the running transaction.
-fn note(transaction: &mut walk::Running, feed: &Feed, payload: &[u8]) -> Result<(), End> {
-    let packet = EventPacket::parse(payload, true).map_err(net::Error::from)?;
-    transaction.note(packet.event, feed.begin());
-    Ok(())
-}
-
-/// The source ends a dump with an ERR (1236: it lacks what we ask for) or, shutting down, with EOF.
-fn end_of_dump(payload: &[u8]) -> Option<End> {
-    const ER_MASTER_FATAL: u16 = 1236;
-    match payload.first() {
-        Some(&ErrPacket::FIRST) => Some(match ErrPacket::parse(payload) {
-            Ok(error) if error.code == ER_MASTER_FATAL => {
-                End::Refused(Refusal::Cannot(error.message))
-            }
-            Ok(error) => End::Lost(format!("the source ended the dump: {error}")),
-            Err(error) => End::Lost(error.to_string()),
-        }),
-        Some(0xfe) if payload.len() < 9 => Some(End::Lost("the source ended the dump".into())),
-        _ => None,
-    }
-}
-
-/// One dump connection.
-struct Link {
-    reader: PacketReader,
-    writer: PacketWriter,
-    feed: Feed,
-    ledger: Ledger,
-    /// The one that is being sent.
-    transaction: walk::Running,
-    /// An INCIDENT came before it, or within it.
-    incident: bool,
-    permits: watch::Receiver<Option<crate::ack::AckPermit>>,
-    epoch: Epoch,
-    acks_sent: Counter,
-}
-
-impl Link {
-    /// Logs in, says what a replica of the flavor says, and asks for everything after `from`.
-    async fn dump(
-        config: &Config,
-        followed: &Followed,
-        source: &Source,
-        (from, place): (&Position, Option<(&str, u32)>),
-        expected: Option<Expected>,
-        permits: watch::Receiver<Option<crate::ack::AckPermit>>,
-    ) -> Result<Self, End> {
-        let request = DumpRequest {
-            flavor: source.flavor,
-            server_id: config.server_id,
-            // Twice as often as silence is taken for death.
-            heartbeat: config.heartbeat / 2,
-            from,
-            place,
-        };
-        let login = async {
-            let (mut stream, _) = net::login::connect_and_login(&followed.account, STEP).await?;
-            for statement in request.statements() {
-                stream.execute(&statement).await?;
-            }
-            let mut command = Vec::new();
-            RegisterSlave::new(config.server_id).write(&mut command);
-            stream.command(&command).await?;
-            stream.expect_ok().await?;
-            stream.command(&request.command()).await?;
-            Ok::<_, net::Error>(stream.into_halves())
-        };
-        let (reader, writer) = tokio::time::timeout(STEP, login)
-            .await
-            .map_err(|_| End::Lost("the source does not answer the dump's login".into()))??;
-        Ok(Self {
-            reader,
-            writer,
-            feed: Feed::new(true, expected),
-            ledger: Ledger::default(),
-            transaction: walk::Running::default(),
-            incident: false,
-            permits,
-            epoch: followed.epoch,
-            acks_sent: counter!("ackline_source_acks_total"),
-        })
-    }
-
-    /// **May this ack go out?** Here, and nowhere else, acks leave for the source.
-    async fn acknowledge(&mut self) -> Result<(), End> {
-        let Some(permit) = *self.permits.borrow_and_update() else {
-            return Ok(());
-        };
-        if permit.epoch() != self.epoch {
-            return Ok(());
-        }
-        if let Some(position) = self.ledger.due(permit.position()) {
-            self.send(&position).await?;
-            stages::passed(Stage::Acknowledged, permit.position());
-            self.acks_sent.increment(1);
-        }
-        Ok(())
-    }
-
-    async fn send(&mut self, position: &SourcePosition) -> Result<(), End> {
-        let mut ack = Vec::with_capacity(64);
-        Ack {
-            position: position.offset,
-            file: position.file.as_bytes(),
-        }
-        .write(&mut ack);
-        // Another sequence number than 0 and the source ignores it.
-        self.writer.set_sequence(0);
-        match tokio::time::timeout(STEP, self.writer.write(&ack)).await {
-            Ok(sent) => Ok(sent?),
-            Err(_) => Err(End::Lost(
-                "the source does not take our acknowledgement".into(),
-            )),
-        }
     }
 }

@@ -7,6 +7,7 @@ mod accept;
 mod binlog;
 mod client;
 mod doctor;
+mod help;
 mod mode;
 mod moves;
 mod sandbox;
@@ -28,7 +29,7 @@ use crate::store::state::MoveKind;
 /// A MySQL/MariaDB proxy that lets a commit return only when the acknowledgements that the DBA asked
 /// for have arrived.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true)]
+#[command(version, propagate_version = true, disable_help_subcommand = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -125,6 +126,8 @@ enum Command {
         #[command(subcommand)]
         action: binlog::Action,
     },
+    /// A page about a topic, or what a command takes.
+    Help { topic: Vec<String> },
     /// A source, replicas and the proxy on this machine, to try things with.
     Sandbox {
         #[command(subcommand)]
@@ -280,6 +283,7 @@ impl Cli {
                 small_runtime()?.block_on(trace::run(&config.config, &request, json))
             }
             Command::Binlog { action } => action.run(),
+            Command::Help { topic } => help::run(&topic),
             Command::Sandbox { action } => small_runtime()?.block_on(action.run()),
         }
     }

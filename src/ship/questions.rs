@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::about::{About, Variable};
+use super::about::{self, About, Variable};
 use crate::gtid::{Position, mariadb};
 use crate::ids::{Flavor, ServerId};
 use crate::protocol::result_set::Column;
@@ -86,6 +86,11 @@ pub fn answer(asked: &mut Asked, statement: &str, facts: &Facts) -> Answer {
             Err(_) => unknown(statement),
         };
     }
+    if let Some(of @ (About::Logs | About::Status | About::Position(_))) =
+        about::about(statement.as_bytes())
+    {
+        return answer_about(of, facts);
+    }
     match text.as_str() {
         "select version()" | "select @@version" => one("VERSION()", facts.version.clone()),
         "select unix_timestamp()" => one("UNIX_TIMESTAMP()", facts.unix_time.to_string()),
@@ -99,10 +104,6 @@ pub fn answer(asked: &mut Asked, statement: &str, facts: &Facts) -> Answer {
         "select @source_binlog_checksum" => one("@source_binlog_checksum", checksum_name(asked.checksum).to_owned()),
         "select @@global.rpl_semi_sync_source_enabled" => one("@@global.rpl_semi_sync_source_enabled", "1".to_owned()),
         "show variables like 'rpl_semi_sync_master_enabled'" => variable("rpl_semi_sync_master_enabled", "ON".to_owned()),
-        "show binary logs" | "show master logs" => binary_logs(facts),
-        "show master status" | "show binlog status" | "show binary log status" => binlog_status(facts),
-        "select @@global.gtid_executed" | "select @@gtid_executed" => one("@@GLOBAL.gtid_executed", facts.end.2.clone()),
-        "select @@global.gtid_binlog_pos" | "select @@gtid_binlog_pos" => one("@@gtid_binlog_pos", facts.end.2.clone()),
         _ if text.starts_with("select binlog_gtid_pos(") => Answer::Error {
             code: 1236,
             state: b"HY000",

@@ -20,6 +20,7 @@ mod e2e_binlog_audit;
 mod e2e_binlog_replay;
 mod e2e_client;
 mod e2e_drain;
+mod e2e_encrypted;
 mod e2e_failing_disk;
 mod e2e_hazards;
 mod e2e_identity;

@@ -2,14 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::certificates::Authority;
-use crate::support::mysql;
 use crate::support::session::{PASSWORD, Proxy, Server, USER, eventually};
+use crate::support::{mysql, unpacked};
 use ackline::net::tls::{Acceptor, Mode, Offer, ServerFiles};
 use ackline::protocol::auth::native_answer;
 use ackline::protocol::password::Password;
@@ -84,24 +84,9 @@ fn denied(output: Output) {
     assert!(told.contains("ERROR 1045 (28000)"), "{output:?}");
 }
 
-/// Where the server's plugins are: beside an unpacked server its own, else what tests/auth/install.sh fetched.
-fn plugins() -> Option<PathBuf> {
-    if let Some(root) = std::env::var_os("MARIADB_ROOT") {
-        return Some(PathBuf::from(root).join("usr/lib/mysql/plugin"));
-    }
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-    let folder = cache?.join("ackline/mariadb-plugins");
-    folder.join("auth_ed25519.so").exists().then_some(folder)
-}
-
 #[test]
 fn native_and_ed25519() {
-    let Some(plugins) = plugins() else {
-        println!(
-            "SKIPPED HERE: native_and_ed25519: tests/auth/install.sh could not fetch the plugin"
-        );
+    let Some(plugins) = unpacked::plugins("native_and_ed25519", "auth_ed25519.so") else {
         return;
     };
     let plugins = format!("--plugin-dir={}", plugins.display());
