@@ -246,7 +246,10 @@ async fn a_source_that_is_connected_to_anew_is_proven_anew(flavor: Flavor) {
         .await;
     assert!(!ours.is_empty());
     for id in ours {
-        source.run(&format!("KILL {id}")).await;
+        // Some of ours ask one question and leave.
+        if let Err(error) = source.try_run(&format!("KILL {id}")).await {
+            assert!(error.to_string().contains("1094"), "{error}");
+        }
     }
     sandbox.logged("had to be connected to again").await;
     repaired(&sandbox, 1).await;
