@@ -7,6 +7,7 @@
 //!                                      /api/v1/binlog/purge  POST (token)
 //!                                      /api/v1/switchover, /api/v1/failover  POST (token)
 //!                                      /api/v1/accept, /api/v1/source/accept  POST (token)
+//!                                      /api/v1/trace  POST (token)
 //! ```
 //!
 //! It knows nothing of the parts below it: [`Backend`] is what it needs, `app/` provides it.

@@ -5,6 +5,7 @@
 
 use super::plan::{Account, Plan};
 use crate::ids::Flavor;
+use crate::sql::unsafe_statement::schema;
 
 /// What the proxy's account needs, measured on MariaDB 10.11 one statement and one privilege at a
 /// time.
@@ -90,7 +91,7 @@ pub(super) fn sql(plan: &Plan) -> String {
     let mut grants = vec![
         format!("{} ON *.* {ours}", ackline.join(", ")),
         // The schema, for the audit of statements.
-        format!("SELECT, SHOW VIEW, TRIGGER ON *.* {ours}"),
+        format!("{} ON *.* {ours}", schema::PRIVILEGES.join(", ")),
     ];
     if plan.flavor == Flavor::MariaDb {
         // So that its clients believe our own certificate by their password. The one above holds it as well; this is

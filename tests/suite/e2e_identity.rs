@@ -34,6 +34,8 @@ const WITHIN: Duration = Duration::from_secs(30);
 struct Words {
     stop: &'static str,
     start: &'static str,
+    writable: &'static str,
+    read_only: &'static str,
 }
 
 fn words(flavor: Flavor) -> Words {
@@ -41,10 +43,14 @@ fn words(flavor: Flavor) -> Words {
         Flavor::MariaDb => Words {
             stop: "STOP SLAVE",
             start: "START SLAVE",
+            writable: "SET GLOBAL read_only=OFF",
+            read_only: "SET GLOBAL read_only=ON",
         },
         Flavor::MySql => Words {
             stop: "STOP REPLICA",
             start: "START REPLICA",
+            writable: "SET GLOBAL super_read_only=OFF",
+            read_only: "SET GLOBAL super_read_only=ON",
         },
     }
 }
@@ -138,7 +144,7 @@ async fn semi_sync_switched_off_at_the_source_holds_nobody_for_ever(flavor: Flav
 async fn a_replica_that_was_moved_forward_by_hand_has_no_vote_and_is_not_promoted(flavor: Flavor) {
     let sandbox = Sandbox::of(flavor).await;
     sandbox.create_seen().await;
-    let Words { stop, start } = words(flavor);
+    let Words { stop, start, .. } = words(flavor);
     let replicas = sandbox.replicas();
     for replica in &replicas {
         at(replica, &[stop]).await;
@@ -207,7 +213,7 @@ async fn a_vote_does_not_follow_a_name_to_another_address(flavor: Flavor) {
     sandbox.create_seen().await;
     sandbox.sync(json!({"require": "ANY 2 (*) received"})).await;
     returns(&sandbox, 1).await;
-    let Words { stop, start } = words(flavor);
+    let Words { stop, start, .. } = words(flavor);
     let replicas = sandbox.replicas();
     at(&replicas[1], &[stop]).await;
     let mut commit = insert(&sandbox, 2).await;
@@ -301,7 +307,7 @@ async fn the_sources_address_leads_to_a_replica(flavor: Flavor) {
     sandbox
         .status_until("it is refused", SOON, refused("it replicates from"))
         .await;
-    let Words { stop, start } = words(flavor);
+    let Words { stop, start, .. } = words(flavor);
     let mut replica = at(&replica, &[stop]).await;
     let status = sandbox
         .status_until(
@@ -361,7 +367,7 @@ async fn a_voter_that_changes_its_looks_votes_again_by_itself(flavor: Flavor) {
     regains("another server_id", &mut n).await;
 
     expire(flavor, &mut replica).await;
-    let Words { stop, start } = words(flavor);
+    let Words { stop, start, .. } = words(flavor);
     replica.run(stop).await;
     replica.run(start).await;
     regains("binlogs that have expired", &mut n).await;
@@ -401,7 +407,7 @@ async fn a_voter_that_changes_its_looks_votes_again_by_itself(flavor: Flavor) {
 
 /// Its binlog is emptied and its position kept.
 async fn begin_anew(flavor: Flavor, replica: &Account) {
-    let Words { stop, start } = words(flavor);
+    let Words { stop, start, .. } = words(flavor);
     let mut replica = at(replica, &[stop]).await;
     match flavor {
         Flavor::MariaDb => replica.run("RESET MASTER").await,
@@ -465,7 +471,7 @@ async fn two_machines_under_one_server_id_have_no_voice(flavor: Flavor) {
             status.replica("replica2").is_none()
         })
         .await;
-    let Words { stop, start } = words(flavor);
+    let Words { stop, start, .. } = words(flavor);
     let [first, clone] = [0, 1].map(|index| sandbox.replica(index));
     let id = first
         .connect()
@@ -559,18 +565,16 @@ async fn a_hole_that_somebody_answers_for_is_none(flavor: Flavor) {
     let sandbox = Sandbox::of(flavor).await;
     sandbox.create_seen().await;
     returns(&sandbox, 1).await;
-    let (read_only, writable) = match flavor {
-        Flavor::MariaDb => ("SET GLOBAL read_only=ON", "SET GLOBAL read_only=OFF"),
-        Flavor::MySql => (
-            "SET GLOBAL super_read_only=ON",
-            "SET GLOBAL super_read_only=OFF",
-        ),
-    };
+    let Words {
+        writable,
+        read_only,
+        ..
+    } = words(flavor);
     let database = sandbox.app().database.clone().unwrap();
     let create = format!("CREATE TABLE {database}.early (n INT PRIMARY KEY)");
     let steps = [writable, "SET sql_log_bin=0", &create, read_only];
     let mut replica = at(&sandbox.replica(1), &steps).await;
-    let Words { stop, start } = words(flavor);
+    let Words { stop, start, .. } = words(flavor);
     if flavor == Flavor::MySql {
         replica.run(stop).await;
     }
@@ -774,14 +778,12 @@ async fn a_word_counts_by_what_the_server_is_since_its_dump_began(flavor: Flavor
     let sandbox = Sandbox::of(flavor).await;
     sandbox.create_seen().await;
     returns(&sandbox, 0).await;
-    let Words { stop, start } = words(flavor);
-    let (writable, read_only) = match flavor {
-        Flavor::MariaDb => ("SET GLOBAL read_only=OFF", "SET GLOBAL read_only=ON"),
-        Flavor::MySql => (
-            "SET GLOBAL super_read_only=OFF",
-            "SET GLOBAL super_read_only=ON",
-        ),
-    };
+    let Words {
+        stop,
+        start,
+        writable,
+        read_only,
+    } = words(flavor);
     let _stopped = at(&sandbox.replica(1), &[stop]).await;
     for n in 1..=3 {
         until_votes(&sandbox, "replica1", true).await;

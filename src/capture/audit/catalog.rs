@@ -18,7 +18,7 @@ use crate::sql::unsafe_statement::Reading;
 use crate::sql::unsafe_statement::body::Body;
 use crate::sql::unsafe_statement::named::{Events, Name};
 use crate::sql::unsafe_statement::schema::{
-    AutoIncrement, BySchema, Object, Outcome, Schema, Shape, Table, Trigger, judge,
+    self, AutoIncrement, BySchema, Object, Outcome, Schema, Shape, Table, Trigger, judge,
 };
 
 /// The present source.
@@ -29,8 +29,6 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 const REST: Duration = Duration::from_secs(10);
 /// What a statement names is asked for, then what that names, and so on.
 const DEEPEST: usize = 20;
-/// Without them `information_schema` leaves out tables, definitions and triggers.
-const NEEDED: [&str; 3] = ["SELECT", "SHOW VIEW", "TRIGGER"];
 
 enum State {
     Closed,
@@ -187,7 +185,10 @@ impl Catalog {
             )
             .await?;
         let has = |needed: &&str| rows.iter().any(|row| row.at(0) == Some(needed));
-        let lacks: Vec<&str> = NEEDED.into_iter().filter(|needed| !has(needed)).collect();
+        let lacks: Vec<&str> = schema::PRIVILEGES
+            .into_iter()
+            .filter(|needed| !has(needed))
+            .collect();
         if lacks.is_empty() {
             return Ok(());
         }

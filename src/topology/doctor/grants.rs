@@ -45,13 +45,6 @@ pub const MYSQL: &[(&str, &str)] = &[
     ("PROCESS", "see who else is attached"),
 ];
 
-/// The audit of statements sees views, triggers and keys by these; nothing else needs them.
-pub const FOR_THE_AUDIT: &[(&str, &str)] = &[
-    ("SELECT", "definitions of tables"),
-    ("SHOW VIEW", "definitions of views"),
-    ("TRIGGER", "definitions of triggers"),
-];
-
 pub fn needed(flavor: Flavor) -> &'static [(&'static str, &'static str)] {
     match flavor {
         Flavor::MariaDb => MARIADB,

@@ -14,6 +14,9 @@ use super::named::{Events, Given, Name, Named, Write};
 use super::{Reasons, Unsafe};
 use crate::ids::Flavor;
 
+/// What an account needs ON *.* to see it: without them `information_schema` leaves out tables, definitions and triggers.
+pub const PRIVILEGES: [&str; 3] = ["SELECT", "SHOW VIEW", "TRIGGER"];
+
 /// So many tables and functions are kept; then it begins anew.
 const MOST: usize = 10_000;
 /// No statement is followed further.

@@ -6,6 +6,7 @@ use super::examine::{Examination, Origin};
 use super::{Check, Endpoint, Fix, grants, release};
 use crate::ids::{Flavor, ServerId};
 use crate::protocol::semi_sync::Names;
+use crate::sql::unsafe_statement::schema;
 use crate::topology::report::{ENDLESS, GtidMode, Report, Thread};
 use crate::topology::roster::Role;
 use crate::topology::variables;
@@ -60,7 +61,8 @@ fn privileges(server: &Examination) -> Check {
     let lacks = server.grants.lacks(grants::needed(server.report.flavor));
     if lacks.is_empty() {
         let check = Check::new(&server.name, "grants", "all that are needed", "");
-        let optional = server.grants.lacks(grants::FOR_THE_AUDIT);
+        let lacks = |privilege: &&str| !server.grants.has(privilege);
+        let optional: Vec<&str> = schema::PRIVILEGES.into_iter().filter(lacks).collect();
         return match optional.is_empty() {
             true => check,
             false => check.note(format!(
