@@ -12,7 +12,9 @@
 # statements, so that a proxy which reads statements does so once for each connection; point_select_text
 # is the workload where each query comes as text, to be classified by Ackline one by one. insert_N has one
 # commit for each round trip and N connections; after the rounds each runs through Ackline once more, and a
-# table shows where its commits' time goes (ackline trace). The CPU time of a
+# table shows where its commits' time goes (ackline trace). applied is no sysbench: one client inserts row by row,
+# through a and d in turns, and what is measured is the time from its OK until the row is applied at a replica
+# (deploy/bench/applied.rs). The CPU time of a
 # proxy is that of all its threads over the whole round, its logins included, divided by the queries of that
 # round (sysbench's count: BEGIN and COMMIT are queries too). All servers run on loopback with the same
 # options: each set is a sandbox, and for a, b, c and e its proxy is taken away and the replicas pull from
@@ -31,21 +33,22 @@ usage: deploy/bench.sh [options]
   --tables N       (default 4)
   --table-size N   rows in each (default 20000)
   --only LIST      of ways (a,b,c,d,e) and workloads (point_select,point_select_text,write_only,read_write,
-                   insert for insert_1, insert_8 and insert_32)
+                   insert for insert_1, insert_8 and insert_32, applied)
+  --flavor F       of the servers: mariadb (default), or mysql with --only applied
   --port P         first of 80 ports (default 13400)
   --tls            clients encrypt
   --seed S         of sysbench and of the order (default: random, printed)
   --dir DIR        where the data lies meanwhile (default: in TMPDIR)
   --short          one round of 1 s on small tables, to see that it works (about 45 s with its servers)
-The binary is built with cargo, unless ACKLINE names one.
+The binaries are built with cargo, unless ACKLINE and APPLIED_BENCH name them.
 END
 }
 
-rounds=3 seconds=20 threads=8 tables=4 table_size=20000 port=13400 seed=$RANDOM only="" dir="" tls=""
+rounds=3 seconds=20 threads=8 tables=4 table_size=20000 port=13400 seed=$RANDOM only="" dir="" tls="" flavor=mariadb applied_rows=300
 while [ $# -gt 0 ]; do
     case "$1" in
     --short)
-        rounds=1 seconds=1 threads=4 tables=1 table_size=1000
+        rounds=1 seconds=1 threads=4 tables=1 table_size=1000 applied_rows=30
         shift
         continue
         ;;
@@ -58,7 +61,7 @@ while [ $# -gt 0 ]; do
         usage
         exit 0
         ;;
-    --rounds | --seconds | --threads | --tables | --table-size | --only | --port | --seed | --dir) ;;
+    --rounds | --seconds | --threads | --tables | --table-size | --only | --flavor | --port | --seed | --dir) ;;
     *)
         usage >&2
         exit 2
@@ -73,21 +76,25 @@ while [ $# -gt 0 ]; do
     shift 2
 done
 
-ways=() workloads=()
+ways=() workloads=() applied=""
 for item in ${only//,/ }; do
     case "$item" in
     a | b | c | d | e) ways+=("$item") ;;
     point_select | point_select_text | write_only | read_write) workloads+=("$item") ;;
     insert) workloads+=(insert_1 insert_8 insert_32) ;;
+    applied) applied=yes ;;
     insert_[1-9]*) workloads+=("$item") ;;
     *)
-        echo "bench: --only takes a, b, c, d, e, point_select, point_select_text, write_only, read_write and insert, not '$item'" >&2
+        echo "bench: --only takes a, b, c, d, e, point_select, point_select_text, write_only, read_write, insert and applied, not '$item'" >&2
         exit 2
         ;;
     esac
 done
 [ ${#ways[@]} -gt 0 ] || ways=(a b c d e)
-[ ${#workloads[@]} -gt 0 ] || workloads=(point_select point_select_text write_only read_write insert_1 insert_8 insert_32)
+[ -n "$applied" ] || [ ${#workloads[@]} -gt 0 ] || {
+    workloads=(point_select point_select_text write_only read_write insert_1 insert_8 insert_32)
+    applied=yes
+}
 declare -A title=(
     [a]="(a) native semi-sync, direct" [b]="(b) the same through HAProxy"
     [c]="(c) native semi-sync, sync_relay_log=1" [d]="(d) Ackline, semi-sync"
@@ -99,8 +106,29 @@ declare -A port_of_set=([native]=$port [durable]=$((port + 20)) [ackline]=$((por
 haproxy_port=$((port + 60))
 router_port=$((port + 61))
 has_way() { [[ " ${ways[*]} " == *" $1 "* ]]; }
+# Of these two only, whatever else is asked for.
+if [ ${#workloads[@]} = 0 ]; then
+    ways=(a d)
+elif ! has_way a || ! has_way d; then
+    [[ ",$only," != *,applied,* ]] || echo "bench: without a and d, applied is not measured" >&2
+    applied=""
+fi
 
-deploy/install.sh build servers bench
+case "$flavor" in
+mariadb) deploy/install.sh build servers bench ;;
+mysql)
+    # Its client speaks to MySQL, too.
+    [ ${#workloads[@]} = 0 ] || {
+        echo "bench: --flavor mysql takes --only applied" >&2
+        exit 2
+    }
+    deploy/install.sh build servers mysql
+    ;;
+*)
+    usage >&2
+    exit 2
+    ;;
+esac
 router=""
 if has_way e; then
     if deploy/install.sh router; then
@@ -114,12 +142,12 @@ if has_way e; then
         ways=(a b c d)
     fi
 fi
-if [ -n "${ACKLINE:-}" ]; then
-    ackline=$(realpath "$ACKLINE")
-else
-    cargo build --release
-    ackline=$PWD/target/release/ackline
+# Together: apart they would be built with other features of what they depend on.
+if [ -z "${ACKLINE:-}" ] || { [ -n "$applied" ] && [ -z "${APPLIED_BENCH:-}" ]; }; then
+    cargo build --release --bin ackline ${applied:+--example applied_bench}
 fi
+ackline=$(realpath "${ACKLINE:-target/release/ackline}")
+[ -z "$applied" ] || applied_bench=$(realpath "${APPLIED_BENCH:-target/release/examples/applied_bench}")
 
 data=$(mktemp -d "${dir:-${TMPDIR:-/tmp}}/ackline-bench.XXXXXX")
 results=$data/results.tsv
@@ -147,28 +175,38 @@ sql() { mariadb --defaults-file="$data/$1/$2/my.cnf" -NBe "$3"; }
 
 # Takes the proxy of a set away, and lets the replicas pull from the source with native semi-sync.
 make_native() {
-    local set=$1 replica source_port
+    local set=$1 replica source_port says=master
+    [ "$flavor" = mariadb ] || says=source
     source_port=$(of "$set" .source.port)
     # The settings of gate 1, so that both sides promise the same.
     sql "$set" source "
-        SET GLOBAL rpl_semi_sync_master_wait_point = AFTER_SYNC;
-        SET GLOBAL rpl_semi_sync_master_timeout = 18446744073709551615;
-        SET GLOBAL rpl_semi_sync_master_enabled = ON;
+        SET GLOBAL rpl_semi_sync_${says}_wait_point = AFTER_SYNC;
+        SET GLOBAL rpl_semi_sync_${says}_timeout = 18446744073709551615;
+        SET GLOBAL rpl_semi_sync_${says}_enabled = ON;
         SET GLOBAL read_only = OFF;"
     kill "$(of "$set" .proxy.pid)"
     while [ -n "$(sql "$set" source "SELECT 1 FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%' LIMIT 1")" ]; do
         sleep 0.1
     done
     for replica in replica1 replica2; do
-        sql "$set" "$replica" "
-            STOP SLAVE;
-            CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=$source_port,
-                MASTER_USER='$(of "$set" .source.user)', MASTER_PASSWORD='$(of "$set" .source.password)',
-                MASTER_USE_GTID=slave_pos;
-            START SLAVE;"
+        if [ "$flavor" = mariadb ]; then
+            sql "$set" "$replica" "
+                STOP SLAVE;
+                CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=$source_port,
+                    MASTER_USER='$(of "$set" .source.user)', MASTER_PASSWORD='$(of "$set" .source.password)',
+                    MASTER_USE_GTID=slave_pos;
+                START SLAVE;"
+        else
+            sql "$set" "$replica" "
+                STOP REPLICA;
+                CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT=$source_port,
+                    SOURCE_USER='$(of "$set" .source.user)', SOURCE_PASSWORD='$(of "$set" .source.password)',
+                    SOURCE_AUTO_POSITION=1, SOURCE_SSL=0, GET_SOURCE_PUBLIC_KEY=1;
+                START REPLICA;"
+        fi
     done
     for _ in $(seq 100); do
-        [ "$(sql "$set" source "SHOW STATUS LIKE 'Rpl_semi_sync_master_clients'" | cut -f2)" != 2 ] || return 0
+        [ "$(sql "$set" source "SHOW STATUS LIKE 'Rpl_semi_sync_${says}_clients'" | cut -f2)" != 2 ] || return 0
         sleep 0.1
     done
     echo "bench: the native replicas of $set do not attach" >&2
@@ -177,10 +215,11 @@ make_native() {
 
 # Until both replicas have applied everything, so that no way pays for the one before it.
 settle() {
-    local set=$1 position replica
-    position=$(sql "$set" source "SELECT @@global.gtid_binlog_pos")
+    local set=$1 position replica at=gtid_binlog_pos wait=MASTER_GTID_WAIT
+    [ "$flavor" = mariadb ] || at=gtid_executed wait=WAIT_FOR_EXECUTED_GTID_SET
+    position=$(sql "$set" source "SELECT @@global.$at" | sed 's/\\n//g')
     for replica in replica1 replica2; do
-        [ "$(sql "$set" "$replica" "SELECT MASTER_GTID_WAIT('$position', 600)")" = 0 ] || {
+        [ "$(sql "$set" "$replica" "SELECT $wait('$position', 600)")" = 0 ] || {
             echo "bench: $replica of $set does not catch up" >&2
             return 1
         }
@@ -273,9 +312,13 @@ median() { # WORKLOAD WAY COLUMN
 
 echo "machine: $(nproc) cores ($(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)), \
 $(awk '/^MemTotal/ { printf "%.0f", $2 / 1048576 }' /proc/meminfo) GiB memory, Linux $(uname -r)"
-echo "versions: $("$ackline" --version), MariaDB $(mariadbd --version | sed 's/.*Ver \([^ ]*\).*/\1/'), \
-$(haproxy -v | head -n 1 | cut -d' ' -f1-3)\
-${router:+, $("$router/bin/mysqlrouter" --version | sed 's/ for .*//; s/ *Ver / /')}, $(sysbench --version)"
+if [ "$flavor" = mysql ]; then
+    programs=("MySQL $("${MYSQL_ROOT:-${XDG_CACHE_HOME:-$HOME/.cache}/ackline/mysql-9.7}/bin/mysqld" --version | sed 's/.*Ver \([^ ]*\).*/\1/')")
+else
+    programs=("MariaDB $(mariadbd --version | sed 's/.*Ver \([^ ]*\).*/\1/')" ", $(haproxy -v | head -n 1 | cut -d' ' -f1-3)"
+        "${router:+, $("$router/bin/mysqlrouter" --version | sed 's/ for .*//; s/ *Ver / /')}" ", $(sysbench --version)")
+fi
+echo "versions: $("$ackline" --version), $(printf %s "${programs[@]}")"
 echo "seed $seed, $rounds rounds of $seconds s, $threads threads, $tables tables of $table_size rows${tls:+, clients use TLS};" \
     "$(date -u +%F), load before: $(cut -d' ' -f1-3 /proc/loadavg)"
 
@@ -298,7 +341,7 @@ for way in "${ways[@]}"; do
     options=("${tls_options[@]}")
     [ "$set" != durable ] || options+=(--server-option sync_relay_log=1)
     echo "starting the servers of $set"
-    "$ackline" sandbox up --dir "$data/$set" --port "${port_of_set[$set]}" --replicas 2 \
+    "$ackline" sandbox up --flavor "$flavor" --dir "$data/$set" --port "${port_of_set[$set]}" --replicas 2 \
         --mode semi-sync "${options[@]}" >/dev/null 2>>"$data/log"
     [ "$set" = ackline ] || make_native "$set"
     if [ -n "$tls" ] && [ "$set" = ackline ]; then
@@ -307,7 +350,7 @@ for way in "${ways[@]}"; do
         sleep 1
     fi
     # Straight or through Ackline, as the way goes; the other proxies add nothing to the tables.
-    run_sysbench "${way/[be]/a}" read_write prepare >>"$data/log" 2>&1
+    [ ${#workloads[@]} = 0 ] || run_sysbench "${way/[be]/a}" read_write prepare >>"$data/log" 2>&1
     settle "$set"
 done
 if has_way b; then
@@ -363,7 +406,7 @@ for listener in ${haproxy_pid:+"$haproxy_port"} ${router_pid:+"$router_port"}; d
 done
 
 # Caches and plans are warm before anything counts.
-for way in "${ways[@]}"; do
+[ ${#workloads[@]} = 0 ] || for way in "${ways[@]}"; do
     run_sysbench "$way" point_select --time=1 run >>"$data/log" 2>&1
 done
 RANDOM=$((seed % 32768))
@@ -386,19 +429,35 @@ ratio() { # WORKLOAD WAY BASE: of the throughput, if both were measured
         'BEGIN { if (of && to) printf "%.2f", of / to; else print "–" }'
 }
 
-echo
-echo "| workload | way | tps | p95 ms | ratio to (a) | to (b) | CPU µs/query: proxy | source |"
-echo "|---|---|---:|---:|---:|---:|---:|---:|"
-for workload in "${workloads[@]}"; do
-    for way in "${ways[@]}"; do
-        proxy_cpu=$([ -n "$(proxy_pid_of "$way")" ] && median "$workload" "$way" 5 || echo "–")
-        printf '| %s | %s | %.0f | %s | %s | %s | %s | %s |\n' "$workload" "${title[$way]}" \
-            "$(median "$workload" "$way" 3)" "$(median "$workload" "$way" 4)" "$(ratio "$workload" "$way" a)" \
-            "$(ratio "$workload" "$way" b)" "$proxy_cpu" "$(median "$workload" "$way" 6)"
+# From the OK to the replica: a line for each round of a way, see deploy/bench/applied.rs.
+url() { # WAY SET SERVER: that of its user there
+    local set=${set_of[$1]}
+    if [ "$2" = replica ]; then
+        of "$set" '.replicas[0] | "mysql://\(.user):\(.password)@127.0.0.1:\(.port)/"'
+    else
+        of "$set" ".app | \"mysql://\(.user):\(.password)@127.0.0.1:$(port_of "$1")/\(.database)\""
+    fi
+}
+if [ -n "$applied" ]; then
+    "$applied_bench" "$rounds" "$applied_rows" "$flavor" \
+        "a=$(url a source),$(url a replica)" "d=$(url d source),$(url d replica)" | tee "$data/applied.json"
+fi
+
+if [ ${#workloads[@]} -gt 0 ]; then
+    echo
+    echo "| workload | way | tps | p95 ms | ratio to (a) | to (b) | CPU µs/query: proxy | source |"
+    echo "|---|---|---:|---:|---:|---:|---:|---:|"
+    for workload in "${workloads[@]}"; do
+        for way in "${ways[@]}"; do
+            proxy_cpu=$([ -n "$(proxy_pid_of "$way")" ] && median "$workload" "$way" 5 || echo "–")
+            printf '| %s | %s | %.0f | %s | %s | %s | %s | %s |\n' "$workload" "${title[$way]}" \
+                "$(median "$workload" "$way" 3)" "$(median "$workload" "$way" 4)" "$(ratio "$workload" "$way" a)" \
+                "$(ratio "$workload" "$way" b)" "$proxy_cpu" "$(median "$workload" "$way" 6)"
+        done
     done
-done
+fi
 # The goal is one of the same run, so it is told with how far the rounds agree.
-echo
+[ ${#workloads[@]} = 0 ] || echo
 for workload in "${workloads[@]}"; do
     [[ $workload == point_select* ]] && has_way b && has_way d || continue
     echo "$workload, (d) to (b) by rounds: $(paste <(column "$workload" d 3) <(column "$workload" b 3) |
@@ -436,5 +495,24 @@ if [ -s "$data/stages.tsv" ]; then
                 print ""
             }
         }' "$data/stages.tsv"
+fi
+if [ -n "$applied" ]; then
+    echo
+    echo "From the OK until the row is applied at a replica, median / 95th percentile in µs, medians of $rounds rounds of $applied_rows rows:"
+    echo
+    jq -rs --arg a "${title[a]}" --arg d "${title[d]}" '
+        def median: sort | if length % 2 == 1 then .[length / 2 | floor] else (.[length / 2 - 1] + .[length / 2]) / 2 end | round;
+        def pair(key): "\(map(.[key][0]) | median) / \(map(.[key][1]) | median)";
+        def of(way): map(select(.way == way));
+        (map(.rows) | first) as $rows
+        | "| way | INSERT to OK | OK to applied | INSERT to applied | applied before its OK |",
+          "|---|---:|---:|---:|---:|",
+          ([["a", $a], ["d", $d]][] as [$way, $title] | of($way)
+            | "| \($title) | \(pair("sent_to_ok_us")) | \(pair("ok_to_applied_us")) | \(pair("sent_to_applied_us")) | \(map(.before_ok) | add) of \(length * $rows) |"),
+          "",
+          "OK to applied, (d) to (a) by rounds: \([of("a"), of("d")] | transpose
+            | map(.[1].ok_to_applied_us[0] / ([.[0].ok_to_applied_us[0], 1] | max) * 100 | round / 100 | tostring)
+            | join(", ")); the goal is at most 1.3. Half of the shortest round trip (\(map(.round_trip_us) | median) µs) is taken off."
+        ' "$data/applied.json"
 fi
 [ -z "${without_router:-}" ] || echo "$without_router"

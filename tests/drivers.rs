@@ -177,14 +177,8 @@ impl Round<'_> {
                 self.judge(driver, kind, &said);
             }
         };
-        match self.flavor {
-            // In each there is much waiting.
-            Flavor::MariaDb => {
-                tokio::join!(lane(0), lane(1));
-            }
-            // Its PROCESSLIST, where drivers look whom to kill, fails while another sends a blob.
-            Flavor::MySql => lane(0).await,
-        }
+        // In each there is much waiting.
+        tokio::join!(lane(0), lane(1));
     }
 
     async fn clear(&self, ways: &Ways) {

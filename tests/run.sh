@@ -14,8 +14,8 @@
 #
 # Each is a unit, which runs in a process of its own, one test after the other. Those that mostly wait run
 # side by side, those that measure or kill run alone at the end. What a unit printed is in
-# target/tests/NAME.log, and shown where it failed. Before the last line stands a table of the longest; the
-# last line is "N passed, N failed, N skipped", and the exit status is 0 only if none failed.
+# target/tests/NAME.log, and shown where it failed. At the end stand a table of the longest and what failed, each
+# with what it said, so that a record of the end alone tells why; the last line is "N passed, N failed, N skipped", and the exit status is 0 only if none failed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
@@ -39,7 +39,7 @@ turn="" of_turn=""
 left=()
 
 passed=0 failed=0 skipped=0
-failures=() skips=()
+failures=() failed_in=() skips=()
 
 impossible() {
     echo "$1"
@@ -130,7 +130,10 @@ run_unit() {
     case "$name" in
     lib) timeout $unit_limit "${built[lib:test:ackline]}" ;;
     doc) timeout $unit_limit cargo test --doc ;;
-    bench) ACKLINE=${built[bin:ackline]} timeout $unit_limit deploy/bench.sh --short ;;
+    bench)
+        ACKLINE=${built[bin:ackline]} APPLIED_BENCH=${built[example:applied_bench]} \
+            timeout $unit_limit deploy/bench.sh --short
+        ;;
     bench_binlog)
         ACKLINE=${built[bin:ackline]} BINLOG_BENCH=${built[example:binlog_bench]} \
             timeout $unit_limit deploy/bench_binlog.sh --short
@@ -151,6 +154,17 @@ start_unit() {
     echo "$? $(seconds_since "$began")" >"$logs/$1.end"
 }
 
+# What a unit said of a test that failed, from its panic on: reason UNIT TEST
+reason() {
+    # The standard harness shows it under a title of its own; the long harnesses indent it below its line.
+    awk -v test="$2" '
+        $0 == "---- " test " stdout ----" || $0 == "test " test " ... FAILED" { takes = 1; next }
+        /^---- .* stdout ----$/ || /^failures:$/ || /^test / || (takes && /^[0-9]+ passed,/) { takes = 0 }
+        takes && /panicked at/ { lines = 0 }
+        takes && NF && lines < 15 { said[lines++] = substr($0, 1, 400) }
+        END { for (at = 0; at < lines; at++) print "    " said[at] }' "$logs/$1.log"
+}
+
 # Adds up what a unit said: the lines of the standard harness, and the "N passed, N failed, N skipped" of
 # the long ones. A script counts as one test.
 count_unit() {
@@ -165,6 +179,7 @@ count_unit() {
             skipped=$((skipped + BASH_REMATCH[3]))
         elif [[ $line =~ ^test\ (.*)\ \.\.\.\ FAILED$ ]]; then
             failures+=("${BASH_REMATCH[1]}")
+            failed_in+=("$name")
         elif [[ $line =~ ^test\ (.*)\ \.\.\.\ ignored(,\ (.*))?$ ]]; then
             skips+=("${BASH_REMATCH[1]}: ${BASH_REMATCH[3]:-no reason given}")
         # One that found out while it ran that it cannot be run here; the harness counts it as passed.
@@ -184,6 +199,7 @@ count_unit() {
         [ "$status" = 124 ] && lost="it did not end within $unit_limit s"
         failed=$((failed + 1))
         failures+=("$name ($lost, exit status $status)")
+        failed_in+=("$name")
     fi
     echo "$seconds $name" >>"$logs/seconds"
     if [ "$failed" = "$failed_before" ]; then
@@ -259,8 +275,9 @@ sort -rn "$logs/seconds" | head -n 10 | while read -r seconds name; do
 done
 echo "| all of it, with programs and build | $(seconds_since "$began") |"
 echo
-for failure in "${failures[@]}"; do
-    echo "FAILED: $failure"
+for at in "${!failures[@]}"; do
+    echo "FAILED: ${failures[at]}"
+    reason "${failed_in[at]}" "${failures[at]}"
 done
 for test in "${left[@]}"; do
     echo "LEFT TO ANOTHER TURN (now $turn): $test"

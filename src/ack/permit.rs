@@ -23,8 +23,9 @@ impl AckPermit {
 }
 
 /// **May this ack go out?** Decided here and nowhere else (promise 3): up to where everything is in
-/// our store, fsynced unless the mode is `async`, and released under the policy in force. That the
-/// position was sent on the connection that is acked is capture's half of the promise.
+/// our store, fsynced unless the mode is `async`, and released under the policy in force
+/// (`Engine::acknowledgeable`). That the position was sent on the connection that is acked is capture's
+/// half of the promise (`capture::link`, `Link::acknowledge`).
 pub(super) fn permit(engine: &Engine, epoch: Epoch) -> Option<AckPermit> {
     let position = engine.acknowledgeable()?;
     Some(AckPermit { epoch, position })

@@ -10,6 +10,7 @@ use std::time::Duration;
 use metrics::{Unit, describe_counter, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use super::provision::{Row, State};
 use super::status::Status;
 use crate::shutdown::Shutdown;
 
@@ -287,6 +288,7 @@ pub(super) fn gauges(status: &Status) -> String {
         "replica",
         replicas().filter_map(|replica| Some((replica.name.as_str(), replica.lag_seconds?))),
     );
+    provisioning(&mut page, &status.provisioning);
     page.family(
         "ackline_certificate_not_after_seconds",
         "When a certificate that we show ends, in Unix time.",
@@ -297,6 +299,33 @@ pub(super) fn gauges(status: &Status) -> String {
             .map(|row| (row.file.as_str(), row.not_after_seconds as f64)),
     );
     page.text
+}
+
+fn provisioning(page: &mut Page, rows: &[Row]) {
+    let mut family = |name: &str, help: &str, value: fn(&Row) -> f64| {
+        let values = rows.iter().map(|row| (row.server.as_str(), value(row)));
+        page.family(name, help, "replica", values);
+    };
+    family(
+        "ackline_provisioning",
+        "1 while a copy is made there, 0 when the last one has ended.",
+        |row| f64::from(row.state == State::Running),
+    );
+    family(
+        "ackline_provisioning_failed",
+        "1 where the last copy ended without a replica.",
+        |row| f64::from(row.state == State::Failed),
+    );
+    family(
+        "ackline_provisioned_bytes",
+        "Rows that are there, as text.",
+        |row| row.progress.bytes as f64,
+    );
+    family(
+        "ackline_provisioning_expected_bytes",
+        "What the donor's tables hold, by its own estimate.",
+        |row| row.progress.expected_bytes as f64,
+    );
 }
 
 /// Of `binlog.000012:3456`.

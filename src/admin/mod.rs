@@ -6,6 +6,7 @@
 //! /metrics  Prometheus                 /api/v1/sync  GET, PUT (token)
 //!                                      /api/v1/binlog/purge  POST (token)
 //!                                      /api/v1/switchover, /api/v1/failover  POST (token)
+//!                                      /api/v1/rejoin, /api/v1/provision  POST (token)
 //!                                      /api/v1/accept, /api/v1/source/accept  POST (token)
 //!                                      /api/v1/trace  POST (token)
 //! ```
@@ -20,6 +21,7 @@ pub mod accept;
 pub mod metrics;
 pub mod moves;
 mod page;
+pub mod provision;
 pub mod purge;
 pub mod sentence;
 mod server;
@@ -27,4 +29,4 @@ pub mod status;
 mod token;
 pub mod trace;
 
-pub use server::{Backend, Change, Moving, Outcome, Refusal, serve};
+pub use server::{Backend, Beginning, Change, Homecoming, Moving, Outcome, Refusal, serve};

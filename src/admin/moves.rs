@@ -1,5 +1,6 @@
 //! `POST /api/v1/switchover` and `/api/v1/failover`: what is asked. What comes back is
-//! [`Moved`](crate::failover::Moved), or with `dry_run` a [`Rehearsal`](crate::failover::mover::Rehearsal).
+//! [`Moved`](crate::failover::Moved), or with `dry_run` a [`Rehearsal`](crate::failover::mover::Rehearsal); of
+//! `POST /api/v1/rejoin` it is [`Home`](crate::failover::rejoin::Home).
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Request {
-    /// A `[[server]]`. Failover finds one by itself.
+    /// A `[[server]]`, by its name or its address. Failover finds one by itself.
     pub to: Option<String>,
     /// How long running transactions may go on.
     pub deadline: Option<String>,
@@ -29,11 +30,20 @@ pub struct Request {
     pub dry_run: bool,
 }
 
+/// Of a server that was the source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rejoin {
+    /// A `[[server]]`, by its name or its address.
+    pub server: String,
+}
+
 impl Request {
-    pub fn order(&self, kind: MoveKind) -> Order {
+    /// `meant`: the server that a text names.
+    pub fn order(&self, kind: MoveKind, meant: impl Fn(&str) -> ServerName) -> Order {
         Order {
             kind,
-            to: self.to.as_deref().map(ServerName::new),
+            to: self.to.as_deref().map(meant),
             force: self.force,
             accept_loss: self.accept_loss,
             accept_unproven: self.accept_unproven,
@@ -55,7 +65,7 @@ mod tests {
     fn scripts_name_the_target_and_may_set_a_deadline() {
         let request: Request = serde_json::from_str(r#"{"to":"db2","deadline":"3s"}"#).unwrap();
         assert_eq!(
-            request.order(MoveKind::Switchover).to,
+            request.order(MoveKind::Switchover, ServerName::new).to,
             Some(ServerName::new("db2"))
         );
         assert_eq!(request.deadline(), Ok(Duration::from_secs(3)));

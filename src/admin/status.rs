@@ -24,6 +24,9 @@ pub struct Status {
     pub hold: Option<String>,
     /// The move of the source that is under way; null otherwise.
     pub moving: Option<String>,
+    /// Servers that are made replicas of, or were since the proxy was started; none of an older proxy.
+    #[serde(default)]
+    pub provisioning: Vec<super::provision::Row>,
     pub waiting: Waiting,
     pub degraded_commits: DegradedCommits,
     /// Those that we show; none where no TLS is offered, or by an older proxy.
@@ -102,6 +105,9 @@ pub struct BinlogStatus {
 pub struct Waiting {
     pub commits: usize,
     pub oldest_seconds: f64,
+    /// It has waited for longer than `[sync] timeout`.
+    #[serde(default)]
+    pub blocked: bool,
     /// The servers that the oldest one waits for.
     pub r#for: Vec<String>,
     /// Sessions that wait for what they asked beyond the policy, which has released their commits.
@@ -172,9 +178,28 @@ mod tests {
   "sessions_learned": 1,
   "hold": null,
   "moving": null,
+  "provisioning": [
+    {
+      "server": "db3",
+      "from": "db2",
+      "state": "running",
+      "phase": "copies rows as of 0-1-7",
+      "waits_for": null,
+      "seconds": 3,
+      "rows": 1000,
+      "bytes": 2000,
+      "expected_bytes": 4000,
+      "tables": 1,
+      "expected_tables": 2,
+      "left_seconds": 3,
+      "provisioned": null,
+      "reason": null
+    }
+  ],
   "waiting": {
     "commits": 1,
     "oldest_seconds": 12.4,
+    "blocked": false,
     "for": [
       "db2"
     ],

@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::certificates::Shown;
-use super::{App, following, histories, moving};
+use super::{App, fencing, following, histories, moving, provisioning};
 use crate::ack::policy::Mode;
 use crate::ack::{Confirmed, Snapshot};
 use crate::admin::accept::{self, Accepted, Holes};
-use crate::admin::moves::Request;
+use crate::admin::moves::{Rejoin, Request};
+use crate::admin::provision::{self, Begun};
 use crate::admin::purge::{Answer, Order};
 use crate::admin::sentence::{Missing, Need, asking, sentence};
 use crate::admin::status::{
     BinlogStatus, CertificateRow, DegradedCommits, ReplicaRow, SourceStatus, Status, Waiting,
 };
-use crate::admin::{Backend, Change, Moving, Outcome, Refusal};
+use crate::admin::{Backend, Beginning, Change, Homecoming, Moving, Outcome, Refusal};
 use crate::capture::State;
 use crate::config::{SyncPatch, WriteError, write_sync};
 use crate::failover::mover::rehearse;
@@ -37,11 +38,14 @@ impl Backend for AppBackend {
         let state = app.capture.state.borrow().clone();
         let source = config.source();
         let replicas = rows(app, &acks, &app.ship.readers.list());
-        let hold = self.not_ready();
+        let hold = self.hold();
         let files = app.store.files();
         let mut problems: Vec<String> = app.store.problem().into_iter().collect();
         problems.extend(app.config_problem.lock().clone());
         problems.extend(moving::unfinished(app));
+        problems.extend(app.store.durable().fenced.keys().map(|name| {
+            format!("{name} was the source until a failover and is kept from writes: when it is up again, run ackline rejoin {name}")
+        }));
         problems.extend(app.sessions.registry.caught());
         problems.extend(app.capture.incident.lock().clone());
         let logging = app.logging.lock().clone();
@@ -81,6 +85,7 @@ impl Backend for AppBackend {
             sessions_learned: app.sessions.registry.count_learned(),
             hold,
             moving: app.moving.sentence(),
+            provisioning: app.provisioning.rows(),
             waiting: waiting(&acks, &replicas),
             replicas,
             degraded_commits: DegradedCommits {
@@ -97,14 +102,11 @@ impl Backend for AppBackend {
     }
 
     fn not_ready(&self) -> Option<String> {
-        let app = &self.0;
-        let state: State = app.capture.state.borrow().clone();
-        let reason = state.holds(&app.config.load().source().name);
-        match reason {
-            None if app.guard.is_open() => None,
-            None => Some("a commit may have returned un-acknowledged at the source; results are held until everything there is released".into()),
-            some => some,
-        }
+        let blocked = || {
+            let waiting = waiting(&self.0.acks.snapshot(), &[]);
+            waiting.blocked.then_some(waiting.sentence)
+        };
+        self.hold().or_else(blocked)
     }
 
     fn metrics(&self) -> String {
@@ -165,10 +167,41 @@ impl Backend for AppBackend {
         Ok(source.clone())
     }
 
+    fn rejoin(&self, server: &Rejoin) -> Homecoming {
+        let app = self.0.clone();
+        let name = app.config.load().meant(&server.server);
+        Box::pin(async move {
+            // A task of its own: whoever asked may leave.
+            match tokio::spawn(fencing::bring_home(app, name)).await {
+                Ok(home) => home.map_err(|error| Refusal::Conflict(error.to_string())),
+                Err(error) => Err(Refusal::Failed(error.to_string())),
+            }
+        })
+    }
+
+    fn provision(&self, request: provision::Request) -> Beginning {
+        let app = self.0.clone();
+        Box::pin(async move {
+            let config = app.config.load_full();
+            let wish = request.wish(|text| config.meant(text));
+            let wish = wish.map_err(Refusal::Invalid)?;
+            let plan = match request.dry_run {
+                true => provisioning::plan(&app, &wish).await,
+                false => provisioning::begin(&app, &wish).await,
+            };
+            let plan = plan.map_err(|error| Refusal::Conflict(error.to_string()))?;
+            Ok(Begun {
+                plan: plan.shown(),
+                begun: !request.dry_run,
+            })
+        })
+    }
+
     fn move_source(&self, kind: MoveKind, request: Request) -> Moving {
         let app = self.0.clone();
         Box::pin(async move {
-            let order = request.order(kind);
+            let config = app.config.load_full();
+            let order = request.order(kind, |text| config.meant(text));
             let patience = moving::Patience(request.deadline().map_err(Refusal::Invalid)?);
             let refused = |error: moving::NotBegun| Refusal::Conflict(error.to_string());
             if request.dry_run {
@@ -196,6 +229,7 @@ impl Backend for AppBackend {
 
 fn rows(app: &App, acks: &Snapshot, readers: &[Reader]) -> Vec<ReplicaRow> {
     let members = app.servers.list();
+    let fenced = app.store.durable().fenced;
     let mut rows: Vec<ReplicaRow> = members
         .iter()
         .zip(app.servers.identities())
@@ -208,11 +242,16 @@ fn rows(app: &App, acks: &Snapshot, readers: &[Reader]) -> Vec<ReplicaRow> {
                 identity.reasons.push(why);
             }
             let history = app.servers.histories().shown(&identity.name);
+            let mut row = row(member, &identity, acks, readers);
+            if row.state == "disconnected" && fenced.contains_key(&identity.name) {
+                // By hand it would come with what only it has.
+                row.reason = Some(format!("run ackline rejoin {}", identity.name));
+            }
             ReplicaRow {
                 base: history.base,
                 unproven: history.unproven,
                 accepted: history.accepted,
-                ..row(member, &identity, acks, readers)
+                ..row
             }
         })
         .collect();
@@ -230,7 +269,6 @@ fn rows(app: &App, acks: &Snapshot, readers: &[Reader]) -> Vec<ReplicaRow> {
     rows
 }
 
-/// Why the word of a server that may vote does not count just now.
 fn certificate_row(shown: &Shown) -> CertificateRow {
     CertificateRow {
         file: shown.file.display().to_string(),
@@ -239,6 +277,7 @@ fn certificate_row(shown: &Shown) -> CertificateRow {
     }
 }
 
+/// Why the word of a server that may vote does not count just now.
 fn why_silent(app: &App, name: &ServerName) -> Option<Reason> {
     if let Some(what) = app.ship.contest(name) {
         let how = "give each server a server_id of its own, and leave each one channel to us";
@@ -325,6 +364,23 @@ fn confirmed(acks: &Snapshot, name: &ServerName) -> Confirmed {
         .unwrap_or_default()
 }
 
+impl AppBackend {
+    /// Why sessions are held.
+    fn hold(&self) -> Option<String> {
+        let app = &self.0;
+        let state: State = app.capture.state.borrow().clone();
+        let held = state.holds(&app.config.load().source().name);
+        match (held, state) {
+            (None, _) if app.guard.is_open() => None,
+            (None, _) => Some("a commit may have returned un-acknowledged at the source; results are held until everything there is released".into()),
+            (Some(held), State::Connecting { .. }) => Some(format!(
+                "{held}; if it does not come back, run ackline failover"
+            )),
+            (held, _) => held,
+        }
+    }
+}
+
 fn waiting(acks: &Snapshot, replicas: &[ReplicaRow]) -> Waiting {
     let mut waiting = waiting_for_policy(acks, replicas);
     if let Some((oldest, missing)) = &acks.oldest_asking {
@@ -373,6 +429,7 @@ fn waiting_for_policy(acks: &Snapshot, replicas: &[ReplicaRow]) -> Waiting {
         commits: acks.waiting,
         asking: 0,
         oldest_seconds: oldest.as_secs_f64(),
+        blocked: oldest > acks.sync.timeout,
         sentence: sentence(acks.waiting, oldest, &mode, &need, &missing),
         // One without a vote now cannot help it.
         r#for: names

@@ -10,8 +10,8 @@ use super::following::Following;
 use crate::ack::Acks;
 use crate::capture::View;
 use crate::shutdown::Shutdown;
-use crate::store::Store;
 use crate::store::state::{DegradedCommit, FollowedSource};
+use crate::store::{self, Store};
 
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -27,15 +27,42 @@ pub struct Keeper {
 pub(super) fn start(keeper: Keeper, shutdown: &Shutdown) {
     let ending = shutdown.clone();
     shutdown.spawn(async move {
+        let mut problem = None;
         while ending.sleep(EVERY).await {
             let keeper = keeper.clone();
             // Three fsyncs.
-            let _ = tokio::task::spawn_blocking(move || keep(&keeper)).await;
+            let kept = tokio::task::spawn_blocking(move || keep(&keeper)).await;
+            let now = kept.ok().and_then(Result::err).map(|error| error.to_string());
+            match (&problem, &now) {
+                (before, Some(error)) if before.as_ref() != Some(error) => {
+                    tracing::warn!(%error, "the state beside our binlog cannot be written; it is tried again every second");
+                }
+                (Some(_), None) => tracing::info!("the state beside our binlog can be written again"),
+                _ => {}
+            }
+            problem = now;
         }
     });
 }
 
-pub(super) fn keep(keeper: &Keeper) {
+/// Whom we are attached to, or were last.
+pub(super) fn present(capture: &View, following: &Following) -> Option<FollowedSource> {
+    let source = capture.source.borrow();
+    source.as_ref().map(|source| FollowedSource {
+        name: following.present().server.name.clone(),
+        server_id: source.server_id,
+        uuid: source.uuid.clone(),
+        anchor: None,
+    })
+}
+
+pub(super) fn keep_at_the_end(keeper: &Keeper) {
+    if let Err(error) = keep(keeper) {
+        tracing::warn!(%error, "the state beside our binlog could not be written");
+    }
+}
+
+fn keep(keeper: &Keeper) -> Result<(), store::Error> {
     let Keeper {
         acks,
         capture,
@@ -43,18 +70,9 @@ pub(super) fn keep(keeper: &Keeper) {
         store,
     } = keeper;
     let snapshot = acks.snapshot();
-    let source = capture
-        .source
-        .borrow()
-        .as_ref()
-        .map(|source| FollowedSource {
-            name: following.present().server.name.clone(),
-            server_id: source.server_id,
-            uuid: source.uuid.clone(),
-            anchor: None,
-        });
+    let source = self::present(capture, following);
     let present = following.present();
-    let kept = store.change_durable(|state| {
+    store.change_durable(|state| {
         // Not beyond what is on disk: after a power cut there must be nothing of it that we lack.
         state.released = snapshot.released.min(snapshot.synced).max(state.released);
         state.released_set = snapshot.released_set.clone();
@@ -87,8 +105,5 @@ pub(super) fn keep(keeper: &Keeper) {
                 owed: commit.owed.as_ref().map(ToString::to_string),
             })
             .collect();
-    });
-    if let Err(error) = kept {
-        tracing::warn!(%error, "the state beside our binlog could not be written; it is tried again every second");
-    }
+    })
 }

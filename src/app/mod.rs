@@ -6,17 +6,24 @@
 
 mod backend;
 mod certificates;
+mod configuring;
 mod descriptors;
+mod events;
+mod fencing;
 mod following;
 mod gate;
 mod hashes;
 mod histories;
 mod keeper;
+mod log;
 mod logging;
+mod lost_and_found;
 mod moving;
 mod origins;
+mod provisioning;
 mod proxy;
 mod purge;
+mod releasing;
 mod reload;
 mod roster;
 
@@ -27,26 +34,26 @@ use keeper::Keeper;
 pub use roster::server_config;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::ack::{self, Acks};
+use crate::ack::Acks;
 use crate::admin;
 use crate::capture::{self, Capture, Console, Guard, View};
-use crate::config::{Config, LogFormat};
-use crate::gtid::{Gtid, GtidSet, Position};
-use crate::ids::{Epoch, Flavor, StorePosition};
+use crate::config::Config;
+use crate::gtid::Position;
+use crate::ids::{Epoch, Flavor};
 use crate::net::listener::Listeners;
 use crate::protocol::password::Password;
 use crate::session;
 use crate::ship::{self, Ship, SourceFacts};
 use crate::shutdown::Shutdown;
 use crate::store::origins::PendingOrigins;
-use crate::store::{self, Batch, Marks, Observer, Place, Store};
+use crate::store::{self, Store};
 use crate::version;
 use crate::workers::{Worker, Workers};
 
@@ -73,6 +80,7 @@ pub struct App {
     pub following: Arc<Following>,
     pub console: Console,
     pub moving: moving::Moving,
+    pub provisioning: Arc<provisioning::Provisioning>,
     pub audited: capture::audit::Counts,
     pub logging: Arc<parking_lot::Mutex<logging::Logging>>,
     pub purger: Arc<purge::Purger>,
@@ -80,6 +88,9 @@ pub struct App {
     pub descriptors: Descriptors,
     /// Why the file on disk is not what runs.
     pub config_problem: parking_lot::Mutex<Option<String>>,
+    shutdown: Shutdown,
+    /// Some of it takes a restart.
+    begun_with: Config,
     /// Held by who changes configuration or roles.
     changing: parking_lot::Mutex<()>,
 }
@@ -95,7 +106,7 @@ struct Endings {
 /// `ackline serve`: until SIGTERM or SIGINT.
 pub async fn serve(path: &Path) -> anyhow::Result<()> {
     let config = Config::load(path)?;
-    let log_level = start_log(&config);
+    let log_level = log::start(&config);
     let descriptors = descriptors::raise();
     let endings = Endings::default();
     let shutdown = &endings.rest;
@@ -108,11 +119,12 @@ pub async fn serve(path: &Path) -> anyhow::Result<()> {
     if !endings.sessions.drain(DRAIN).await {
         tracing::warn!("some sessions did not end within 10 s and are cut");
     }
-    keeper::keep(&app.keeper());
+    keeper::keep_at_the_end(&app.keeper());
     if !endings.rest.drain(DRAIN).await {
         tracing::warn!("some connections did not end within 10 s and are cut");
     }
-    keeper::keep(&app.keeper());
+    keeper::keep_at_the_end(&app.keeper());
+    tracing::info!("drained");
     Ok(())
 }
 
@@ -142,7 +154,7 @@ async fn start(
         );
     }
 
-    let observer = Arc::new(Told::default());
+    let observer = Arc::new(releasing::Told::default());
     let options = store::Options {
         dir: config.binlog.dir.clone(),
         file_size: config.binlog.file_size,
@@ -155,26 +167,12 @@ async fn start(
     let source = following::source_of(&config, &durable);
     let config = following::as_it_is(config, &source)?;
     let following = Arc::new(Following::begin(&config, epoch));
-    let acks = begin_acks(&config, &store, &durable, epoch)?;
+    let acks = releasing::begin(&config, &store, &durable, epoch)?;
     observer.tell(acks.clone(), *store.marks().borrow());
 
     let guard = Arc::new(Guard::default());
     let source = config.source().clone();
     let console = Console::start(roster::account(&source), shutdown);
-    let capture_config = capture::Config {
-        server_id: config.replication.server_id,
-        binlog_format: config.binlog.format.to_string().to_ascii_uppercase(),
-        heartbeat: HEARTBEAT,
-    };
-    let (capture, view) = Capture::new(
-        capture_config,
-        following.orders(),
-        store.clone(),
-        writer,
-        acks.clone(),
-        (guard.clone(), console.clone()),
-        shutdown.clone(),
-    );
     let walker = Worker::start("histories", shutdown).context("cannot start a thread")?;
     let histories = histories::Histories::new(
         acks.clone(),
@@ -191,6 +189,24 @@ async fn start(
         shutdown.clone(),
     );
     servers.configure(&config);
+    let capture_config = capture::Config {
+        server_id: config.replication.server_id,
+        binlog_format: config.binlog.format.to_string().to_ascii_uppercase(),
+        heartbeat: HEARTBEAT,
+        replicas: {
+            let servers = servers.clone();
+            Arc::new(move || servers.replicas())
+        },
+    };
+    let (capture, view) = Capture::new(
+        capture_config,
+        following.orders(),
+        store.clone(),
+        writer,
+        acks.clone(),
+        (guard.clone(), console.clone()),
+        shutdown.clone(),
+    );
     let ship_config = ship::Config {
         user: config.replication.user.clone(),
         password: config.replication.password.expose().to_owned(),
@@ -235,10 +251,19 @@ async fn start(
     };
     let limit = descriptors.limit_of_sessions(config.max_connections);
     sessions.registry.set_limit(limit);
+    let begun_with = config.clone();
     let config = Arc::new(arc_swap::ArcSwap::from_pointee(config));
+    let provisioning = Arc::new(provisioning::Provisioning::default());
     let app = Arc::new(App {
         path: path.to_owned(),
-        purger: purge::Purger::new(config.clone(), store.clone(), servers.clone(), ship.clone()),
+        purger: purge::Purger::new(
+            config.clone(),
+            store.clone(),
+            servers.clone(),
+            ship.clone(),
+            provisioning.clone(),
+        ),
+        provisioning,
         config,
         acks: acks.clone(),
         store,
@@ -257,6 +282,8 @@ async fn start(
         certificates,
         descriptors,
         config_problem: parking_lot::Mutex::new(None),
+        shutdown: shutdown.clone(),
+        begun_with,
         changing: parking_lot::Mutex::default(),
     });
 
@@ -315,6 +342,21 @@ async fn start(
     };
     logging::start(watch, shutdown);
     app.purger.start(shutdown);
+    let (fencing, ending) = (fencing::watch(app.clone()), shutdown.clone());
+    shutdown.spawn(async move {
+        tokio::select! {
+            () = fencing => {}
+            () = ending.cancelled() => {}
+        }
+    });
+    let (provisioning, ending) = (provisioning::watch(app.clone()), shutdown.clone());
+    shutdown.spawn(async move {
+        tokio::select! {
+            () = provisioning => {}
+            () = ending.cancelled() => {}
+        }
+    });
+    events::start(app.clone(), shutdown);
     let (finisher, ending) = (moving::finish_later(app.clone()), shutdown.clone());
     shutdown.spawn(async move {
         tokio::select! {
@@ -330,112 +372,6 @@ async fn run_capture(capture: Capture, shutdown: Shutdown) {
     capture.run().await;
     if !shutdown.is_cancelled() {
         tracing::error!("capture ended by itself; commits wait until ackline is started again");
-    }
-}
-
-/// Positions of transactions that earlier runs captured and did not release.
-fn begin_acks(
-    config: &Config,
-    store: &Store,
-    durable: &store::state::DurableState,
-    epoch: Epoch,
-) -> anyhow::Result<Acks> {
-    let end = store.marks().borrow().written;
-    // In mode async a power cut may take what was released.
-    let released = durable.released.min(end);
-    let pending = transactions(store, released, end)?;
-    let mut unreleased = GtidSet::new();
-    pending.iter().for_each(|(_, gtid)| unreleased.insert(gtid));
-    let released_set = store
-        .executed()
-        .difference(&unreleased)
-        .union(&durable.released_set);
-    let degraded = durable
-        .degraded
-        .iter()
-        .map(|commit| ack::DegradedCommit {
-            gtid: commit.gtid.clone(),
-            at: Duration::from_millis(commit.at),
-            owed: owed(commit.owed.as_deref()),
-        })
-        .collect();
-    let acks = Acks::new(
-        config.sync.clone(),
-        roster::voters(config),
-        ack::Durable {
-            released,
-            released_set,
-            degraded,
-        },
-        epoch,
-    );
-    for (end, gtid) in pending {
-        acks.captured(end, gtid);
-    }
-    Ok(acks)
-}
-
-/// What can no more be read is as if it had not been kept.
-fn owed(text: Option<&str>) -> Option<ack::policy::Requirement> {
-    ack::policy::Requirement::parse(text?).ok()
-}
-
-fn transactions(
-    store: &Store,
-    from: StorePosition,
-    to: StorePosition,
-) -> anyhow::Result<Vec<(StorePosition, Gtid)>> {
-    let mut found = Vec::new();
-    if from >= to {
-        return Ok(found);
-    }
-    let mut reader = store.reader(from)?;
-    let mut batch = Batch::new();
-    loop {
-        reader.next_batch(to, 1 << 20, &mut batch)?;
-        if batch.is_empty() {
-            return Ok(found);
-        }
-        for (event, _) in batch.iter() {
-            if let Place::End(gtid) = &event.place {
-                found.push((event.end, gtid.clone()));
-            }
-        }
-    }
-}
-
-/// Hands the store's marks to `acks`, which exists only after the store.
-#[derive(Default)]
-struct Told {
-    acks: OnceLock<Acks>,
-    generation: std::sync::atomic::AtomicU64,
-}
-
-impl Told {
-    fn tell(&self, acks: Acks, marks: Marks) {
-        acks.marks(marks.written, marks.synced);
-        let _ = self.acks.set(acks);
-    }
-}
-
-impl Observer for Told {
-    fn marks(&self, marks: Marks) {
-        let Some(acks) = self.acks.get() else {
-            return;
-        };
-        if self
-            .generation
-            .swap(marks.generation, std::sync::atomic::Ordering::AcqRel)
-            < marks.generation
-        {
-            acks.cut(marks.written);
-        }
-        acks.marks(marks.written, marks.synced);
-    }
-
-    fn failed(&self, what: &store::Error) {
-        tracing::error!(error = %what, "our binlog cannot be made durable; nothing more is acknowledged until it can");
-        metrics::counter!("ackline_fsync_failures_total").increment(1);
     }
 }
 
@@ -468,6 +404,7 @@ fn source_facts(
     shutdown: &Shutdown,
 ) -> watch::Receiver<SourceFacts> {
     let (sender, receiver) = watch::channel(SourceFacts {
+        known: last_known.is_some(),
         version: version::greeting(last_known.unwrap_or(UNKNOWN_VERSION)),
         gtid_domain_id: 0,
     });
@@ -477,6 +414,7 @@ fn source_facts(
             loop {
                 if let Some(source) = &*source.borrow_and_update() {
                     sender.send_replace(SourceFacts {
+                        known: true,
                         version: version::greeting(&source.version),
                         gtid_domain_id: source.domain,
                     });
@@ -501,42 +439,6 @@ fn account(user: &crate::config::User) -> (Vec<u8>, Arc<Password>) {
     (name, Arc::new(Password::new(password)))
 }
 
-fn start_log(config: &Config) -> Box<dyn Fn(&str) + Send + Sync> {
-    use tracing_subscriber::fmt::time::UtcTime;
-    use tracing_subscriber::prelude::*;
-    use tracing_subscriber::{EnvFilter, fmt, reload};
-    // The client library logs each of its connections; its errors reach us as errors.
-    let filter = |level: &str| EnvFilter::new(format!("{level},mysql_async=warn"));
-    let (filtered, handle) = reload::Layer::new(filter(&config.log.level));
-    let registry = tracing_subscriber::registry().with(filtered);
-    let started = match config.log.format {
-        LogFormat::Text => registry
-            .with(
-                fmt::layer()
-                    .with_writer(std::io::stderr)
-                    .with_ansi(false)
-                    .with_timer(UtcTime::rfc_3339()),
-            )
-            .try_init(),
-        LogFormat::Json => registry
-            .with(
-                fmt::layer()
-                    .json()
-                    .with_writer(std::io::stderr)
-                    .with_timer(UtcTime::rfc_3339()),
-            )
-            .try_init(),
-    };
-    if let Err(error) = started {
-        eprintln!("ackline: the log was not started: {error}");
-    }
-    Box::new(move |level| {
-        if let Err(error) = handle.reload(filter(level)) {
-            tracing::warn!(%error, "the log level was not changed");
-        }
-    })
-}
-
 impl App {
     fn keeper(&self) -> Keeper {
         Keeper {
@@ -552,54 +454,5 @@ impl App {
         let source = self.capture.source.borrow();
         let of_source = source.as_ref().map(|source| source.flavor);
         of_source.unwrap_or_else(|| self.store.state().flavor())
-    }
-
-    /// **The one way to change the configuration**, one change after the other, moves of the source included: what
-    /// is read, or computed from the present source, is applied before that is another.
-    pub fn configure<E>(
-        &self,
-        change: impl FnOnce(&following::Present) -> Result<Config, E>,
-    ) -> Result<(), E> {
-        let _changing = self.changing.lock();
-        let config = change(&self.following.present())?;
-        self.apply(config);
-        Ok(())
-    }
-
-    /// Everything a changed configuration may change in a running proxy.
-    fn apply(&self, new: Config) {
-        let old = self.config.load_full();
-        let restart = old.needs_restart(&new);
-        if !restart.is_empty() {
-            tracing::warn!(
-                sections = restart.join(", "),
-                "changed in the file, takes effect at the next start"
-            );
-        }
-        if old.sync != new.sync {
-            self.acks.set_sync(new.sync.clone());
-        }
-        if old.allow_hazards != new.allow_hazards {
-            tracing::info!(users = ?new.allow_hazards, "who may run replication hazards has changed");
-            self.sessions.allowed.set(new.allow_hazards.clone());
-        }
-        if old.max_connections != new.max_connections {
-            let limit = self.descriptors.limit_of_sessions(new.max_connections);
-            tracing::info!(?limit, "the limit of connections has changed");
-            self.sessions.registry.set_limit(limit);
-        }
-        if old.log.level != new.log.level {
-            (self.log_level)(&new.log.level);
-        }
-        if old.servers != new.servers {
-            self.servers.configure(&new);
-        }
-        if (old.binlog.keep, old.binlog.keep_at_most) != (new.binlog.keep, new.binlog.keep_at_most)
-        {
-            let (keep, at_most) = (new.binlog.keep, new.binlog.keep_at_most);
-            tracing::info!(%keep, keep_at_most = %at_most, "what is kept of our binlog has changed");
-        }
-        *self.config_problem.lock() = None;
-        self.config.store(Arc::new(new));
     }
 }

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -11,21 +12,50 @@ use tokio::time::Instant;
 use super::App;
 use super::proxy::AppProxy;
 use crate::capture::State;
+use crate::crash;
 use crate::failover::hands::{self, MovingHands};
-use crate::failover::plan::Refused;
+use crate::failover::plan::{Refused, Serves};
 use crate::failover::proof::Verdict;
 use crate::failover::{Course, Facts, Moved, Order, Plan, Step, inquiry, mover};
+use crate::store::state::{Intent, MoveKind};
 
 const LOOK_FOR_INTENT: Duration = Duration::from_secs(1);
+/// A source to which a proxy attaches that has just been started.
+const OPENS: Duration = Duration::from_secs(5);
+const FREE_AGAIN: Duration = Duration::from_secs(2);
 
 /// At most one move at a time.
 #[derive(Default)]
 pub struct Moving {
     one: tokio::sync::Mutex<()>,
+    /// What is under way was left in the middle, and nobody has asked for it now.
+    ends_another: AtomicBool,
     now: Mutex<Option<(String, Step, Instant)>>,
 }
 
 impl Moving {
+    /// As long as the guard lives no move begins.
+    pub fn try_begin(&self) -> Result<impl Sized, tokio::sync::TryLockError> {
+        self.one.try_lock()
+    }
+
+    /// The same for somebody's order. Whoever gives a command again after a crash is not told to do that once more: what
+    /// was left in the middle is ended first. What it is where another order is under way.
+    pub async fn begin(&self) -> Result<impl Sized, String> {
+        match self.one.try_lock() {
+            Ok(one) => Ok(one),
+            Err(_) if self.ends_another.load(Ordering::Relaxed) => Ok(self.one.lock().await),
+            Err(_) => Err(self
+                .sentence()
+                .unwrap_or_else(|| "it has just begun".into())),
+        }
+    }
+
+    /// The same, as soon as none is under way.
+    pub async fn ended(&self) -> impl Sized {
+        self.one.lock().await
+    }
+
     /// What is under way, for `status`.
     pub fn sentence(&self) -> Option<String> {
         let now = self.now.lock();
@@ -51,7 +81,11 @@ pub enum NotBegun {
 pub struct Patience(pub Duration);
 
 pub async fn plan(app: &Arc<App>, order: Order) -> Result<(Plan, Facts), NotBegun> {
-    let serves = *app.capture.state.borrow() == State::Attached;
+    let serves = || match *app.capture.state.borrow() {
+        State::Attached => Serves::Yes,
+        State::Connecting { .. } | State::CatchingUp { .. } => Serves::Perhaps,
+        State::Refused(_) | State::Resting | State::Stalled { .. } => Serves::No,
+    };
     Ok(inquiry::plan(&AppProxy(app.clone()), order, serves).await?)
 }
 
@@ -71,10 +105,13 @@ pub fn unfinished(app: &App) -> Option<String> {
 
 /// From the order to its end; goes on though the one who gave it leaves.
 pub async fn carry_out(app: Arc<App>, order: Order, patience: Patience) -> Result<Moved, NotBegun> {
-    let busy = || NotBegun::Busy(app.moving.sentence().unwrap_or_default());
-    let Ok(_one) = app.moving.one.try_lock() else {
-        return Err(busy());
-    };
+    let _one = app.moving.begin().await.map_err(NotBegun::Busy)?;
+    // A move that was left in the middle would be forgotten with its servers as they are.
+    if let Some(intent) = app.store.durable().moving
+        && may_be_ended(&app, order.kind).await
+    {
+        end_one(&app, &intent).await;
+    }
     let (plan, _) = plan(&app, order).await?;
     tracing::warn!("{plan} begins");
     let course = Course::begin(plan.order.kind);
@@ -111,25 +148,45 @@ pub async fn finish_later(app: Arc<App>) {
 }
 
 async fn finish_one(app: &Arc<App>) {
-    // While a move runs, what it has left to do is its own.
-    let is_left = app.moving.one.try_lock().is_ok();
-    if is_left && is_committed(app) {
-        if let Some(intent) = app.store.durable().moving {
+    while is_committed(app) && !app.guard.is_open() {
+        // While a move runs, what it has left to do is its own; and another order may have made a replica of it.
+        app.moving.ends_another.store(true, Ordering::Relaxed);
+        if let Ok(_one) = app.moving.one.try_lock()
+            && is_committed(app)
+            && let Some(intent) = app.store.durable().moving
+        {
+            // Each time: it may have come back with its replication threads running.
             hands::free(&AppProxy(app.clone()), &intent.to).await;
         }
+        app.moving.ends_another.store(false, Ordering::Relaxed);
         // Without the lock: whoever gives another order meanwhile does not wait for a source that does not open.
-        app.guard.opened().await;
+        let _ = tokio::time::timeout(FREE_AGAIN, app.guard.opened()).await;
     }
     let _one = app.moving.one.lock().await;
     // By now another order may have ended it.
-    let Some(intent) = app.store.durable().moving else {
-        return;
-    };
+    if let Some(intent) = app.store.durable().moving {
+        end_one(app, &intent).await;
+    }
+}
+
+/// Takes a move back that was left in the middle; or finishes it, behind its commit point.
+async fn end_one(app: &Arc<App>, intent: &Intent) {
     let present = app.following.present();
-    let course = Course::resume(&intent, &present.server.name);
-    let plan = Plan::resume(&intent, present.epoch);
+    let course = Course::resume(intent, &present.server.name);
+    let plan = Plan::resume(intent, present.epoch);
     tracing::warn!("{plan}: it was left in the middle");
+    app.moving.ends_another.store(true, Ordering::Relaxed);
     run(app, &plan, course, Patience(hands::OPEN)).await;
+    app.moving.ends_another.store(false, Ordering::Relaxed);
+}
+
+/// Behind its commit point only once the new source is open. A proxy that has just been started is about to open it; a
+/// failover from one that has died since waits for nothing.
+async fn may_be_ended(app: &App, wanted: MoveKind) -> bool {
+    if is_committed(app) && wanted == MoveKind::Switchover {
+        let _ = tokio::time::timeout(OPENS, app.guard.opened()).await;
+    }
+    !is_committed(app) || app.guard.is_open()
 }
 
 fn is_committed(app: &App) -> bool {
@@ -140,7 +197,10 @@ fn is_committed(app: &App) -> bool {
 async fn run(app: &Arc<App>, plan: &Plan, course: Course, patience: Patience) -> Moved {
     let hands = MovingHands::new(AppProxy(app.clone()), patience.0);
     let now = &app.moving.now;
-    let begins = |step| *now.lock() = Some((plan.to_string(), step, Instant::now()));
+    let begins = |step| {
+        crash::step(&format!("{step:?}"));
+        *now.lock() = Some((plan.to_string(), step, Instant::now()));
+    };
     let moved = mover::run(&hands, plan, course, begins).await;
     *now.lock() = None;
     metrics::counter!("ackline_moves_total", "kind" => moved.kind.clone(), "outcome" => moved.outcome.clone()).increment(1);

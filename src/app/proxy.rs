@@ -1,16 +1,19 @@
 //! What a move of the source needs of us.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::following::Present;
-use super::{App, roster};
+use super::lost_and_found::{self, Owner};
+use super::{App, keeper, roster};
 use crate::capture::State;
 use crate::failover::facts::Walked;
 use crate::failover::proxy::{Proxy, Replication, Server, Settings};
 use crate::gtid::{GtidSet, Position};
-use crate::ids::{Epoch, ServerName};
+use crate::ids::{Epoch, Flavor, Machine, ServerName};
 use crate::net::admin::Account;
-use crate::store::state::{DurableState, FollowedSource, Intent, Point};
+use crate::session::SessionInfo;
+use crate::store::state::{DurableState, FollowedSource, Intent, Point, Schedule};
 
 #[derive(Clone)]
 pub struct AppProxy(pub Arc<App>);
@@ -36,6 +39,10 @@ impl Proxy for AppProxy {
         }
     }
 
+    fn flavor(&self) -> Flavor {
+        self.0.flavor()
+    }
+
     fn stored(&self) -> GtidSet {
         self.0.store.executed()
     }
@@ -57,9 +64,23 @@ impl Proxy for AppProxy {
         (present.server.name.clone(), present.epoch)
     }
 
+    fn schedule(&self) -> Option<Schedule> {
+        self.0.store.durable().schedule
+    }
+
     fn readers(&self) -> Vec<ServerName> {
         let readers = self.0.ship.readers.list().into_iter();
         readers.map(|reader| reader.identity.name).collect()
+    }
+
+    fn voting(&self) -> Vec<ServerName> {
+        let readers = self.readers();
+        let votes = self.0.servers.identities().into_iter();
+        let votes = votes.filter(|identity| identity.votes);
+        let votes = votes.map(|identity| identity.name);
+        votes
+            .filter(|name| readers.contains(name) && self.0.acks.unverified(name).is_none())
+            .collect()
     }
 
     async fn prove(&self, name: &ServerName, account: &Account) -> Result<Walked, String> {
@@ -70,8 +91,55 @@ impl Proxy for AppProxy {
         self.0.servers.histories().point(name)
     }
 
+    async fn export(
+        &self,
+        name: &ServerName,
+        account: &Account,
+        extra: &GtidSet,
+    ) -> Result<PathBuf, String> {
+        let dir = self.0.config.load().binlog.dir.clone();
+        let owner = Owner {
+            name: name.clone(),
+            address: account.address.clone(),
+            epoch: self.0.following.epoch(),
+        };
+        let exported = lost_and_found::export(dir, owner, account, extra).await;
+        exported.map_err(|error| error.to_string())
+    }
+
+    fn hold(&self) {
+        self.0.sessions.registry.hold().begin();
+    }
+
+    fn let_go(&self) {
+        let registry = &self.0.sessions.registry;
+        registry.leave_behind(self.0.following.epoch());
+        registry.hold().end();
+    }
+
+    fn in_the_way(&self) -> Vec<SessionInfo> {
+        self.0.sessions.registry.in_the_way()
+    }
+
+    fn expel(&self, session: u64) {
+        self.0.sessions.registry.expel(session);
+    }
+
+    fn connections(&self) -> Vec<u32> {
+        let sessions = self.0.sessions.registry.list().into_iter();
+        sessions.map(|session| session.connection).collect()
+    }
+
     async fn intend(&self, intent: Option<Intent>) -> Result<(), String> {
-        self.keep(|state| state.moving = intent).await
+        let source = keeper::present(&self.0.capture, &self.0.following);
+        self.keep(|state| {
+            // A move may come before the first look of the keeper; whom it leaves has to be fenced all the same.
+            if intent.is_some() && state.source.is_none() {
+                state.source = source;
+            }
+            state.moving = intent;
+        })
+        .await
     }
 
     async fn rest(&self) -> Result<(), String> {
@@ -81,18 +149,41 @@ impl Proxy for AppProxy {
         left.await.map(drop).map_err(|error| error.to_string())
     }
 
-    async fn follow(&self, source: FollowedSource, epoch: Epoch) -> Result<(), String> {
+    async fn follow(
+        &self,
+        source: FollowedSource,
+        epoch: Epoch,
+        fences: bool,
+    ) -> Result<(), String> {
         let name = &source.name;
-        let server = self.0.config.load().server(name).cloned();
+        let config = self.0.config.load_full();
+        let server = config.server(name).cloned();
         let gone = || format!("{name} is no [[server]] of the configuration any more");
         let server = server.ok_or_else(gone)?;
         self.keep(move |state| {
             state.epoch = epoch;
-            state.source = Some(source);
+            state.fenced.remove(&source.name);
+            let left = state.source.replace(source);
+            if let Some(left) = left.filter(|_| fences)
+                && let Some(server) = config.server(&left.name)
+            {
+                let machine = Machine {
+                    address: server.address.clone(),
+                    server_id: left.server_id,
+                    uuid: left.uuid,
+                };
+                state.fenced.insert(left.name, machine);
+            }
         })
         .await?;
         self.0.follow(Present { server, epoch });
         Ok(())
+    }
+
+    async fn came_home(&self, name: &ServerName) -> Result<(), String> {
+        let name = name.clone();
+        self.keep(move |state| drop(state.fenced.remove(&name)))
+            .await
     }
 
     async fn follow_on(&self) {
@@ -114,7 +205,7 @@ impl Proxy for AppProxy {
 
 impl AppProxy {
     /// Three fsyncs.
-    async fn keep(
+    pub(super) async fn keep(
         &self,
         change: impl FnOnce(&mut DurableState) + Send + 'static,
     ) -> Result<(), String> {

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::provisioning::Provisioning;
 use super::roster::{Applied, Servers};
 use crate::config::Config;
 use crate::ids::{ServerName, StorePosition};
@@ -27,6 +28,7 @@ pub struct Purger {
     store: Store,
     servers: Arc<Servers>,
     ship: Arc<Ship>,
+    provisioning: Arc<Provisioning>,
     found: Mutex<Found>,
 }
 
@@ -46,12 +48,14 @@ impl Purger {
         store: Store,
         servers: Arc<Servers>,
         ship: Arc<Ship>,
+        provisioning: Arc<Provisioning>,
     ) -> Arc<Self> {
         Arc::new(Self {
             config,
             store,
             servers,
             ship,
+            provisioning,
             found: Mutex::default(),
         })
     }
@@ -112,7 +116,10 @@ impl Purger {
         let request = PurgeRequest {
             unwanted,
             at_most: config.binlog.keep_at_most,
-            needs: voters.chain(readers).collect(),
+            needs: voters
+                .chain(readers)
+                .chain(self.provisioning.needs())
+                .collect(),
             now: now(),
         };
         let purged = self.store.purge(&request, dry_run)?;
@@ -153,11 +160,15 @@ impl Purger {
             }
             None => found.taken_from.contains(name.as_str()),
         };
-        let voters = voters.iter().filter(|(name, applied)| lacks(name, applied));
+        // One that was the source has its own transactions in its binlog's position only, until it is brought home.
+        let fenced = self.store.durable().fenced;
+        let voters = voters
+            .iter()
+            .filter(|(name, applied)| !fenced.contains_key(name) && lacks(name, applied));
         voters
             .map(|(name, _)| {
                 format!(
-                    "{name} needs binlog files before {}, which are purged: set it up anew from a copy of the source",
+                    "{name} needs binlog files before {}, which are purged: run ackline provision {name} --replace",
                     file_name(first)
                 )
             })

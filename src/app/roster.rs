@@ -20,6 +20,7 @@ use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::topology::health::Member;
 use crate::topology::identity::{self, identify};
+use crate::topology::voter::Reason;
 use crate::topology::{Health, Role, ServerConfig, Ship, Topology, applied};
 
 /// Every configured server, changed as the configuration is.
@@ -107,6 +108,14 @@ impl Servers {
     /// In the config's order.
     pub fn list(&self) -> Vec<Member> {
         self.topology.members()
+    }
+
+    pub fn replicas(&self) -> Vec<(ServerName, Account)> {
+        let members = self.list().into_iter().map(|member| member.config);
+        let replicas = members.filter(|server| server.role == Role::Replica);
+        replicas
+            .map(|server| (server.name, server.account))
+            .collect()
     }
 
     /// Who votes, and why not, in the config's order.
@@ -278,18 +287,29 @@ impl Servers {
 
     fn publish(&self) {
         let members = self.list();
+        let before = self.roster.borrow().clone();
+        let voted: BTreeMap<&ServerName, bool> = (before.values())
+            .map(|known| (&known.name, known.votes))
+            .collect();
         let roster: Roster = members
             .iter()
             .zip(self.identities())
             .filter_map(|(member, identity)| {
                 let listed = member.config.role == Role::Replica;
+                let votes = listed && identity.votes;
+                if let Some(voted) = voted.get(&identity.name)
+                    && listed
+                    && *voted != votes
+                {
+                    tell_of_vote(&identity.name, votes, &identity.reasons);
+                }
                 let known = Identity {
                     name: identity.name,
                     uuid: identity.uuid,
                     listed,
                     machine: identity.machine,
                     accepts_own: identity.accepts_own,
-                    votes: listed && identity.votes,
+                    votes,
                     durable: identity.durable,
                 };
                 if listed {
@@ -309,6 +329,16 @@ impl Servers {
             }
             changed
         });
+    }
+}
+
+fn tell_of_vote(server: &ServerName, votes: bool, reasons: &[Reason]) {
+    let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+    match votes {
+        true => tracing::info!(%server, "its word counts"),
+        false => {
+            tracing::warn!(%server, reasons = reasons.join("; "), "its word does not count any more");
+        }
     }
 }
 

@@ -63,6 +63,10 @@ pub enum Refusal {
         "{count} other semi-sync replica(s) are attached to the source and could acknowledge in our place: switch rpl_semi_sync_slave_enabled (MySQL: rpl_semi_sync_replica_enabled) off and restart the IO thread there"
     )]
     OtherSemiSync { count: u64 },
+    #[error(
+        "its replicas ({0}) follow it natively, and nobody would acknowledge its commits: run ackline adopt, which takes them in one after the other; or ackline mode async"
+    )]
+    NativeReplicas(String),
     #[error("the account may not do what the source needs: {0}")]
     Denied(String),
     #[error(

@@ -120,6 +120,11 @@ impl Feed {
         self.coordinates.file()
     }
 
+    /// The transaction that is being sent, from its first event to the one before its last.
+    pub fn running(&self) -> Option<&Gtid> {
+        self.running.as_ref()
+    }
+
     /// Where the event that came last begins.
     pub fn begin(&self) -> SourcePosition {
         self.coordinates.begin()

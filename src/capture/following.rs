@@ -1,6 +1,7 @@
 //! An attached source, to the attach's end: what it sends is appended, written and acknowledged.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::counter;
@@ -20,8 +21,8 @@ use crate::net;
 use crate::net::admin::Admin;
 use crate::protocol::semi_sync::EventPacket;
 use crate::stages::{self, Stage};
-use crate::store;
 use crate::store::state::DurableState;
+use crate::store::{self, Marks};
 
 const COUNTED: Duration = Duration::from_millis(10);
 /// Buffered events are written at the latest after this much; a transaction may be larger.
@@ -131,6 +132,8 @@ impl Capture {
     fn take(&mut self, link: &mut Link) -> Result<(), End> {
         let mut bytes = 0;
         let mut transactions = 0;
+        let writer = Arc::clone(&self.writer);
+        let mut writer = writer.lock();
         while let Some(packet) = link.reader.try_next()? {
             let payload = packet.payload;
             bytes += payload.len();
@@ -140,13 +143,13 @@ impl Capture {
             match link.feed.packet(payload).map_err(broken)? {
                 Action::Nothing => {}
                 Action::Higher { by } => link.ledger.raise(link.feed.file(), by),
-                Action::Format(event) => self.writer.source_format(event)?,
+                Action::Format(event) => writer.source_format(event)?,
                 Action::Incident(event) => {
-                    self.writer.incident(event)?;
+                    writer.incident(event)?;
                     link.incident |= self.tell_of_incident(event, &link.feed)?;
                 }
                 Action::Append(event) => {
-                    self.writer.append(event)?;
+                    writer.append(event)?;
                     link.incident |= self.tell_of_incident(event, &link.feed)?;
                     note(&mut link.transaction, &link.feed, payload)?;
                 }
@@ -157,14 +160,14 @@ impl Capture {
                     ack_wanted,
                 } => {
                     self.grows(&gtid)?;
-                    self.writer.append(event)?;
+                    writer.append(event)?;
                     link.incident |= self.tell_of_incident(event, &link.feed)?;
                     if std::mem::take(&mut link.incident) {
                         // Before anybody is sent it.
                         let keep = |state: &mut DurableState| state.incidents.insert(&gtid);
                         self.store.change_durable(keep)?;
                     }
-                    let ours = self.writer.commit(gtid.clone())?;
+                    let ours = writer.commit(gtid.clone())?;
                     note(&mut link.transaction, &link.feed, payload)?;
                     if let (Some(point), _) = link.transaction.end(&gtid) {
                         *self.anchor.lock() = Some((link.epoch, point));
@@ -235,7 +238,7 @@ impl Capture {
     async fn flush(&mut self, link: &mut Link) -> Result<(), End> {
         let mut stalled = false;
         loop {
-            match self.writer.flush() {
+            match self.write(link).await? {
                 Ok(marks) => {
                     stages::passed(Stage::Written, marks.written);
                     if stalled {
@@ -264,6 +267,29 @@ impl Capture {
                     }
                 }
                 Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// A rotation's fsyncs run on a thread of their own: whoever shares ours goes on sending and acknowledging what was
+    /// written before.
+    async fn write(&mut self, link: &mut Link) -> Result<Result<Marks, store::Error>, End> {
+        {
+            let mut writer = self.writer.lock();
+            let written = writer.write();
+            if written.is_err() || !writer.is_full() {
+                return Ok(written);
+            }
+        }
+        let writer = Arc::clone(&self.writer);
+        let mut rotation = tokio::task::spawn_blocking(move || writer.lock().flush());
+        loop {
+            // Both arms are cancel-safe: the thread ends its work, and whoever writes next waits for the lock.
+            tokio::select! {
+                rotated = &mut rotation => {
+                    return rotated.map_err(|error| End::Lost(error.to_string()));
+                }
+                Ok(()) = link.permits.changed() => link.acknowledge().await?,
             }
         }
     }

@@ -3,12 +3,12 @@
 //! A position is not a set: `0-1-100` does not tell whether 0-1-60 was executed. The binlog does, from its
 //! beginning on; what came before that is its *base*. A walk proves execution, not that rows are equal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::gtid::mariadb::BinlogState;
-use crate::gtid::{Gtid, GtidSet, ParseError, Position};
+use crate::gtid::mariadb::{self, BinlogState};
+use crate::gtid::{Gtid, GtidSet, Origin, ParseError, Position};
 use crate::ids::Flavor;
 use crate::store::state::{Point, PointText};
 
@@ -60,15 +60,22 @@ impl History {
     }
 
     /// Takes over what was known of the same binlog when it had no transaction; and of a domain that has one
-    /// by the end of the first walk, that one tells where the binlog begins.
+    /// by the end of the first walk, that one tells where the binlog begins. A server that had nothing of a domain and
+    /// has a position in it now was set up from a copy meanwhile: it counts as if it were met now.
     pub fn found(&mut self, known: Option<&Self>) {
-        if let Some(known) = known.filter(|known| known.was_empty_of(self)) {
-            self.found_at = known.found_at.clone();
-        } else if let Position::MariaDb(found_at) = &self.found_at {
-            let logged = |domain: u32| self.seen.iter_domains().any(|seen| seen == domain);
-            let rest = found_at.iter().filter(|gtid| !logged(gtid.domain));
-            self.found_at = Position::MariaDb(rest.collect());
-        }
+        let known = known.filter(|known| known.was_empty_of(self));
+        let Position::MariaDb(found_at) = &self.found_at else {
+            return;
+        };
+        let before = match known.map(|known| &known.found_at) {
+            Some(Position::MariaDb(before)) => before.clone(),
+            _ => mariadb::Position::new(),
+        };
+        let logged = |domain: u32| self.seen.iter_domains().any(|seen| seen == domain);
+        let is_new =
+            |gtid: &mariadb::Gtid| !logged(gtid.domain) && before.get(gtid.domain).is_none();
+        let found_at = before.iter().chain(found_at.iter().filter(is_new));
+        self.found_at = Position::MariaDb(found_at.collect());
     }
 
     /// Whether the other one is of the same binlog, in which no transaction stood when this one was taken.
@@ -105,12 +112,35 @@ impl History {
     pub fn has(&self, ours: &GtidSet, is_empty_here: impl Fn(&Gtid) -> bool) -> GtidSet {
         let mut has = self.untold(ours);
         has.merge(&self.seen);
+        has.merge(&self.phantoms(ours));
         for gtid in self.empty.iter() {
             if ours.contains(&gtid) && !is_empty_here(&gtid) {
                 has.remove(&gtid);
             }
         }
         has
+    }
+
+    /// Of `ours`, those that never were. Our own base claims all numbers up to a server's last in a MariaDB domain, and
+    /// where the source had moved before, many of these were another server's: within a domain a number stands for one
+    /// transaction, and this server has seen whose.
+    fn phantoms(&self, ours: &GtidSet) -> GtidSet {
+        let mut claimed = GtidSet::new();
+        let seen = self.seen.difference(&self.seen.difference(ours));
+        // Each once: after many moves an origin has many ranges.
+        let origins: BTreeSet<&Origin> = ours.ranges().map(|(origin, _, _)| origin).collect();
+        for (origin, first, last) in seen.ranges() {
+            let Origin::MariaDb { domain, .. } = origin else {
+                continue;
+            };
+            let others = origins.iter().filter(|other| **other != origin);
+            for other in others {
+                if matches!(other, Origin::MariaDb { domain: same, .. } if same == domain) {
+                    claimed.insert_range((*other).clone(), first, last);
+                }
+            }
+        }
+        claimed.difference(&claimed.difference(ours))
     }
 
     /// What its base alone says that it has of `ours`: nobody has read it there.
@@ -307,6 +337,24 @@ mod tests {
         assert_eq!(lacks(&dead, OURS), "0-1-1..7,0-2-8..9");
     }
 
+    /// Before our binlog began the source had moved from 1 to 2 and back: its state at our beginning is 0-2-100,0-1-150.
+    #[test]
+    fn numbers_of_another_server_are_no_holes() {
+        const CLAIMED: &str = "0-1-1..160,0-2-1..100";
+        let whole = "0-1-1..50,0-2-51..100,0-1-101..160";
+        assert_eq!(lacks(&history("", "", whole), CLAIMED), "");
+        let jumped = "0-1-1..50,0-2-51..90,0-1-101..150,0-1-160";
+        assert_eq!(
+            lacks(&history("", "", jumped), CLAIMED),
+            "0-1-91..100,0-1-151..159,0-2-91..100"
+        );
+        // What only it has under the number of one of ours proves nothing.
+        assert_eq!(
+            lacks(&history("", "", "0-1-1..149,0-3-150"), "0-1-1..150"),
+            "0-1-150"
+        );
+    }
+
     #[test]
     fn a_jump_is_a_hole() {
         // Also one that was walked for the first time after it.
@@ -333,6 +381,13 @@ mod tests {
         moved.set_head(5);
         moved.found(Some(&known));
         assert_eq!(lacks(&moved, OURS), "0-2-10..12");
+        // It had nothing, and was restored.
+        let mut nothing = history("", "", "");
+        nothing.set_head(5);
+        let mut restored = history("", "0-2-11", "");
+        restored.set_head(5);
+        restored.found(Some(&nothing));
+        assert_eq!(lacks(&restored, OURS), "0-2-12");
         let mut other = history("", "0-2-11", "");
         other.set_head(7);
         other.found(Some(&known));

@@ -79,7 +79,8 @@ impl Link {
         })
     }
 
-    /// **May this ack go out?** Here, and nowhere else, acks leave for the source.
+    /// Sends what a permit of [`ack::permit`](crate::ack) allows, in its epoch, if it was sent on this connection; acks leave
+    /// nowhere else.
     pub(super) async fn acknowledge(&mut self) -> Result<(), End> {
         let Some(permit) = *self.permits.borrow_and_update() else {
             return Ok(());

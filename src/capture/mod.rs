@@ -21,10 +21,12 @@
 
 pub mod attach;
 pub mod audit;
+pub mod beginning;
 mod console;
 mod coordinates;
 mod dump_request;
 mod end;
+pub mod extract;
 mod feed;
 mod following;
 mod guard;
@@ -69,8 +71,11 @@ pub struct Followed {
     pub epoch: Epoch,
 }
 
+/// The configured replicas, as they are now.
+pub type Replicas = Arc<dyn Fn() -> Vec<(ServerName, Account)> + Send + Sync>;
+
 /// What capture needs from the configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     /// `[replication] server_id`: what we register as at the source.
     pub server_id: ServerId,
@@ -78,6 +83,8 @@ pub struct Config {
     pub binlog_format: String,
     /// The source proves that it lives at least this often.
     pub heartbeat: Duration,
+    /// An empty store begins far enough back for them.
+    pub replicas: Replicas,
 }
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -90,7 +97,8 @@ pub struct Capture {
     /// None during a move: nobody is followed, and nobody acknowledged to.
     orders: watch::Receiver<Option<Followed>>,
     store: Store,
-    writer: Writer,
+    /// Shared with the thread that rotates, while one does.
+    writer: Arc<Mutex<Writer>>,
     acks: Acks,
     guard: Arc<Guard>,
     console: Console,
@@ -143,7 +151,7 @@ impl Capture {
             config,
             orders,
             store,
-            writer,
+            writer: Arc::new(Mutex::new(writer)),
             acks,
             guard,
             console,
@@ -170,6 +178,8 @@ impl Capture {
     /// Runs until shutdown; every attach that ends is followed by another.
     pub async fn run(mut self) {
         let mut retry = FIRST_RETRY;
+        // What was logged last: the same is not said again every two seconds.
+        let mut lost = None;
         loop {
             let Some(followed) = self.order().await else {
                 break;
@@ -194,8 +204,11 @@ impl Capture {
                 End::Lost(reason) => {
                     if *self.state.borrow() == State::Attached {
                         retry = FIRST_RETRY;
+                        lost = None;
                     }
-                    tracing::warn!(source = %followed.name, %reason, "not attached to the source");
+                    if lost.replace(reason.clone()).as_ref() != Some(&reason) {
+                        tracing::warn!(source = %followed.name, %reason, "not attached to the source");
+                    }
                     State::Connecting { reason }
                 }
                 End::Refused(refusal) => {
@@ -205,10 +218,11 @@ impl Capture {
                     State::Refused(refusal)
                 }
                 End::Store(error) => {
-                    tracing::error!(%error, "the binlog store failed; nothing is acknowledged until it works again");
-                    State::Stalled {
-                        reason: error.to_string(),
+                    let reason = error.to_string();
+                    if lost.replace(reason.clone()).as_ref() != Some(&reason) {
+                        tracing::error!(%error, "the binlog store failed; nothing is acknowledged until it works again");
                     }
+                    State::Stalled { reason }
                 }
             };
             self.state.send_replace(state);
@@ -226,7 +240,7 @@ impl Capture {
             }
             retry = (retry * 2).min(LAST_RETRY);
         }
-        if let Err(error) = self.writer.close() {
+        if let Err(error) = self.writer.lock().close() {
             tracing::error!(%error, "our binlog was not closed cleanly; recovery will see to it");
         }
     }
@@ -272,9 +286,10 @@ impl Capture {
     }
 
     fn mend(&mut self) -> Result<StorePosition, store::Error> {
-        self.writer.reopen()?;
-        self.writer.abandon()?;
-        Ok(self.writer.flush()?.written)
+        let mut writer = self.writer.lock();
+        writer.reopen()?;
+        writer.abandon()?;
+        Ok(writer.flush()?.written)
     }
 
     async fn attach_and_follow(
@@ -331,6 +346,13 @@ impl Capture {
             attach::is_whom_we_followed(&source, kept, anchor.is_some())?;
         }
         attach::end_old_dumps(&mut admin).await?;
+        let base = match self.store.files().is_empty() {
+            true => {
+                self.may_begin(&mut admin).await?;
+                Some(self.choose_base(&source, followed).await?)
+            }
+            false => None,
+        };
         attach::raise_gate(&mut admin).await?;
         attach::set_logging(&mut admin, &self.config.binlog_format).await?;
 
@@ -339,10 +361,10 @@ impl Capture {
             Position::MySql(_) => BTreeMap::new(),
         };
         let last = self.store.before_last();
-        let from = match &last {
-            Some(last) => last.position_before.clone(),
-            None if self.store.files().is_empty() => self.choose_base(&source)?,
-            None => self.store.end(),
+        let from = match (&last, base) {
+            (Some(last), _) => last.position_before.clone(),
+            (None, Some(base)) => base,
+            (None, None) => self.store.end(),
         };
         // What was just seen to stand there.
         let place = anchor
@@ -373,12 +395,30 @@ impl Capture {
         Ok((link, admin))
     }
 
-    /// An empty store begins at the source's present position: what is before it, replicas have to
-    /// bring along. A source that never wrote is followed from its beginning.
-    fn choose_base(&mut self, source: &Source) -> Result<Position, End> {
-        self.writer.begin_base(&source.base)?;
+    /// The first contact with a live source: behind gate 1 its commits wait for replicas that do not know us yet, those
+    /// of applications that are still connected to it as well.
+    async fn may_begin(&self, admin: &mut Admin) -> Result<(), End> {
+        let needs_voters = self.acks.snapshot().sync.require.validate(&[]).is_err();
+        if !needs_voters {
+            return Ok(());
+        }
+        let replicas = (self.config.replicas)();
+        let native = beginning::native(admin, replicas).await?;
+        if native.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&str> = native.iter().map(ServerName::as_str).collect();
+        Err(Refusal::NativeReplicas(names.join(", ")).into())
+    }
+
+    /// An empty store begins where the slowest replica is: what is before that, replicas have to bring along. A source
+    /// that never wrote is followed from its beginning.
+    async fn choose_base(&mut self, source: &Source, followed: &Followed) -> Result<Position, End> {
+        let replicas = (self.config.replicas)();
+        let base = beginning::choose(source, &followed.account, replicas).await;
+        self.writer.lock().begin_base(&base)?;
         // It is nobody's to acknowledge any more.
-        self.acks.assume_released(&source.base.claimed());
-        Ok(source.base.position())
+        self.acks.assume_released(&base.claimed());
+        Ok(base.position())
     }
 }

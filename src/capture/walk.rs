@@ -21,8 +21,8 @@ use crate::protocol::semi_sync::EventPacket;
 use crate::store::state::Point;
 
 /// A server that sends nothing for so long does not answer.
-const STEP: Duration = Duration::from_secs(5);
-const FIRST_EVENT: u64 = 4;
+pub(super) const STEP: Duration = Duration::from_secs(5);
+pub(super) const FIRST_EVENT: u64 = 4;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -99,12 +99,7 @@ pub async fn walk(account: &Account, known: Option<History>) -> Result<Walked, E
         Flavor::MySql => ("gtid_executed", Some("gtid_purged")),
     };
     let position = ask(&mut admin, variable).await?;
-    let files: Vec<String> = admin
-        .query("SHOW BINARY LOGS")
-        .await?
-        .iter()
-        .filter_map(|row| row.at(0).map(ToOwned::to_owned))
-        .collect();
+    let files = files(&mut admin).await?;
     let purged = match base {
         Some(variable) => Some(ask(&mut admin, variable).await?),
         None => None,
@@ -163,7 +158,14 @@ pub async fn stands(account: &Account, flavor: Flavor, point: &Point) -> Result<
     Ok(found.is_some())
 }
 
-async fn ask(admin: &mut Admin, variable: &str) -> Result<Position, Error> {
+/// Of its binlog, the oldest first.
+pub(super) async fn files(admin: &mut Admin) -> Result<Vec<String>, Error> {
+    let rows = admin.query("SHOW BINARY LOGS").await?;
+    let names = rows.iter().filter_map(|row| row.at(0));
+    Ok(names.map(ToOwned::to_owned).collect())
+}
+
+pub(super) async fn ask(admin: &mut Admin, variable: &str) -> Result<Position, Error> {
     let text = admin.value(&format!("SELECT @@global.{variable}")).await?;
     let text = text.unwrap_or_default();
     Position::parse(admin.flavor(), &text)
@@ -326,7 +328,7 @@ impl Walker {
     }
 }
 
-async fn dump(
+pub(super) async fn dump(
     account: &Account,
     flavor: Flavor,
     start: &SourcePosition,

@@ -7,13 +7,16 @@ use std::time::{Duration, SystemTime};
 use anyhow::anyhow;
 
 use super::Failure;
+use super::client::Client;
 use super::table::aligned;
+use crate::admin::status::Status;
 use crate::app;
 use crate::config::Config;
 use crate::ids::{Flavor, ServerName};
 use crate::net::admin::Admin;
 use crate::net::connect::split_address;
 use crate::net::tls::{Mode, own};
+use crate::store::state::DurableState;
 use crate::topology::doctor::certificates::{self, File};
 use crate::topology::doctor::checks::{self, by_server};
 use crate::topology::doctor::repair::{Outcome, repair};
@@ -27,12 +30,12 @@ const ROUNDS: usize = 2;
 
 /// 0 where all is well (afterwards, with `fix`).
 pub(super) async fn run(config: &Path, fix: bool) -> Result<(), Failure> {
-    let config = Config::load(config)?;
+    let Present { config, attached } = present(config).await?;
     let wanted = wanted(&config);
     let servers: Vec<ServerConfig> = config.servers.iter().map(app::server_config).collect();
     let mut rounds = if fix { ROUNDS } else { 0 };
     loop {
-        let mut visit = Visit::of(&servers).await;
+        let mut visit = Visit::of(&servers, attached).await;
         let flavor = visit.flavor();
         let mut checks = checks::all(&visit.examined(), &wanted);
         let to_run = checks.iter().any(|check| !check.fix_sql().is_empty());
@@ -55,6 +58,59 @@ pub(super) async fn run(config: &Path, fix: bool) -> Result<(), Failure> {
             }
         };
     }
+}
+
+pub(super) struct Present {
+    /// With the roles as they are by now: a running proxy says so, else what it keeps beside its binlog.
+    pub config: Config,
+    /// By its own word. A dump of ours at the source may be one that a dead proxy left behind.
+    pub attached: bool,
+}
+
+pub(super) async fn present(path: &Path) -> Result<Present, Failure> {
+    let told = Config::load(path)?.source().name.clone();
+    let present = silently_present(path).await?;
+    let source = &present.config.source().name;
+    if *source != told {
+        println!(
+            "The source is {source} by now, and is looked at as such; role = \"source\" of {told} in {} is for a first start.\n",
+            path.display()
+        );
+    }
+    Ok(present)
+}
+
+/// For output that a server reads.
+pub(super) async fn silently_present(path: &Path) -> Result<Present, Failure> {
+    let config = Config::load(path)?;
+    let told = config.source().name.clone();
+    let (source, attached) = followed(path, &config).await;
+    let Some(source) = source.filter(|name| *name != told) else {
+        return Ok(Present { config, attached });
+    };
+    let moved = config.with_source(&source);
+    let config = moved.ok_or_else(|| {
+        anyhow!(
+            "{source} is the source by now, and no [[server]] of the configuration has that name"
+        )
+    })?;
+    Ok(Present { config, attached })
+}
+
+/// Who, and whether the proxy is attached to it.
+async fn followed(path: &Path, config: &Config) -> (Option<ServerName>, bool) {
+    let asked = async {
+        let client = Client::new(path).ok()?;
+        let status: Status = client.get("/api/v1/status").await.ok()?;
+        Some(status.source)
+    };
+    if let Ok(Some(source)) = tokio::time::timeout(DEADLINE, asked).await {
+        let attached = ["attached", "catching-up"].contains(&source.state.as_str());
+        return (Some(ServerName::new(&source.name)), attached);
+    }
+    let kept = DurableState::load(&config.binlog.dir).ok();
+    let source = kept.and_then(|kept| kept.source);
+    (source.map(|source| source.name), false)
 }
 
 /// The certificates in our files, each once.
@@ -90,7 +146,7 @@ fn files(config: &Config) -> Vec<File> {
     once
 }
 
-fn wanted(config: &Config) -> Wanted {
+pub(super) fn wanted(config: &Config) -> Wanted {
     let listen = config.listen.replication.first();
     Wanted {
         binlog_format: config.binlog.format.to_string(),
@@ -107,16 +163,17 @@ pub(super) fn endpoint(config: &Config, address: &str) -> Endpoint {
 }
 
 /// One look at all servers.
-struct Visit {
+pub(super) struct Visit {
     reached: Vec<(Admin, Examination)>,
     /// A check that is not ok for each of the others.
-    unreached: Vec<Check>,
+    pub unreached: Vec<Check>,
     /// Of those that showed one.
     certificates: Vec<Check>,
 }
 
 impl Visit {
-    async fn of(servers: &[ServerConfig]) -> Self {
+    /// `attached`: the proxy is, to the source.
+    pub async fn of(servers: &[ServerConfig], attached: bool) -> Self {
         let mut visit = Self {
             reached: Vec::new(),
             unreached: Vec::new(),
@@ -132,7 +189,12 @@ impl Visit {
                 }),
             );
             match reached {
-                Ok(reached) => visit.reached.push(reached),
+                Ok((admin, mut found)) => {
+                    if !attached {
+                        found.dumps.ours = 0;
+                    }
+                    visit.reached.push((admin, found));
+                }
                 Err(error) => visit.unreached.push(unreached(server, &error)),
             }
         }
@@ -145,11 +207,18 @@ impl Visit {
         Ok((admin, examination))
     }
 
-    fn examined(&self) -> Vec<Examination> {
+    pub fn examined(&self) -> Vec<Examination> {
         self.reached
             .iter()
             .map(|(_, found)| found.clone())
             .collect()
+    }
+
+    pub fn admin(&mut self, name: &ServerName) -> anyhow::Result<&mut Admin> {
+        let mut reached = self.reached.iter_mut();
+        let found = reached.find(|(_, server)| server.name == *name);
+        let (admin, _) = found.ok_or_else(|| anyhow!("{name} does not answer"))?;
+        Ok(admin)
     }
 
     /// Of the servers that answered; they are all alike.

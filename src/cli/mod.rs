@@ -4,16 +4,21 @@
 //! usage, 3 no running proxy reached.
 
 mod accept;
+mod adopt;
 mod binlog;
 mod client;
 mod doctor;
 mod help;
+mod migrate;
 mod mode;
 mod moves;
+mod provision;
+mod rejoin;
 mod sandbox;
 mod status;
 mod table;
 mod trace;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -94,6 +99,48 @@ enum Command {
         accept_loss: bool,
         #[command(flatten)]
         move_: MoveArgs,
+    },
+    /// Makes a replica of a server that was the source until a failover.
+    Rejoin {
+        /// A [[server]].
+        name: String,
+        /// What the proxy answers, whole.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        config: ConfigPath,
+    },
+    /// Makes a replica of a server, as a copy of another one.
+    Provision {
+        #[command(flatten)]
+        provision: provision::Args,
+        #[command(flatten)]
+        config: ConfigPath,
+    },
+    /// Takes live servers in: the replicas follow the proxy one after the other, then the mode is set.
+    Adopt {
+        /// What [sync] is to say at the end; without it, what it says now.
+        #[arg(long, value_name = "MODE")]
+        mode: Option<String>,
+        /// What would be done with each server; nothing is touched.
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        config: ConfigPath,
+    },
+    /// Makes what Ackline keeps in the databases themselves, the schema `ackline`, at the source.
+    Migrate {
+        #[command(flatten)]
+        migrate: migrate::Args,
+        #[command(flatten)]
+        config: ConfigPath,
+    },
+    /// Whether replicas hold the same rows as the source, while everybody writes.
+    Verify {
+        #[command(flatten)]
+        verify: verify::Args,
+        #[command(flatten)]
+        config: ConfigPath,
     },
     /// Answers for holes in what a replica executed: they cost it neither vote nor candidacy any more.
     Accept {
@@ -182,9 +229,14 @@ struct ConfigPath {
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
 pub enum Failure {
+    /// Of a move: nothing was touched.
     Refused(anyhow::Error),
     Usage(anyhow::Error),
     NotReached(anyhow::Error),
+    /// A move was begun, and all is as before it.
+    TakenBack(anyhow::Error),
+    /// A move is past its commit point, and the new source is not open yet.
+    Unopened(anyhow::Error),
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
@@ -200,6 +252,8 @@ impl Failure {
             Self::Refused(reason) => (reason, 1),
             Self::Usage(reason) => (reason, 2),
             Self::NotReached(reason) => (reason, 3),
+            Self::TakenBack(reason) => (reason, 4),
+            Self::Unopened(reason) => (reason, 5),
         };
         eprintln!("ackline: {reason:#}");
         ExitCode::from(status)
@@ -259,6 +313,23 @@ impl Cli {
                     ..Request::default()
                 };
                 move_.run(MoveKind::Failover, request)
+            }
+            Command::Rejoin { name, json, config } => {
+                small_runtime()?.block_on(rejoin::run(&config.config, name, json))
+            }
+            Command::Provision { provision, config } => {
+                small_runtime()?.block_on(provision::run(&config.config, provision))
+            }
+            Command::Adopt {
+                mode,
+                dry_run,
+                config,
+            } => small_runtime()?.block_on(adopt::run(&config.config, mode.as_deref(), dry_run)),
+            Command::Migrate { migrate, config } => {
+                small_runtime()?.block_on(migrate::run(&config.config, &migrate))
+            }
+            Command::Verify { verify, config } => {
+                small_runtime()?.block_on(verify::run(&config.config, verify))
             }
             Command::Accept {
                 name,

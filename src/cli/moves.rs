@@ -27,6 +27,7 @@ pub(super) async fn run(
         let rehearsal: Rehearsal = serde_json::from_value(answer).context(UNREADABLE)?;
         if !json {
             print!("{}", rehearsed(&rehearsal));
+            println!("would be done");
         }
         return Ok(());
     }
@@ -34,6 +35,9 @@ pub(super) async fn run(
         let reason = answer["error"]
             .as_str()
             .unwrap_or("the proxy gives no reason");
+        if request.dry_run && !json {
+            println!("would be refused: {reason}");
+        }
         return Err(Failure::Refused(anyhow::anyhow!(
             "{kind} refused: {reason}"
         )));
@@ -49,7 +53,13 @@ pub(super) async fn run(
             }
             Ok(())
         }
-        false => Err(Failure::Refused(anyhow::anyhow!(moved.sentence()))),
+        false => {
+            let sentence = anyhow::anyhow!(moved.sentence());
+            Err(match moved.outcome.as_str() {
+                "taken-back" => Failure::TakenBack(sentence),
+                _ => Failure::Unopened(sentence),
+            })
+        }
     }
 }
 
@@ -57,6 +67,9 @@ const UNREADABLE: &str = "the proxy's answer is not what it should be; is it ano
 
 fn rehearsed(rehearsal: &Rehearsal) -> String {
     let mut text = format!("{}, nothing is changed (dry run)\n", rehearsal.plan);
+    for warning in &rehearsal.warnings {
+        text.push_str(&format!("warning: {warning}\n"));
+    }
     for step in &rehearsal.steps {
         text.push_str(&format!("  would {step}\n"));
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Failure;
 use super::client::Client;
 use super::table::aligned;
+use crate::admin::provision::Row;
 use crate::admin::status::Status;
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -94,6 +95,7 @@ fn table(status: &Status) -> String {
         .map(|hold| format!("sessions are held: {hold}"))
         .collect();
     notes.extend(status.moving.clone());
+    notes.extend(status.provisioning.iter().map(Row::sentence));
     notes.extend(Some(status.waiting.sentence.clone()).filter(|sentence| !sentence.is_empty()));
     if !status.degraded_commits.unconfirmed.is_empty() {
         notes.push(format!(

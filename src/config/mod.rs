@@ -22,6 +22,7 @@ use ipnet::IpNet;
 use crate::ack::Voter;
 use crate::ack::policy::Sync;
 use crate::ids::{ServerId, ServerName, Zone};
+use crate::net::connect::split_address;
 use crate::net::tls;
 
 pub use crate::ack::policy::SyncPatch;
@@ -145,6 +146,16 @@ pub struct Binlog {
     pub keep: Keep,
     /// What is beyond goes though a voting replica needs it.
     pub keep_at_most: Keep,
+    pub provision: Provision,
+}
+
+/// Who makes a replica of a listed server that is empty, or whose files are purged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provision {
+    /// `ackline provision`.
+    Manual,
+    /// We do by ourselves; never of one that has anything of its own.
+    Auto,
 }
 
 /// What the source is asked to write.
@@ -179,6 +190,8 @@ pub struct Replication {
 pub struct Failover {
     /// How long a login or a command waits while nobody may be served.
     pub hold: Duration,
+    /// A source that comes back after a failover, with nothing of its own, becomes a replica by itself.
+    pub auto_rejoin: bool,
     /// Run by the shell before anything is promoted; where it fails, the move is taken back.
     pub fence_command: Option<String>,
     /// The same after a move; where it fails, the move stands.
@@ -189,6 +202,7 @@ impl Default for Failover {
     fn default() -> Self {
         Self {
             hold: DEFAULT_HOLD,
+            auto_rejoin: false,
             fence_command: None,
             after_command: None,
         }
@@ -278,6 +292,22 @@ impl Config {
             };
         }
         Some(self)
+    }
+
+    /// The server that somebody means by its name, or by its address (`host:port`, or the host alone) as other tools know
+    /// it; the text as a name where it is not exactly one.
+    pub fn meant(&self, text: &str) -> ServerName {
+        let name = ServerName::new(text);
+        if self.server(&name).is_some() {
+            return name;
+        }
+        let host = |server: &Server| split_address(&server.address, 3306).0;
+        let is_meant = |server: &&Server| server.address == text || host(server) == text;
+        let mut meant = self.servers.iter().filter(is_meant);
+        match (meant.next(), meant.next()) {
+            (Some(server), None) => server.name.clone(),
+            _ => name,
+        }
     }
 
     pub fn server(&self, name: &ServerName) -> Option<&Server> {

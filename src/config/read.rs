@@ -12,8 +12,8 @@ use super::section::{Errors, Found, Section, Span, Text, unknown};
 use super::{
     Binlog, BinlogFormat, Config, DEFAULT_ADMIN_PORT, DEFAULT_FILE_SIZE, DEFAULT_KEEP,
     DEFAULT_LOGIN_TIMEOUT, DEFAULT_MYSQL_PORT, DEFAULT_REPLICATION_PORT, DEFAULT_SERVER_ID,
-    FILE_SIZES, Failover, Keep, Listen, Log, LogFormat, Replication, Role, Secret, Server, Tls,
-    User, address, voters,
+    FILE_SIZES, Failover, Keep, Listen, Log, LogFormat, Provision, Replication, Role, Secret,
+    Server, Tls, User, address, voters,
 };
 use crate::ack::policy::{Sync, SyncError, SyncPatch};
 use crate::ids::{ServerId, ServerName};
@@ -181,6 +181,7 @@ fn binlog(section: Option<Section<'_>>, text: &Text<'_>) -> Binlog {
         file_size: DEFAULT_FILE_SIZE,
         keep: DEFAULT_KEEP,
         keep_at_most: Keep::ALL,
+        provision: Provision::Manual,
     };
     let Some(section) = section else {
         return binlog;
@@ -212,6 +213,10 @@ fn binlog(section: Option<Section<'_>>, text: &Text<'_>) -> Binlog {
     if let Some(most) = section.read("keep_at_most", str::parse) {
         binlog.keep_at_most = most.value;
     }
+    let provisions = [("manual", Provision::Manual), ("auto", Provision::Auto)];
+    if let Some(provision) = section.word("provision", &provisions) {
+        binlog.provision = provision.value;
+    }
     section.finish();
     binlog
 }
@@ -237,6 +242,7 @@ fn failover(section: Section<'_>) -> Failover {
     if let Some(hold) = section.read("hold", units::parse_duration) {
         failover.hold = hold.value;
     }
+    failover.auto_rejoin = section.boolean("auto_rejoin").unwrap_or(false);
     failover.fence_command = command(&section, "fence_command");
     failover.after_command = command(&section, "after_command");
     section.finish();

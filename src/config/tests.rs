@@ -150,6 +150,7 @@ fn every_section_is_read() {
         file_size = "1GiB"
         keep = "100GiB"
         keep_at_most = "30d, 200GiB"
+        provision = "auto"
         [replication]
         user = "r"
         server_id = 77
@@ -183,6 +184,7 @@ fn every_section_is_read() {
     assert_eq!(config.sync.require.to_string(), "ALL (w) durable");
     assert_eq!(config.binlog.keep, Keep::size(100 << 30));
     assert_eq!(config.binlog.keep_at_most.to_string(), "30d, 200GiB");
+    assert_eq!(config.binlog.provision, Provision::Auto);
     assert_eq!(config.replication.server_id, ServerId(77));
     assert_eq!(config.admin_token.unwrap().expose(), "t");
     assert_eq!(config.log.format, LogFormat::Json);
@@ -218,7 +220,7 @@ fn errors_show_the_place_and_what_to_write() {
         ),
         (
             with_section("[failover]\nautomatic = true\n"),
-            "19:1: 'automatic' is not known in [failover]: its keys are hold, fence_command, after_command",
+            "19:1: 'automatic' is not known in [failover]: its keys are hold, auto_rejoin, fence_command, after_command",
         ),
         (with_section("[server]\nname = \"x\"\n"), "18:"),
         (
@@ -675,4 +677,31 @@ fn who_may_run_hazards() {
     }
     let unknown = errors(&with_section("[sessions]\nallow_hazard = \"a\""));
     assert!(unknown[0].contains("write 'allow_hazards'"), "{unknown:?}");
+}
+
+#[test]
+fn a_server_is_meant_by_its_name_or_its_address() {
+    let mut config = Config::load(Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/config.toml"
+    )))
+    .unwrap();
+    let addresses = ["10.0.0.1:3306", "[fd00::2]:3307", "db3.example:3306"];
+    for (server, address) in config.servers.iter_mut().zip(addresses) {
+        server.address = address.into();
+    }
+    let names: Vec<ServerName> = config.servers.iter().map(|one| one.name.clone()).collect();
+    for (text, index) in [
+        (names[1].as_str(), 1),
+        ("10.0.0.1:3306", 0),
+        ("10.0.0.1", 0),
+        ("[fd00::2]:3307", 1),
+        ("fd00::2", 1),
+    ] {
+        assert_eq!(config.meant(text), names[index], "{text}");
+    }
+    config.servers[1].address = "10.0.0.1:3307".into();
+    for nobody in ["10.0.0.1", "10.0.0.9", ""] {
+        assert_eq!(config.meant(nobody).as_str(), nobody);
+    }
 }

@@ -1,7 +1,7 @@
 //! Who may become the source.
 
 use super::facts::{Facts, Said, Seen};
-use crate::gtid::GtidSet;
+use crate::gtid::{Gtid, GtidSet};
 use crate::ids::ServerName;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +52,12 @@ pub fn fit<'a>(
                 "what {name} has executed is not known: its binlog was not walked"
             )));
         }
+    }
+    let own = said.own(&said.beyond(&facts.stored));
+    if !own.is_empty() {
+        return Err(NoCandidate::Unfit(format!(
+            "{name} has {own}, which it wrote itself and nobody else has: look at them in its own binlog (mariadb-binlog, mysqlbinlog), then run ackline provision {name} --replace"
+        )));
     }
     if !said.follows_us {
         return Err(NoCandidate::Unfit(format!(
@@ -114,14 +120,17 @@ pub fn choose(
     Ok(chosen.clone())
 }
 
+/// Our last transaction, where it has all of ours and its own binlog does not hold that one: while it is still on its
+/// way, nothing can be said.
+pub fn lacks_end(said: &Said, facts: &Facts) -> Option<Gtid> {
+    let walked = said.walked.as_ref()?.as_ref().ok()?;
+    let has_all = said.lacks(&facts.stored).is_empty();
+    walked.end.clone().filter(|_| has_all)
+}
+
 /// What it has of the old source's that our binlog lacks: a power cut may take the end of a binlog that nobody fsynced
 /// (mode async). What it wrote itself is not part of that.
 fn adoptable(said: &Said, facts: &Facts) -> GtidSet {
-    let mut adoptable = GtidSet::new();
-    for (origin, first, last) in said.beyond(&facts.stored).ranges() {
-        if !said.writes_as(origin) {
-            adoptable.insert_range(origin.clone(), first, last);
-        }
-    }
-    adoptable
+    let beyond = said.beyond(&facts.stored);
+    beyond.difference(&said.own(&beyond))
 }

@@ -24,6 +24,9 @@ pub enum Step {
     CatchUp,
     /// Its IO thread, then its applier, which has nothing left to do.
     StopReplication,
+    /// The new one forgets whom it replicated from. Before the commit point: with a restart of that server its
+    /// threads would start again, and nobody is served from a source that replicates.
+    Forget,
     /// Capture leaves the old source; nobody is acknowledged to.
     Rest,
     /// Containment, in both directions.
@@ -32,12 +35,13 @@ pub enum Step {
     Follow,
     /// Gate 1 is raised there, its dump is attached and compared, everything is released, it takes writes.
     Open,
-    /// It forgets whom it replicated from.
-    Forget,
     /// Sessions go on.
     LetGo,
     /// The old source becomes a pull replica.
     Demote,
+    /// The new source's event scheduler runs what the old one's ran. Behind `Demote`: the old source may be the
+    /// only one who acknowledges what is written for that.
+    EnableEvents,
     /// `[failover] after_command`.
     After,
     /// The intent is gone.
@@ -73,6 +77,7 @@ impl fmt::Display for Step {
             Self::Forget => "let it forget its own source",
             Self::LetGo => "let sessions go on",
             Self::Demote => "make the old source a replica",
+            Self::EnableEvents => "let events run at the new source",
             Self::After => "run after_command",
             Self::Finish => "drop the intent",
             Self::ProveBack => "prove containment for the way back",
@@ -91,13 +96,14 @@ const SWITCHOVER: &[Step] = &[
     Step::Settle,
     Step::CatchUp,
     Step::StopReplication,
+    Step::Forget,
     Step::Rest,
     Step::Prove,
     Step::Follow,
     Step::Open,
     Step::LetGo,
-    Step::Forget,
     Step::Demote,
+    Step::EnableEvents,
     Step::After,
     Step::Finish,
 ];
@@ -110,11 +116,12 @@ const FAILOVER: &[Step] = &[
     Step::Fence,
     Step::CatchUp,
     Step::StopReplication,
+    Step::Forget,
     Step::Prove,
     Step::Follow,
     Step::Open,
     Step::LetGo,
-    Step::Forget,
+    Step::EnableEvents,
     Step::After,
     Step::Finish,
 ];
@@ -143,12 +150,14 @@ const HOME: &[Step] = &[
 /// The new source stays; the intent too, so that whatever is left is done later.
 const STAY: &[Step] = &[Step::FollowOn];
 
-/// What a proxy that starts with a committed move has left to do.
+/// What a proxy that starts with a committed move has left to do. The new source may have been told to replicate
+/// again, on the way back from a commit point whose write failed and was there all the same.
 const TIDY_SWITCHOVER: &[Step] = &[
     Step::Open,
     Step::LetGo,
     Step::Forget,
     Step::Demote,
+    Step::EnableEvents,
     Step::After,
     Step::Finish,
 ];
@@ -156,6 +165,7 @@ const TIDY_FAILOVER: &[Step] = &[
     Step::Open,
     Step::LetGo,
     Step::Forget,
+    Step::EnableEvents,
     Step::After,
     Step::Finish,
 ];
@@ -236,6 +246,7 @@ impl Course {
         &self.script[self.at..]
     }
 
+    /// **What comes next?** Decided here and nowhere else, from what came of the present step.
     pub fn answered(&mut self, answer: Answer) {
         let Some(step) = self.step() else {
             return;
@@ -279,9 +290,15 @@ impl Course {
                 self.outcome = Outcome::Unopened { reason };
                 self.at = self.script.len();
             }
+            Step::Forget if self.script == SWITCHOVER || self.script == FAILOVER => {
+                self.outcome = Outcome::TakenBack { step, reason };
+                self.script = BACK;
+                self.at = 0;
+            }
             Step::Forget
             | Step::LetGo
             | Step::Demote
+            | Step::EnableEvents
             | Step::After
             | Step::Finish
             | Step::StartReplication
@@ -344,8 +361,13 @@ mod tests {
             assert!(place(Step::Rest) < place(Step::Prove));
             assert!(place(Step::Prove) < place(Step::Follow));
             assert!(place(Step::StopReplication) < place(Step::Prove));
+            assert!(place(Step::Forget) < place(Step::Follow));
             assert_eq!(place(Step::Intend), 0);
             assert_eq!(place(Step::Finish), script.len() - 1);
+        }
+        for script in [SWITCHOVER, FAILOVER, TIDY_SWITCHOVER, TIDY_FAILOVER] {
+            let place = |step| script.iter().position(|at| *at == step).unwrap();
+            assert!(place(Step::LetGo) < place(Step::EnableEvents));
         }
     }
 
@@ -400,6 +422,7 @@ mod tests {
             to: ServerName::new("db2"),
             events: true,
             endpoint: None,
+            schedule: None,
         };
         assert_eq!(Course::resume(&intent, &intent.from).ahead(), BACK);
         assert_eq!(Course::resume(&intent, &intent.to).ahead(), TIDY_SWITCHOVER);

@@ -84,6 +84,17 @@ impl Said {
         }
     }
 
+    /// What of `set` was written there first.
+    pub fn own(&self, set: &GtidSet) -> GtidSet {
+        let mut own = GtidSet::new();
+        for (origin, first, last) in set.ranges() {
+            if self.writes_as(origin) {
+                own.insert_range(origin.clone(), first, last);
+            }
+        }
+        own
+    }
+
     /// What it lacks of `set`; of a binlog that cannot be walked nothing is known.
     pub fn lacks(&self, set: &GtidSet) -> GtidSet {
         match &self.walked {

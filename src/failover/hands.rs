@@ -7,17 +7,20 @@ use tokio::time::Instant;
 
 use super::commands::{self, Hook};
 use super::course::{Answer, Step};
+use super::events;
 use super::facts::Facts;
 use super::inquiry;
 use super::mover::Hands;
 use super::plan::Plan;
 use super::proxy::Proxy;
+use super::quiet;
 use super::servers::{self, Error};
 use crate::capture::read_position;
 use crate::gtid::Position;
 use crate::ids::{Epoch, ServerName};
 use crate::net::admin::{Account, Admin};
-use crate::store::state::{FollowedSource, Intent, MoveKind};
+use crate::store::state::{FollowedSource, MoveKind};
+use crate::topology::applied;
 
 /// For a server's answer while nobody may write.
 const ASK: Duration = Duration::from_secs(2);
@@ -46,11 +49,15 @@ impl<P: Proxy> Hands for MovingHands<P> {
         inquiry::facts(&self.proxy, hopeless).await
     }
 
+    /// **A step is carried out** here; the proofs are [`mover`](super::mover)'s.
     async fn perform(&self, step: Step, plan: &Plan) -> Answer {
         let done = match step {
             Step::Intend => self.intend(plan).await,
-            // Sessions are held by what the other steps do.
-            Step::Hold | Step::LetGo => Ok(()),
+            Step::Hold => self.hold(plan).await,
+            Step::LetGo => {
+                self.proxy.let_go();
+                Ok(())
+            }
             Step::Fence => self.command(plan, Hook::Fence).await,
             Step::ReadOnly => self.read_only(plan).await,
             Step::Settle => self.settle(plan).await,
@@ -59,13 +66,20 @@ impl<P: Proxy> Hands for MovingHands<P> {
             Step::Rest => self.rest().await,
             // Decided, not done: the mover's.
             Step::Prove | Step::ProveBack => Ok(()),
-            Step::Follow => self.follow(&plan.to, plan.epoch).await,
+            Step::Follow => {
+                let fences = plan.order.kind == MoveKind::Failover;
+                self.follow(&plan.to, plan.epoch, fences).await
+            }
             Step::Open => return self.open_new().await,
             Step::Forget => self.forget(plan).await,
             Step::Demote => self.demote(plan).await,
+            Step::EnableEvents => self.enable_events(plan).await,
             Step::After => self.command(plan, Hook::After).await,
             Step::Finish => self.proxy.intend(None).await.map_err(Error::Other),
-            Step::FollowBack => self.follow(&plan.from, Epoch(plan.epoch.0 + 1)).await,
+            Step::FollowBack => {
+                self.follow(&plan.from, Epoch(plan.epoch.0 + 1), false)
+                    .await
+            }
             Step::StartReplication => self.start_replication(plan).await,
             Step::FollowOn => self.follow_on().await,
             Step::Events => self.events(plan).await,
@@ -84,7 +98,8 @@ pub async fn free(proxy: &impl Proxy, source: &ServerName) {
         && let Ok(mut admin) = Admin::connect(&account, ASK).await
         && let Err(error) = servers::forget_source(&mut admin).await
     {
-        tracing::warn!(server = %source, %error, "it could not be told to follow nobody");
+        // Met again in two seconds; `status` says what the source waits for.
+        tracing::debug!(server = %source, %error, "it could not be told to follow nobody");
     }
 }
 
@@ -111,14 +126,7 @@ impl<P: Proxy> MovingHands<P> {
     }
 
     async fn intend(&self, plan: &Plan) -> Done {
-        let intent = Intent {
-            kind: plan.order.kind,
-            from: plan.from.clone(),
-            to: plan.to.clone(),
-            events: plan.events,
-            endpoint: plan.endpoint.clone(),
-        };
-        let kept = self.proxy.intend(Some(intent)).await;
+        let kept = self.proxy.intend(Some(plan.intent())).await;
         kept.map_err(Error::Other)
     }
 
@@ -127,10 +135,25 @@ impl<P: Proxy> MovingHands<P> {
         ended.map_err(Error::Other)
     }
 
+    async fn hold(&self, plan: &Plan) -> Done {
+        self.proxy.hold();
+        match plan.order.kind {
+            // What runs at a dead source does not come to its end.
+            MoveKind::Failover => Ok(()),
+            MoveKind::Switchover => {
+                let mut admin = self.admin(&plan.from).await?;
+                let force = plan.order.force;
+                quiet::settled(&self.proxy, &mut admin, self.patience, force).await
+            }
+        }
+    }
+
     async fn read_only(&self, plan: &Plan) -> Done {
         let mut admin = Admin::connect(&self.account(&plan.from)?, self.patience.max(ASK)).await?;
         servers::set_events(&mut admin, false).await?;
-        Ok(servers::make_read_only(&mut admin, self.patience).await?)
+        let deadline = Instant::now() + self.patience;
+        servers::make_read_only(&mut admin, self.patience).await?;
+        quiet::queue_is_empty(&mut admin, deadline).await
     }
 
     /// Whoever may write in spite of `read_only` does not come to an end here.
@@ -165,7 +188,7 @@ impl<P: Proxy> MovingHands<P> {
         let begun = Instant::now();
         loop {
             let end = self.proxy.end();
-            if servers::has_applied(&mut admin, &end, Duration::from_millis(500)).await? {
+            if applied::comes_to(&mut admin, &end, Duration::from_millis(500)).await? {
                 return Ok(());
             }
             let now = read_position(&mut admin).await?;
@@ -218,7 +241,7 @@ impl<P: Proxy> MovingHands<P> {
     }
 
     /// The commit point, and what follows from it.
-    async fn follow(&self, name: &ServerName, epoch: Epoch) -> Done {
+    async fn follow(&self, name: &ServerName, epoch: Epoch, fences: bool) -> Done {
         let said = servers::look(&self.account(name)?, ASK).await?;
         *self.stored_at_commit.lock() = Some(self.proxy.stored().len());
         let source = FollowedSource {
@@ -228,7 +251,7 @@ impl<P: Proxy> MovingHands<P> {
             // Walked for the proof, a moment ago.
             anchor: self.proxy.point(name),
         };
-        let followed = self.proxy.follow(source, epoch).await;
+        let followed = self.proxy.follow(source, epoch, fences).await;
         followed.map_err(Error::Other)
     }
 
@@ -257,8 +280,14 @@ impl<P: Proxy> MovingHands<P> {
         self.opened(GO_ON).await.map_err(Error::Other)
     }
 
+    async fn enable_events(&self, plan: &Plan) -> Done {
+        let mut admin = Admin::connect(&self.account(&plan.to)?, OPEN).await?;
+        events::hand_over(&mut admin, plan).await
+    }
+
+    /// In a failover nothing was turned off.
     async fn events(&self, plan: &Plan) -> Done {
-        if !plan.events {
+        if !plan.events || plan.order.kind == MoveKind::Failover {
             return Ok(());
         }
         let mut admin = self.admin(&plan.from).await?;

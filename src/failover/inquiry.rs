@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::candidate::NoCandidate;
 use super::facts::{Facts, Said, Seen};
-use super::plan::{Order, Plan, Refused};
+use super::plan::{Order, Plan, Refused, Serves};
 use super::proxy::Proxy;
-use super::servers;
+use super::{events, quiet, servers};
 use crate::ids::ServerName;
-use crate::store::state::MoveKind;
+use crate::net::admin::Admin;
+use crate::store::state::{MoveKind, Schedule};
 
 /// For a server's answer while nobody may write.
 const ASK: Duration = Duration::from_secs(2);
@@ -17,6 +19,8 @@ const ASK: Duration = Duration::from_secs(2);
 const ASK_THE_DEAD: Duration = Duration::from_millis(300);
 /// Replicas that come back to a proxy that has just been started.
 const COME_BACK: Duration = Duration::from_secs(5);
+/// One that is back already: what speaks against it stays, unless its threads are only just starting.
+const IS_BACK: Duration = Duration::from_millis(500);
 
 /// `hopeless`: most likely it does not answer, so that little time is given to it.
 pub async fn facts(proxy: &impl Proxy, hopeless: Option<&ServerName>) -> Facts {
@@ -65,22 +69,101 @@ pub async fn facts(proxy: &impl Proxy, hopeless: Option<&ServerName>) -> Facts {
     }
 }
 
-/// `serves`: sessions are served from the present source now.
+/// `serves` is asked again and again: a proxy that has just been started may be about to serve.
 pub async fn plan(
     proxy: &impl Proxy,
     order: Order,
-    serves: bool,
+    serves: impl Fn() -> Serves,
 ) -> Result<(Plan, Facts), Refused> {
     let (source, _) = proxy.followed();
-    let hopeless = (order.kind == MoveKind::Failover && !serves).then_some(&source);
-    let deadline = Instant::now() + COME_BACK;
+    let is_dead = order.kind == MoveKind::Failover && serves() != Serves::Yes;
+    let hopeless = is_dead.then_some(&source);
+    let begun = Instant::now();
     loop {
         let facts = facts(proxy, hopeless).await;
+        let serves = match serves() {
+            // It had its time.
+            Serves::Perhaps if begun.elapsed() >= COME_BACK => Serves::No,
+            serves => serves,
+        };
         match Plan::make(order.clone(), &facts, serves) {
-            Ok(plan) => return Ok((plan, facts)),
-            Err(Refused::NoCandidate(_)) if Instant::now() < deadline => {}
+            Ok(plan) => {
+                let warnings = past_us(proxy, &plan).await;
+                let plan = schedule(proxy, Plan { warnings, ..plan }, &facts).await;
+                return Ok((plan, facts));
+            }
+            Err(Refused::SourceAnswers(_)) => {}
+            Err(Refused::NoCandidate(why)) if begun.elapsed() < patience(&why, &order, &facts) => {}
             Err(refused) => return Err(refused),
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// How long a candidate is waited for.
+fn patience(why: &NoCandidate, order: &Order, facts: &Facts) -> Duration {
+    let is_back = |said: &Said| said.follows_us && matches!(said.walked, Some(Ok(_)));
+    let asked = order.to.as_ref().map(|to| facts.said(to));
+    match (why, asked) {
+        (NoCandidate::Unfit(_), Some(Ok(said))) if is_back(said) => IS_BACK,
+        _ => COME_BACK,
+    }
+}
+
+/// What runs at the source: it is asked, or, dead, was asked before.
+async fn schedule(proxy: &impl Proxy, mut plan: Plan, facts: &Facts) -> Plan {
+    let known = proxy.schedule();
+    plan.schedule = known.filter(|known| known.server == plan.from);
+    if facts.said(&plan.from).is_ok() {
+        let asked = async {
+            let settings = proxy.settings();
+            let account = settings.account(&plan.from)?;
+            let admin = Admin::connect(account, ASK).await;
+            let mut admin = admin.map_err(|error| error.to_string())?;
+            let read = events::read(&mut admin, &plan.from).await;
+            read.map_err(|error| error.to_string())
+        };
+        match asked.await {
+            Ok(schedule) => plan.schedule = Some(schedule),
+            Err(error) => plan.warnings.push(format!(
+                "which events {} has now is not known: {error}",
+                plan.from
+            )),
+        }
+    }
+    plan.events |= plan.schedule.as_ref().is_some_and(|known| known.on);
+    let hidden = |known: &Schedule| known.on && known.events.is_none();
+    if plan.schedule.as_ref().is_some_and(hidden) {
+        plan.warnings.push(format!(
+            "event_scheduler is on at {}, and our account may not see its events: they do not run at {} until each is \
+             enabled there (ackline doctor prints the GRANT)",
+            plan.from, plan.to
+        ));
+    }
+    plan
+}
+
+/// They are not held by a switchover: what they write meets error 1290, or goes on in spite of `read_only`.
+async fn past_us(proxy: &impl Proxy, plan: &Plan) -> Vec<String> {
+    if plan.order.kind == MoveKind::Failover {
+        return Vec::new();
+    }
+    let asked = async {
+        let settings = proxy.settings();
+        let account = settings.account(&plan.from)?;
+        let admin = Admin::connect(account, ASK).await;
+        let mut admin = admin.map_err(|error| error.to_string())?;
+        let past = quiet::past_us(proxy, &mut admin).await;
+        past.map_err(|error| error.to_string())
+    };
+    match asked.await {
+        Ok(connections) => connections
+            .into_iter()
+            .map(|one| format!("{one} is at {} past ackline, and is not held", plan.from))
+            .collect(),
+        Err(error) => vec![format!(
+            "who is connected to {} past ackline is not known: {error}",
+            plan.from
+        )],
     }
 }

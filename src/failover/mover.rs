@@ -110,7 +110,7 @@ pub async fn run(
         course.answered(answer);
     }
     let (outcome, warnings) = course.end();
-    moved.warnings = warnings;
+    moved.warnings = plan.warnings.iter().cloned().chain(warnings).collect();
     (moved.outcome, moved.reason) = match outcome {
         Outcome::Done => ("done".into(), None),
         Outcome::TakenBack { step, reason } => {
@@ -137,6 +137,7 @@ fn milliseconds(time: Duration) -> u64 {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rehearsal {
     pub plan: String,
+    pub warnings: Vec<String>,
     pub steps: Vec<Step>,
     /// As of now: the new source may still be on its way.
     pub proof: Option<Proof>,
@@ -145,6 +146,7 @@ pub struct Rehearsal {
 pub fn rehearse(plan: &Plan, facts: &Facts) -> Rehearsal {
     Rehearsal {
         plan: plan.to_string(),
+        warnings: plan.warnings.clone(),
         steps: Course::begin(plan.order.kind).ahead().to_vec(),
         proof: prove(plan, facts).ok(),
     }

@@ -4,8 +4,9 @@ use std::fmt;
 
 use super::candidate::{self, NoCandidate};
 use super::facts::Facts;
+use crate::gtid::Gtid;
 use crate::ids::{Epoch, ServerName};
-use crate::store::state::{Intent, MoveKind};
+use crate::store::state::{Intent, MoveKind, Schedule};
 
 /// A command, as it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,19 @@ pub struct Plan {
     pub endpoint: Option<(String, u16)>,
     /// The event scheduler of the old source is on, and has to be again if the move is taken back.
     pub events: bool,
+    /// What the old source's event scheduler runs, as far as it is known.
+    pub schedule: Option<Schedule>,
+    /// What does not keep it from beginning, and should be known.
+    pub warnings: Vec<String>,
+}
+
+/// Whether sessions are served from the present source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serves {
+    Yes,
+    /// It is being attached to: a proxy that has just been started does not know yet.
+    Perhaps,
+    No,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,13 +61,20 @@ pub enum Refused {
         "{0} answers and serves: use switchover, which loses nothing and waits for nobody; or failover --force"
     )]
     SourceServes(ServerName),
+    #[error(
+        "{0} answers, and is not attached yet: look again (ackline status); or failover --force"
+    )]
+    SourceAnswers(ServerName),
+    #[error(
+        "{to}'s own binlog does not hold {end}, our last transaction, with which we would begin to follow it (it was purged there, restored or skipped): let one more commit reach it"
+    )]
+    LacksEnd { to: ServerName, end: Gtid },
     #[error(transparent)]
     NoCandidate(#[from] NoCandidate),
 }
 
 impl Plan {
-    /// `serves`: sessions are served from the present source now.
-    pub fn make(order: Order, facts: &Facts, serves: bool) -> Result<Self, Refused> {
+    pub fn make(order: Order, facts: &Facts, serves: Serves) -> Result<Self, Refused> {
         let from = facts.source.clone();
         if order.to.as_ref() == Some(&from) {
             return Err(Refused::AlreadySource(from));
@@ -63,12 +84,22 @@ impl Plan {
             MoveKind::Switchover => {
                 source.clone().map_err(Refused::Silent)?;
                 let to = order.to.clone().ok_or(Refused::NoTarget)?;
-                candidate::fit(&to, facts, order.accept_unproven)?;
+                let said = candidate::fit(&to, facts, order.accept_unproven)?;
+                // What the proof would find when nobody may write any more is refused before that.
+                if let Some(end) = candidate::lacks_end(said, facts) {
+                    return Err(Refused::LacksEnd { to, end });
+                }
                 to
             }
             MoveKind::Failover => {
-                if serves && source.is_ok() && !order.force {
-                    return Err(Refused::SourceServes(from));
+                match serves {
+                    Serves::Yes if source.is_ok() && !order.force => {
+                        return Err(Refused::SourceServes(from));
+                    }
+                    Serves::Perhaps if source.is_ok() && !order.force => {
+                        return Err(Refused::SourceAnswers(from));
+                    }
+                    Serves::Yes | Serves::Perhaps | Serves::No => {}
                 }
                 candidate::choose(order.to.as_ref(), facts, order.accept_unproven)?
             }
@@ -76,10 +107,13 @@ impl Plan {
         Ok(Self {
             epoch: Epoch(facts.epoch.0 + 1),
             events: source.is_ok_and(|said| said.events),
+            // Asked when it is certain that the move may begin.
+            schedule: None,
             endpoint: facts
                 .said(&to)
                 .ok()
                 .and_then(|said| said.source_address.clone()),
+            warnings: Vec::new(),
             order,
             from,
             to,
@@ -88,6 +122,18 @@ impl Plan {
 }
 
 impl Plan {
+    /// What a restart has to know of it.
+    pub fn intent(&self) -> Intent {
+        Intent {
+            kind: self.order.kind,
+            from: self.from.clone(),
+            to: self.to.clone(),
+            events: self.events,
+            endpoint: self.endpoint.clone(),
+            schedule: self.schedule.clone(),
+        }
+    }
+
     /// Of a move that was begun and left.
     pub fn resume(intent: &Intent, epoch: Epoch) -> Self {
         Self {
@@ -103,6 +149,8 @@ impl Plan {
             epoch,
             endpoint: intent.endpoint.clone(),
             events: intent.events,
+            schedule: intent.schedule.clone(),
+            warnings: Vec::new(),
         }
     }
 

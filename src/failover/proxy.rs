@@ -1,11 +1,14 @@
 //! What a move needs of the proxy: what our binlog holds, whom we follow, and how servers are reached.
 
+use std::path::PathBuf;
+
 use super::facts::Walked;
 use crate::gtid::{GtidSet, Position};
-use crate::ids::{Epoch, ServerName};
+use crate::ids::{Epoch, Flavor, ServerName};
 use crate::net::admin::Account;
 use crate::net::connect::split_address;
-use crate::store::state::{FollowedSource, Intent, Point};
+use crate::session::SessionInfo;
+use crate::store::state::{FollowedSource, Intent, Point, Schedule};
 use crate::topology::doctor::Endpoint;
 
 /// The proxy, as whoever moves its source needs it. An error is a sentence.
@@ -13,6 +16,7 @@ pub trait Proxy: Clone + Send + Sync + 'static {
     /// As configured now.
     fn settings(&self) -> Settings;
 
+    fn flavor(&self) -> Flavor;
     /// Everything that our binlog holds or stands for.
     fn stored(&self) -> GtidSet;
     /// The same as a replica is asked for it.
@@ -23,8 +27,12 @@ pub trait Proxy: Clone + Send + Sync + 'static {
 
     /// The present source, and the epoch since which it is that.
     fn followed(&self) -> (ServerName, Epoch);
+    /// What its event scheduler runs, as it was last asked.
+    fn schedule(&self) -> Option<Schedule>;
     /// Who pulls from us.
     fn readers(&self) -> Vec<ServerName>;
+    /// Replicas whose word counts now.
+    fn voting(&self) -> Vec<ServerName>;
     /// Walks the binlog of a server that is not the source.
     fn prove(
         &self,
@@ -34,17 +42,40 @@ pub trait Proxy: Clone + Send + Sync + 'static {
     /// The last transaction that was met there when it was walked.
     fn point(&self, name: &ServerName) -> Option<Point>;
 
+    /// Writes down what these transactions did there, for people, durably; in which file.
+    fn export(
+        &self,
+        name: &ServerName,
+        account: &Account,
+        extra: &GtidSet,
+    ) -> impl Future<Output = Result<PathBuf, String>> + Send;
+
+    /// Sessions begin nothing new from here on, and new ones are not let in.
+    fn hold(&self);
+    /// They do again; those whose server is no longer the source are ended.
+    fn let_go(&self);
+    /// While they are held: sessions that run something, or keep something at the source.
+    fn in_the_way(&self) -> Vec<SessionInfo>;
+    /// Ends a session, by our own number.
+    fn expel(&self, session: u64);
+    /// The source's numbers of all sessions' connections.
+    fn connections(&self) -> Vec<u32>;
+
     /// Kept beside the store; none when the move has ended.
     fn intend(&self, intent: Option<Intent>) -> impl Future<Output = Result<(), String>> + Send;
     /// Nobody is acknowledged to from here on. Until capture has left the source: what it has read by
     /// then is in the store.
     fn rest(&self) -> impl Future<Output = Result<(), String>> + Send;
-    /// **The commit point**: kept beside the store, then everybody turns to it.
+    /// **The commit point**: kept beside the store, then everybody turns to it. `fences`: the one that is left may come
+    /// back without knowing of it, and is kept from writes until it is home again.
     fn follow(
         &self,
         source: FollowedSource,
         epoch: Epoch,
+        fences: bool,
     ) -> impl Future<Output = Result<(), String>> + Send;
+    /// A server is a replica of ours again.
+    fn came_home(&self, name: &ServerName) -> impl Future<Output = Result<(), String>> + Send;
     /// The present source is followed again. Until capture has heard of it.
     fn follow_on(&self) -> impl Future<Output = ()> + Send;
     /// Until sessions are served from the present source.

@@ -7,10 +7,10 @@ use crate::capture::attach;
 use crate::gtid::Position;
 use crate::ids::Flavor;
 use crate::net;
-use crate::net::admin::{Account, Admin};
+use crate::net::admin::{Account, Admin, Row};
 use crate::protocol::semi_sync::Names;
 use crate::topology::doctor::change_master::{Endpoint, PASSWORD};
-use crate::topology::{Report, voter};
+use crate::topology::{Report, applied, voter};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -59,11 +59,14 @@ pub async fn make_read_only(admin: &mut Admin, within: Duration) -> Result<(), n
     admin
         .execute(&format!("SET SESSION lock_wait_timeout={seconds}"))
         .await?;
-    let variable = match admin.flavor() {
-        Flavor::MariaDb => "read_only",
-        Flavor::MySql => "super_read_only",
-    };
-    admin.execute(&format!("SET GLOBAL {variable}=ON")).await
+    admin.execute(read_only(admin.flavor())).await
+}
+
+pub fn read_only(flavor: Flavor) -> &'static str {
+    match flavor {
+        Flavor::MariaDb => "SET GLOBAL read_only=ON",
+        Flavor::MySql => "SET GLOBAL super_read_only=ON",
+    }
 }
 
 /// Events write on a read-only server.
@@ -81,41 +84,17 @@ pub async fn set_events(admin: &mut Admin, on: bool) -> Result<(), net::Error> {
 
 /// Sessions that wait for an acknowledgement.
 pub async fn waiting(admin: &mut Admin) -> Result<u64, net::Error> {
-    let name = Names::of(admin.flavor()).waiting;
-    let rows = admin
-        .query(&format!("SHOW GLOBAL STATUS LIKE '{name}'"))
-        .await?;
-    let value = rows.first().and_then(|row| row.text("Value"));
+    let value = admin.status(Names::of(admin.flavor()).waiting).await?;
     Ok(value
         .and_then(|value| value.parse().ok())
         .unwrap_or_default())
-}
-
-/// Whether it has applied all of it within a moment.
-pub async fn has_applied(
-    admin: &mut Admin,
-    position: &Position,
-    within: Duration,
-) -> Result<bool, net::Error> {
-    if position.is_empty() {
-        return Ok(true);
-    }
-    let seconds = within.as_secs_f64();
-    let question = match admin.flavor() {
-        Flavor::MariaDb => format!("SELECT MASTER_GTID_WAIT('{position}', {seconds})"),
-        Flavor::MySql => format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{position}', {seconds})"),
-    };
-    let rows = admin
-        .query_within(&question, within + Duration::from_secs(5))
-        .await?;
-    Ok(rows.first().and_then(|row| row.at(0)) == Some("0"))
 }
 
 /// The IO thread first, so that the applier has come to an end when it stops.
 pub async fn stop_replication(admin: &mut Admin, end: &Position) -> Result<(), Error> {
     let noun = noun(admin.flavor());
     admin.execute(&format!("STOP {noun} IO_THREAD")).await?;
-    if !has_applied(admin, end, Duration::from_secs(5)).await? {
+    if !applied::comes_to(admin, end, Duration::from_secs(5)).await? {
         return Err(Error::Other(format!("it has not applied all up to {end}")));
     }
     admin.execute(&format!("STOP {noun}")).await?;
@@ -127,6 +106,43 @@ pub async fn stop_replication(admin: &mut Admin, end: &Position) -> Result<(), E
             .await?;
     }
     Ok(())
+}
+
+/// Why its IO thread does not run, if it says so.
+pub async fn io_error(admin: &mut Admin) -> Option<String> {
+    let report = Report::ask(admin, true).await.ok()?;
+    report.main_replication()?.io_error.clone()
+}
+
+/// The server's number of a connection, of a row of its process list.
+pub fn id_of(row: &Row) -> Option<u32> {
+    row.text("Id").and_then(|id| id.parse().ok())
+}
+
+/// Connections of clients, by the server's number: all but replicas, the server's own threads, and those of our account.
+pub async fn clients(admin: &mut Admin) -> Result<Vec<(u32, Row)>, net::Error> {
+    /// Who is not a client, or not yet.
+    const OTHERS: [&str; 3] = ["system user", "event_scheduler", "unauthenticated user"];
+    let own = admin.user().await?;
+    let is_client = |row: &Row| {
+        let user = row.text("User").unwrap_or_default();
+        let is_daemon = row.text("Command") == Some("Daemon");
+        !(OTHERS.contains(&user) || user == own || is_daemon || row.is_dump())
+    };
+    let clients = admin.processes().await?.into_iter().filter(is_client);
+    Ok(clients
+        .filter_map(|row| Some((id_of(&row)?, row)))
+        .collect())
+}
+
+/// Whether it was still there.
+pub async fn kill(admin: &mut Admin, connection: u32) -> Result<bool, net::Error> {
+    /// ER_NO_SUCH_THREAD.
+    const NO_SUCH_THREAD: u16 = 1094;
+    match admin.execute(&format!("KILL {connection}")).await {
+        Err(error) if error.server_code() == Some(NO_SUCH_THREAD) => Ok(false),
+        killed => killed.map(|()| true),
+    }
 }
 
 /// ER_BAD_SLAVE, of both: there is nothing to start.
@@ -148,38 +164,54 @@ pub async fn forget_source(admin: &mut Admin) -> Result<(), net::Error> {
     admin.execute(&format!("RESET {noun} ALL")).await
 }
 
-/// A server that holds nothing of its own any more follows us. Semi-sync source off: an applier would wait for an ack of
-/// its own. Semi-sync replica on: besides its acks, that is what lets MariaDB apply events that carry its own server id.
+/// A server that holds nothing of its own any more follows us.
 pub async fn become_replica(
     admin: &mut Admin,
     endpoint: &Endpoint,
     password: &str,
 ) -> Result<(), Error> {
-    let flavor = admin.flavor();
-    let names = Names::of(flavor);
-    make_read_only(admin, Duration::from_secs(5)).await?;
     set_events(admin, false).await?;
-    admin
-        .execute(&format!("SET GLOBAL {}=OFF", names.enabled))
-        .await?;
-    admin
-        .execute(&format!("SET GLOBAL {}=ON", names.replica_enabled))
-        .await?;
-    let [stop, change, start] = endpoint.statements(flavor);
-    admin.execute(&stop).await?;
-    if flavor == Flavor::MariaDb {
-        admin.execute("SET GLOBAL gtid_strict_mode=ON").await?;
+    make_voter(admin).await?;
+    if admin.flavor() == Flavor::MariaDb {
+        admin
+            .execute(&format!("STOP {}", noun(Flavor::MariaDb)))
+            .await?;
         // Its own transactions are in its binlog's position only.
         admin
             .execute("SET GLOBAL gtid_slave_pos=@@global.gtid_current_pos")
             .await?;
     }
+    follow(admin, endpoint, password).await
+}
+
+/// Semi-sync source off: an applier would wait for an ack of its own. Semi-sync replica on: besides its acks, that is
+/// what lets MariaDB apply events that carry its own server id, with strict mode.
+pub async fn make_voter(admin: &mut Admin) -> Result<(), net::Error> {
+    let names = Names::of(admin.flavor());
+    make_read_only(admin, Duration::from_secs(5)).await?;
+    let mut settings = vec![
+        format!("{}=OFF", names.enabled),
+        format!("{}=ON", names.replica_enabled),
+    ];
+    if admin.flavor() == Flavor::MariaDb {
+        settings.push("gtid_strict_mode=ON".into());
+    }
+    for setting in settings {
+        admin.execute(&format!("SET GLOBAL {setting}")).await?;
+    }
+    Ok(())
+}
+
+/// From what it has applied on.
+pub async fn follow(admin: &mut Admin, endpoint: &Endpoint, password: &str) -> Result<(), Error> {
+    let [stop, change, start] = endpoint.statements(admin.flavor());
+    admin.execute(&stop).await?;
     let password = password.replace('\\', r"\\").replace('\'', "''");
     admin.execute(&change.replace(PASSWORD, &password)).await?;
     Ok(admin.execute(&start).await?)
 }
 
-fn noun(flavor: Flavor) -> &'static str {
+pub(super) fn noun(flavor: Flavor) -> &'static str {
     match flavor {
         Flavor::MariaDb => "SLAVE",
         Flavor::MySql => "REPLICA",

@@ -80,6 +80,7 @@ pub enum Packet<'a> {
         statement: u32,
         columns: u16,
         parameters: u16,
+        warnings: u16,
         definitions: bool,
     },
     /// The server's text in answer to COM_STATISTICS.
@@ -283,9 +284,10 @@ impl Response {
         let statement = fields.u32()?;
         let columns = fields.u16()?;
         let parameters = fields.u16()?;
+        let _filler = fields.u8()?;
+        let warnings = fields.u16()?;
         // MySQL only: MariaDB's answer is the same whether definitions are cached or not.
         let definitions = if self.capabilities.contains(Capabilities::OPTIONAL_METADATA) {
-            let _filler_and_warnings = fields.array::<3>()?;
             fields.u8()? != 0
         } else {
             true
@@ -307,6 +309,7 @@ impl Response {
             statement,
             columns,
             parameters,
+            warnings,
             definitions,
         })
     }

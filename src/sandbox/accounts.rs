@@ -6,6 +6,7 @@
 use super::plan::{Account, Plan};
 use crate::ids::Flavor;
 use crate::sql::unsafe_statement::schema;
+use crate::topology::doctor::grants;
 
 /// What the proxy's account needs, measured on MariaDB 10.11 one statement and one privilege at a
 /// time.
@@ -92,6 +93,10 @@ pub(super) fn sql(plan: &Plan) -> String {
         format!("{} ON *.* {ours}", ackline.join(", ")),
         // The schema, for the audit of statements.
         format!("{} ON *.* {ours}", schema::PRIVILEGES.join(", ")),
+        // Events go on at a new source.
+        format!("{} ON *.* {ours}", grants::events(plan.flavor).join(", ")),
+        // The schema of our own.
+        format!("{} ON ackline.* {ours}", grants::SCHEMA.join(", ")),
     ];
     if plan.flavor == Flavor::MariaDb {
         // So that its clients believe our own certificate by their password. The one above holds it as well; this is

@@ -73,11 +73,15 @@ pub async fn up(request: &Request, report: Report<'_>) -> Result<Manifest, Error
         plan.ports.check_proxy().await?;
     }
 
+    let kept = crate::store::state::DurableState::load(&folder.binlog()).unwrap_or_default();
+    let source = kept.source.map(|source| source.name.to_string());
+
     data_dir::provide(&folder, &plan, &installation, &servers, report)?;
     let startups: Vec<Startup<'_>> = servers
         .iter()
         .map(|server| Startup::begin(server, &plan, &installation))
         .collect::<Result<_, _>>()?;
+    let mut replicas = Vec::new();
     for startup in startups {
         let server = startup.server;
         let name = &server.name;
@@ -92,13 +96,20 @@ pub async fn up(request: &Request, report: Report<'_>) -> Result<Manifest, Error
                 continue;
             }
         }
-        if !server.is_source() {
-            replication::attach(server, &plan, report).await?;
+        // After a move the old source comes home by `ackline rejoin`, once it was judged.
+        if source.as_ref() != Some(&server.name) && !server.is_source() {
+            replicas.push(server);
         }
     }
 
     proxy::write_config(&folder, &plan)?;
-    let process = proxy::start(&folder, &plan, report).await?;
+    // First the proxy: a replica that does not find it asks again after a second only, and one of MySQL's that comes
+    // before the first transactions gives up.
+    let proxy = proxy::begin(&folder, &plan, report).await?;
+    for replica in replicas {
+        replication::attach(replica, &plan, report).await?;
+    }
+    let process = proxy::commits(&folder, &plan, proxy, report).await?;
     let manifest = Manifest::of(&folder, &plan, &installation, &servers, &process)?;
     manifest.save()?;
     Ok(manifest)

@@ -16,8 +16,9 @@ log_slave_updates
 binlog_annotate_row_events
 gtid_strict_mode
 slave_net_timeout = 10
-# For ever.
-master_retry_count = 0
+# As good as for ever. With 0 it ends for good at the second loss in a row (seen: a stop that cut its dump, and again the
+# next one before an event was sent).
+master_retry_count = 1000000
 
 # A server that was the source may come back as a replica, and the other way round: each boots as
 # a replica that nobody writes to, and Ackline raises the one that is the source.

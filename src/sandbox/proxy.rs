@@ -16,6 +16,8 @@ use crate::net::tls::Connector;
 const COMMITS_WITHIN: Duration = Duration::from_secs(90);
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(100);
+const SERVES_WITHIN: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_millis(10);
 /// Ours among the replication ids of the sandbox; the servers count from 1.
 const SERVER_ID: u32 = 13306;
 /// What proves a commit leaves nothing behind.
@@ -95,14 +97,41 @@ password = \"{password}\"
     text
 }
 
-/// Starts the proxy where it does not run, and waits for a commit through it.
-pub(super) async fn start(
+/// Starts the proxy where it does not run, and waits until it serves. Where that takes longer, it may need the replicas.
+pub(super) async fn begin(
     folder: &Folder,
     plan: &Plan,
     report: Report<'_>,
+) -> Result<Option<Child>, Error> {
+    if running(folder).is_some() {
+        return Ok(None);
+    }
+    report("the proxy starts");
+    let mut child = spawn(folder, &folder.proxy_log())?;
+    let deadline = Instant::now() + SERVES_WITHIN;
+    let account = app(plan);
+    while matches!(child.try_wait(), Ok(None)) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match tokio::time::timeout(left, Admin::connect(&account, left)).await {
+            Ok(Ok(admin)) => {
+                admin.close().await;
+                break;
+            }
+            Ok(Err(_)) => tokio::time::sleep(LOOK).await,
+            Err(_) => break,
+        }
+    }
+    Ok(Some(child))
+}
+
+/// Waits for a commit through the proxy, which is started where it does not run.
+pub(super) async fn commits(
+    folder: &Folder,
+    plan: &Plan,
+    mut child: Option<Child>,
+    report: Report<'_>,
 ) -> Result<Process, Error> {
     let log = folder.proxy_log();
-    let mut child = None;
     let deadline = Instant::now() + COMMITS_WITHIN;
     let mut next_report = Instant::now() + REPORT_EVERY;
     let mut probe = Box::pin(probe(plan, deadline));
@@ -155,14 +184,19 @@ fn died(log: &Path) -> Error {
     }
 }
 
-/// Commits as the application would; the error is what was last in the way at the deadline.
-async fn probe(plan: &Plan, deadline: Instant) -> Result<(), String> {
-    let account = Account {
+/// As the application logs in.
+fn app(plan: &Plan) -> Account {
+    Account {
         address: format!("127.0.0.1:{}", plan.ports.proxy()),
         user: plan.app.user.clone(),
         password: plan.app.password.clone(),
         tls: Connector::default(),
-    };
+    }
+}
+
+/// Commits as the application would; the error is what was last in the way at the deadline.
+async fn probe(plan: &Plan, deadline: Instant) -> Result<(), String> {
+    let account = app(plan);
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         match commit(&account, &plan.database, left).await {

@@ -29,6 +29,8 @@ const WHAT: &str = "the server's answer";
 pub struct Passage {
     pub front: Vec<u8>,
     pub verbatim: Range<usize>,
+    /// The number of a packet that would follow all this; none in the middle of one.
+    pub next: Option<u8>,
 }
 
 impl Passage {
@@ -111,6 +113,10 @@ pub struct Answer {
     columns_ended: bool,
     /// EOFs belong behind the packet that is being passed on.
     eofs_behind: Option<EofsBehind>,
+    /// Clients read them from the EOF behind the lists.
+    prepared_warnings: u16,
+    /// Behind the packet that was passed on last, in the client's numbers.
+    next: u8,
     /// The client asked for a cursor.
     asks_cursor: bool,
     /// Judged and waited for: passed on at the next call.
@@ -150,6 +156,8 @@ impl Answer {
             continued: false,
             columns_ended: false,
             eofs_behind: None,
+            prepared_warnings: 0,
+            next: 1,
             asks_cursor: false,
             released: false,
             any_packet: false,
@@ -234,6 +242,7 @@ impl Answer {
                 let now = self.left.min(input.len() - at);
                 passage.verbatim.end += now;
                 self.left -= now;
+                passage.next = (self.left == 0).then_some(self.next);
                 if self.left > 0 {
                     return Ok(Step::NeedMore);
                 }
@@ -241,8 +250,9 @@ impl Answer {
             }
             if !self.continued {
                 if let Some(EofsBehind { count, next }) = self.eofs_behind.take() {
+                    let (warnings, status) = (self.prepared_warnings, self.status);
                     for _ in 0..count {
-                        self.put_eof(input, passage, next, self.status);
+                        self.put_eof(input, passage, next, EofPacket { warnings, status });
                     }
                 }
                 if self.response.is_done() {
@@ -379,9 +389,11 @@ impl Answer {
                 statement,
                 columns,
                 parameters,
+                warnings,
                 definitions,
             } => {
                 self.prepared = Some(statement);
+                self.prepared_warnings = warnings;
                 if !definitions && self.converts_eof() {
                     // The old spelling ends lists that it leaves out, too.
                     let lists = u8::from(parameters > 0) + u8::from(columns > 0);
@@ -508,6 +520,8 @@ impl Answer {
         }
         passage.verbatim.end += HEADER;
         self.left = header.length;
+        self.next = header.sequence.wrapping_add(self.shift).wrapping_add(1);
+        passage.next = (self.left == 0).then_some(self.next);
         self.continued = header.length == MAX_PAYLOAD;
     }
 
@@ -515,6 +529,7 @@ impl Answer {
         self.pass_head(input, passage, header);
         passage.verbatim.end += self.left;
         self.left = 0;
+        passage.next = Some(self.next);
     }
 
     /// Passes `payload` on in place of a packet.
@@ -522,6 +537,7 @@ impl Answer {
         passage.gather(input);
         let mut sequence = header.sequence.wrapping_add(self.shift);
         packet::write(&mut passage.front, &mut sequence, payload);
+        passage.next = Some(sequence);
         let after = passage.verbatim.end + HEADER + header.length;
         passage.verbatim = after..after;
     }
@@ -531,19 +547,20 @@ impl Answer {
         if std::mem::take(&mut self.columns_ended) {
             // What was told of the result before says nothing of this one.
             let status = self.status & !(status::MORE_RESULTS | status::CURSOR_EXISTS) | bits;
-            self.put_eof(input, passage, header.sequence, status);
+            let eof = EofPacket {
+                warnings: 0,
+                status,
+            };
+            self.put_eof(input, passage, header.sequence, eof);
         }
     }
 
     /// Puts in an EOF where the source's next packet has this number.
-    fn put_eof(&mut self, input: &[u8], passage: &mut Passage, sequence: u8, status: u16) {
+    fn put_eof(&mut self, input: &[u8], passage: &mut Passage, sequence: u8, eof: EofPacket) {
         passage.gather(input);
-        let eof = EofPacket {
-            warnings: 0,
-            status,
-        };
         let mut sequence = sequence.wrapping_add(self.shift);
         packet::write(&mut passage.front, &mut sequence, &eof.to_bytes());
+        passage.next = Some(sequence);
         self.shift = self.shift.wrapping_add(1);
     }
 }

@@ -174,6 +174,15 @@ fn prepared_for_an_old_client() {
     );
     let none: &[u8] = b"\0\x01\0\0\0\0\0\0\0\0\0\0";
     check(Command::STMT_PREPARE, OLD, &[none], &[none]);
+    // Clients ask for warnings by the number in the last packet.
+    let warns: &[u8] = b"\0\x01\0\0\0\x01\0\x01\0\0\x03\0";
+    let eof: &[u8] = b"\xfe\x03\0\x02\0";
+    check(
+        Command::STMT_PREPARE,
+        OLD,
+        &[warns, COLUMN, COLUMN],
+        &[warns, COLUMN, eof, COLUMN, eof],
+    );
 }
 
 #[test]

@@ -181,9 +181,13 @@ async fn connect_until(
     entry: &Entered,
 ) -> Result<(tokio::net::TcpStream, Source), String> {
     let gate = &shared.gate;
+    let hold = shared.registry.hold();
     loop {
-        if !gate.is_open() {
+        while hold.is_on() || !gate.is_open() {
             entry.set_activity(Activity::Held);
+            if timeout_at(deadline, hold.ended()).await.is_err() {
+                return Err("it is about to be moved".to_owned());
+            }
             if timeout_at(deadline, gate.opened()).await.is_err() {
                 return Err(gate.hold_reason());
             }

@@ -12,6 +12,8 @@
 //! credentials  what logins teach
 //! allowed    who may run replication hazards
 //! registry   who is connected
+//! hold       new transactions wait while the source is moved
+//! locks      what a session keeps beyond its transaction          (pure)
 //! guest      readers of our binlog with an account of the source
 //! requirement  what a session asks beyond the policy              (pure)
 //! ```
@@ -39,7 +41,9 @@ mod config;
 pub mod credentials;
 pub mod gate;
 pub mod guest;
+pub mod hold;
 pub mod large;
+mod locks;
 mod login;
 mod metrics;
 mod peers;

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::hold::Hold;
+use crate::ids::Epoch;
 use crate::sql::KillTarget;
 use crate::store::origins::Origin;
 
@@ -25,17 +27,20 @@ pub enum Activity {
     Running = 2,
     /// Its commit waits for acknowledgements here.
     Waiting = 3,
-    /// A hold keeps its command or its answer back.
+    /// A hold keeps its command back.
     Held = 4,
+    /// The source has answered, maybe not all, and it is not shown yet: what was asked may go on there.
+    Withheld = 5,
 }
 
 impl Activity {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Login,
         Self::Idle,
         Self::Running,
         Self::Waiting,
         Self::Held,
+        Self::Withheld,
     ];
 
     pub fn name(self) -> &'static str {
@@ -45,6 +50,7 @@ impl Activity {
             Self::Running => "running",
             Self::Waiting => "waiting",
             Self::Held => "held",
+            Self::Withheld => "withheld",
         }
     }
 
@@ -54,6 +60,22 @@ impl Activity {
             .find(|activity| *activity as u8 == byte)
             .unwrap_or(Self::Idle)
     }
+}
+
+/// What a session keeps at the source between its commands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Keeps {
+    #[default]
+    Nothing = 0,
+    /// A transaction, XA's until it is prepared as well.
+    Transaction = 1,
+    /// GET_LOCK, LOCK TABLES or HANDLER.
+    Locks = 2,
+}
+
+impl Keeps {
+    const ALL: [Self; 3] = [Self::Nothing, Self::Transaction, Self::Locks];
 }
 
 /// A session's row.
@@ -70,10 +92,15 @@ pub struct Entry {
     /// Its login could be repeated elsewhere.
     learned: AtomicBool,
     activity: AtomicU8,
+    keeps: AtomicU8,
+    /// Of its connection to the source; 0 before it has one.
+    epoch: AtomicU64,
     /// Milliseconds after `started`.
     since: AtomicU64,
     draining: AtomicBool,
     drain: Notify,
+    left_behind: AtomicBool,
+    leave: Notify,
 }
 
 /// A session as others see it.
@@ -88,6 +115,7 @@ pub struct SessionInfo {
     /// Its login has taught us enough to repeat it on another server.
     pub learned: bool,
     pub activity: Activity,
+    pub keeps: Keeps,
     /// How long it has been doing that.
     pub since: Duration,
     pub age: Duration,
@@ -137,14 +165,59 @@ impl Entry {
         self.learned.store(learned, Ordering::Relaxed);
     }
 
+    /// In one order with the [`Hold`].
     pub fn set_activity(&self, activity: Activity) {
         let now = self.started.elapsed().as_millis() as u64;
         self.since.store(now, Ordering::Relaxed);
-        self.activity.store(activity as u8, Ordering::Relaxed);
+        self.activity.store(activity as u8, Ordering::SeqCst);
     }
 
     pub fn activity(&self) -> Activity {
-        Activity::from_byte(self.activity.load(Ordering::Relaxed))
+        Activity::from_byte(self.activity.load(Ordering::SeqCst))
+    }
+
+    /// To be told before it is idle again.
+    pub fn set_keeps(&self, keeps: Keeps) {
+        self.keeps.store(keeps as u8, Ordering::Relaxed);
+    }
+
+    pub fn keeps(&self) -> Keeps {
+        let keeps = usize::from(self.keeps.load(Ordering::Relaxed));
+        Keeps::ALL.get(keeps).copied().unwrap_or_default()
+    }
+
+    pub fn set_epoch(&self, epoch: Epoch) {
+        self.epoch.store(epoch.0, Ordering::SeqCst);
+    }
+
+    /// It runs something at the source, or keeps something there.
+    fn is_in_the_way(&self) -> bool {
+        match self.activity() {
+            Activity::Running | Activity::Waiting | Activity::Withheld => true,
+            Activity::Idle | Activity::Held => self.keeps() != Keeps::Nothing,
+            // It is held before its first command.
+            Activity::Login => false,
+        }
+    }
+
+    /// Its server is no longer the source: it shall end, whatever it does. Waits for that. Cancel-safe.
+    pub async fn left_behind(&self) {
+        loop {
+            let notified = self.leave.notified();
+            if self.is_left_behind() {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    pub fn is_left_behind(&self) -> bool {
+        self.left_behind.load(Ordering::SeqCst)
+    }
+
+    fn leave_behind(&self) {
+        self.left_behind.store(true, Ordering::SeqCst);
+        self.leave.notify_one();
     }
 
     /// The session shall end at its next command boundary.
@@ -178,6 +251,7 @@ impl Entry {
             peer: self.peer.lock().clone(),
             learned: self.learned.load(Ordering::Relaxed),
             activity: self.activity(),
+            keeps: self.keeps(),
             since: age.saturating_sub(since),
             age,
         }
@@ -193,7 +267,10 @@ pub struct Full {
 
 /// All sessions.
 #[derive(Clone, Debug, Default)]
-pub struct Registry(Arc<Mutex<Table>>);
+pub struct Registry {
+    table: Arc<Mutex<Table>>,
+    hold: Hold,
+}
 
 /// So many sentences are kept.
 const MOST_CAUGHT: usize = 5;
@@ -214,23 +291,60 @@ impl Registry {
         Self::default()
     }
 
+    /// Of new transactions.
+    pub fn hold(&self) -> &Hold {
+        &self.hold
+    }
+
+    /// While a [`Hold`] is on: those that it waits for, the oldest first.
+    pub fn in_the_way(&self) -> Vec<SessionInfo> {
+        let table = self.table.lock();
+        let entries = table.entries.values();
+        let mut list: Vec<_> = entries
+            .filter(|entry| entry.is_in_the_way())
+            .map(|entry| entry.info())
+            .collect();
+        list.sort_by_key(|info| info.id);
+        list
+    }
+
+    /// Ends those of an older epoch: their server is no longer the source.
+    pub fn leave_behind(&self, present: Epoch) {
+        let is_left = |entry: &Entry| match entry.epoch.load(Ordering::SeqCst) {
+            0 => false,
+            epoch => epoch < present.0,
+        };
+        let table = self.table.lock();
+        let entries = table.entries.values();
+        entries
+            .filter(|entry| is_left(entry))
+            .for_each(|entry| entry.leave_behind());
+    }
+
+    /// Ends this one, by our own number.
+    pub fn expel(&self, id: u64) {
+        if let Some(entry) = self.table.lock().entries.get(&id) {
+            entry.leave_behind();
+        }
+    }
+
     /// Those that are there stay. None: as many as come.
     pub fn set_limit(&self, limit: Option<usize>) {
-        self.0.lock().limit = limit;
+        self.table.lock().limit = limit;
     }
 
     pub fn limit(&self) -> Option<usize> {
-        self.0.lock().limit
+        self.table.lock().limit
     }
 
     /// How many were not let in.
     pub fn refused(&self) -> u64 {
-        self.0.lock().refused
+        self.table.lock().refused
     }
 
     /// A session had set this variable; for `status`.
     pub fn note_caught(&self, variable: &str, user: &str, connection: u32, moment: &str) {
-        let mut table = self.0.lock();
+        let mut table = self.table.lock();
         if table.caught.len() >= MOST_CAUGHT {
             table.caught.pop_front();
         }
@@ -241,12 +355,12 @@ impl Registry {
     }
 
     pub fn caught(&self) -> Vec<String> {
-        self.0.lock().caught.iter().cloned().collect()
+        self.table.lock().caught.iter().cloned().collect()
     }
 
     /// A new row; it goes when the returned guard is dropped.
     pub fn enter(&self, peer: String) -> Result<Entered, Full> {
-        let mut table = self.0.lock();
+        let mut table = self.table.lock();
         let count = table.entries.len();
         if let Some(limit) = table.limit.filter(|limit| count >= *limit) {
             table.refused += 1;
@@ -262,9 +376,13 @@ impl Registry {
             program: Mutex::default(),
             learned: AtomicBool::new(false),
             activity: AtomicU8::new(Activity::Login as u8),
+            keeps: AtomicU8::new(Keeps::Nothing as u8),
+            epoch: AtomicU64::new(0),
             since: AtomicU64::new(0),
             draining: AtomicBool::new(table.draining),
             drain: Notify::new(),
+            left_behind: AtomicBool::new(false),
+            leave: Notify::new(),
         });
         table.entries.insert(entry.id, entry.clone());
         Ok(Entered {
@@ -274,7 +392,7 @@ impl Registry {
     }
 
     pub fn len(&self) -> usize {
-        self.0.lock().entries.len()
+        self.table.lock().entries.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -282,9 +400,9 @@ impl Registry {
     }
 
     /// How many sessions do what, in the order of [`Activity::ALL`].
-    pub fn count_by_activity(&self) -> [(Activity, usize); 5] {
+    pub fn count_by_activity(&self) -> [(Activity, usize); 6] {
         let mut counts = Activity::ALL.map(|activity| (activity, 0));
-        for entry in self.0.lock().entries.values() {
+        for entry in self.table.lock().entries.values() {
             if let Some((_, count)) = counts.get_mut(entry.activity() as usize) {
                 *count += 1;
             }
@@ -294,7 +412,7 @@ impl Registry {
 
     /// Of how many the login could be repeated on another server.
     pub fn count_learned(&self) -> usize {
-        let entries = &self.0.lock().entries;
+        let entries = &self.table.lock().entries;
         let learned = |entry: &&Arc<Entry>| entry.learned.load(Ordering::Relaxed);
         entries.values().filter(learned).count()
     }
@@ -302,7 +420,7 @@ impl Registry {
     /// All sessions, the oldest first.
     pub fn list(&self) -> Vec<SessionInfo> {
         // Rows are cloned out of the lock first: a long list must not keep new sessions waiting.
-        let entries: Vec<_> = self.0.lock().entries.values().cloned().collect();
+        let entries: Vec<_> = self.table.lock().entries.values().cloned().collect();
         let mut list: Vec<_> = entries.iter().map(|entry| entry.info()).collect();
         list.sort_by_key(|info| info.id);
         list
@@ -317,14 +435,14 @@ impl Registry {
             KillTarget::QueryId(_) => false,
             KillTarget::Unknown => true,
         };
-        let table = self.0.lock();
+        let table = self.table.lock();
         let mut waiting = table.entries.values();
         waiting.any(|entry| entry.activity() == Activity::Waiting && is_meant(entry))
     }
 
     /// Tells every session, and those to come, to end at the next command boundary.
     pub fn drain(&self) {
-        let mut table = self.0.lock();
+        let mut table = self.table.lock();
         table.draining = true;
         for entry in table.entries.values() {
             entry.drain();
@@ -339,6 +457,13 @@ pub struct Entered {
     registry: Registry,
 }
 
+impl Entered {
+    /// The row beyond the guard.
+    pub fn entry(&self) -> Arc<Entry> {
+        self.entry.clone()
+    }
+}
+
 impl std::ops::Deref for Entered {
     type Target = Entry;
 
@@ -349,7 +474,7 @@ impl std::ops::Deref for Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.registry.0.lock().entries.remove(&self.entry.id);
+        self.registry.table.lock().entries.remove(&self.entry.id);
     }
 }
 
@@ -385,6 +510,39 @@ mod tests {
         late.drained().await;
         drop((first, late));
         assert!(registry.is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_is_in_the_way_of_a_move_and_who_is_left_behind() {
+        let registry = Registry::new();
+        let session = registry.enter("127.0.0.1:1".into()).unwrap();
+        let in_the_way = || registry.in_the_way().len();
+        assert_eq!(in_the_way(), 0);
+        for (activity, keeps, counts) in [
+            (Activity::Running, Keeps::Nothing, 1),
+            (Activity::Waiting, Keeps::Nothing, 1),
+            (Activity::Idle, Keeps::Nothing, 0),
+            (Activity::Idle, Keeps::Transaction, 1),
+            (Activity::Held, Keeps::Locks, 1),
+            (Activity::Held, Keeps::Nothing, 0),
+            (Activity::Withheld, Keeps::Nothing, 1),
+        ] {
+            session.set_keeps(keeps);
+            session.set_activity(activity);
+            assert_eq!(in_the_way(), counts, "{activity:?} {keeps:?}");
+        }
+        let is_left = || tokio::time::timeout(Duration::from_millis(10), session.left_behind());
+        // It has no server yet.
+        registry.leave_behind(Epoch(9));
+        assert!(is_left().await.is_err());
+        session.set_epoch(Epoch(3));
+        registry.leave_behind(Epoch(3));
+        assert!(is_left().await.is_err());
+        registry.leave_behind(Epoch(4));
+        assert!(is_left().await.is_ok());
+        let other = registry.enter("127.0.0.1:2".into()).unwrap();
+        registry.expel(other.id());
+        other.left_behind().await;
     }
 
     #[test]

@@ -37,7 +37,13 @@ pub(super) async fn serve(
     guests: &Guests,
     stage: &watch::Sender<Stage>,
 ) -> Result<(), Error> {
-    let version = ship.source.borrow().version.clone();
+    // By another flavor's greeting a replica would ask another flavor's questions, and be refused for good.
+    let mut source = ship.source.clone();
+    let known = source.wait_for(|source| source.known);
+    if !matches!(tokio::time::timeout(LOGIN, known).await, Ok(Ok(_))) {
+        return Err(Error::SourceUnknown);
+    }
+    let version = source.borrow().version.clone();
     let greeting = Greeting {
         server_version: version,
         connection_id: id,

@@ -11,6 +11,9 @@ pub enum Error {
     /// The reader would drop what it would be sent, and is told so.
     #[error("{0}")]
     Own(String),
+    /// The peer comes again.
+    #[error("nothing is known of the source yet")]
+    SourceUnknown,
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error(transparent)]

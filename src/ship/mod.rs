@@ -93,6 +93,8 @@ impl Config {
 /// What the source last said of itself; kept while it is dead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceFacts {
+    /// It has said so, now or to an earlier start of ours: until then not even its flavor is known.
+    pub known: bool,
     /// As a greeting says it.
     pub version: String,
     pub gtid_domain_id: u32,

@@ -75,7 +75,7 @@ async fn by_gtid(
                 ),
             },
             Located::Purged { gone } => {
-                tracing::warn!(server = %stream.identity.name, at = %position, %gone, "refused: what it needs is before the beginning of our binlog; it has to be set up anew from a copy of the source");
+                tracing::warn!(server = %stream.identity.name, at = %position, %gone, "refused: what it needs is before the beginning of our binlog; ackline provision --replace makes a copy of it");
                 let message = purged(position, &stream.ship.store);
                 return refuse(stream, &message).await;
             }

@@ -382,7 +382,11 @@ impl Shared {
         let mut changed = before.clone();
         change(&mut changed);
         if changed != before {
-            changed.save_to(&self.disk, &self.dir)?;
+            if let Err(error) = changed.save_to(&self.disk, &self.dir) {
+                // It may stand there all the same: what was renamed and not synced a restart would find, or not.
+                let _ = before.save_to(&self.disk, &self.dir);
+                return Err(error);
+            }
             *self.durable.lock() = changed;
         }
         Ok(())

@@ -4,6 +4,7 @@
 //! rename, fsync of the directory, so it is never torn; a checksum that does not fit means that
 //! somebody or something else changed it, and is an error, not a reason to start from nothing.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use super::disk::Disk;
 use crate::gtid::{Gtid, GtidSet, ParseError};
-use crate::ids::{Epoch, ServerId, ServerName, SourcePosition, StorePosition};
+use crate::ids::{Epoch, Machine, ServerId, ServerName, SourcePosition, StorePosition};
 
 const MAGIC: &str = "ackline-state 1 ";
 
@@ -91,6 +92,41 @@ pub struct Intent {
     pub events: bool,
     /// Where `to` followed us.
     pub endpoint: Option<(String, u16)>,
+    /// What is to run at `to`; none where it is not known, and in what an earlier release wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+}
+
+/// The event scheduler of a server, and its events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schedule {
+    #[serde(with = "name")]
+    pub server: ServerName,
+    /// `event_scheduler` is on.
+    pub on: bool,
+    /// None where our account may not see them.
+    pub events: Option<Vec<ScheduledEvent>>,
+}
+
+/// A row of `information_schema.EVENTS`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduledEvent {
+    pub schema: String,
+    pub name: String,
+    /// `user@host`, not quoted.
+    pub definer: String,
+    pub status: EventStatus,
+    pub character_set_client: String,
+    pub collation_connection: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EventStatus {
+    Enabled,
+    Disabled,
+    /// SLAVESIDE_DISABLED, REPLICA_SIDE_DISABLED: it runs where it came from, or does not.
+    ReplicaSideDisabled,
 }
 
 mod name {
@@ -129,10 +165,14 @@ pub struct DurableState {
     pub epoch: Epoch,
     pub source: Option<FollowedSource>,
     pub moving: Option<Intent>,
+    /// Of the followed source, as it was last asked: a dead one cannot tell what ran there.
+    pub schedule: Option<Schedule>,
     /// A lower bound: what was released when this was written.
     pub released: StorePosition,
     pub released_set: GtidSet,
     pub degraded: Vec<DegradedCommit>,
+    /// Sources that were left because they did not answer, until they are home again.
+    pub fenced: BTreeMap<ServerName, Machine>,
     /// Whatever the source changed before these (MySQL: in these) and could not log (INCIDENT) is in nobody's binlog.
     pub incidents: GtidSet,
     /// Kept by the store itself; see [`super::Store::change_durable`].
@@ -158,9 +198,14 @@ struct Text {
     source_anchor: Option<PointText>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     moving: Option<Intent>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    schedule: Option<Schedule>,
     released: (u32, u64),
     released_set: String,
     degraded: Vec<DegradedText>,
+    /// Name, address, server id, uuid.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    fenced: Vec<(String, String, u32, Option<String>)>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     incidents: String,
     cuts: Vec<(u32, u64)>,
@@ -247,6 +292,7 @@ impl From<&DurableState> for Text {
             source_uuid: source.and_then(|source| source.uuid.clone()),
             source_anchor: source.and_then(|source| Some(source.anchor.as_ref()?.text())),
             moving: state.moving.clone(),
+            schedule: state.schedule.clone(),
             released: (state.released.file, state.released.offset),
             released_set: state.released_set.to_string(),
             degraded: degraded
@@ -255,6 +301,16 @@ impl From<&DurableState> for Text {
                         DegradedText::Owed(commit.gtid.to_string(), commit.at, owed.clone())
                     }
                     None => DegradedText::Unknown(commit.gtid.to_string(), commit.at),
+                })
+                .collect(),
+            fenced: (state.fenced.iter())
+                .map(|(name, machine)| {
+                    let Machine {
+                        address,
+                        server_id,
+                        uuid,
+                    } = machine.clone();
+                    (name.to_string(), address, server_id.0, uuid)
                 })
                 .collect(),
             incidents: state.incidents.to_string(),
@@ -285,6 +341,14 @@ impl TryFrom<Text> for DurableState {
         });
         let anchor = text.source_anchor.map(Point::parse).transpose()?;
         let cuts = text.cuts.into_iter();
+        let fenced = text.fenced.into_iter().map(|(name, address, id, uuid)| {
+            let machine = Machine {
+                address,
+                server_id: ServerId(id),
+                uuid,
+            };
+            (ServerName::new(&name), machine)
+        });
         Ok(Self {
             epoch: Epoch(text.epoch),
             source: text.source.map(|(name, id)| FollowedSource {
@@ -294,9 +358,11 @@ impl TryFrom<Text> for DurableState {
                 anchor,
             }),
             moving: text.moving,
+            schedule: text.schedule,
             released: StorePosition::new(text.released.0, text.released.1),
             released_set: text.released_set.parse()?,
             degraded: degraded.collect::<Result<_, Self::Error>>()?,
+            fenced: fenced.collect(),
             incidents: text.incidents.parse()?,
             cuts: cuts.map(|(file, length)| Cut { file, length }).collect(),
             purged: text.purged.parse()?,
@@ -307,6 +373,21 @@ impl TryFrom<Text> for DurableState {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn schedule() -> Schedule {
+        Schedule {
+            server: ServerName::new("db1"),
+            on: true,
+            events: Some(vec![ScheduledEvent {
+                schema: "shop".into(),
+                name: "nightly".into(),
+                definer: "joe@%".into(),
+                status: EventStatus::Disabled,
+                character_set_client: "latin1".into(),
+                collation_connection: "latin1_german1_ci".into(),
+            }]),
+        }
+    }
 
     fn full() -> DurableState {
         DurableState {
@@ -330,7 +411,9 @@ mod tests {
                 to: ServerName::new("db2"),
                 events: true,
                 endpoint: Some(("10.0.0.1".into(), 3308)),
+                schedule: Some(schedule()),
             }),
+            schedule: Some(schedule()),
             released: StorePosition::new(2, 777),
             released_set: "0-7-1..36,0-9-27".parse().unwrap(),
             degraded: vec![
@@ -346,6 +429,14 @@ mod tests {
                     owed: None,
                 },
             ],
+            fenced: BTreeMap::from([(
+                ServerName::new("db3"),
+                Machine {
+                    address: "10.0.0.3:3306".into(),
+                    server_id: ServerId(3),
+                    uuid: None,
+                },
+            )]),
             incidents: "0-7-12".parse().unwrap(),
             cuts: vec![
                 Cut {

@@ -234,7 +234,7 @@ impl Writer {
 
     /// Writes all that is buffered, publishes `written`, and wakes the fsync thread. After an error
     /// nothing is lost and the file is as before: call again.
-    pub fn flush(&mut self) -> Result<Marks, Error> {
+    pub fn write(&mut self) -> Result<Marks, Error> {
         self.check_sync()?;
         if let Stage::Between { next } = self.stage
             && self.template.is_some()
@@ -249,11 +249,25 @@ impl Writer {
             if sent {
                 self.syncer.request(open.target());
             }
-            if self.rotation != Rotation::NotDue && open.running.is_none() {
-                self.rotate()?;
-            }
         }
         Ok(self.shared.marks.now())
+    }
+
+    /// [`Writer::write`], and where the file [is full](Writer::is_full) the next one is begun, for which some fsyncs
+    /// are waited for.
+    pub fn flush(&mut self) -> Result<Marks, Error> {
+        let marks = self.write()?;
+        if !self.is_full() {
+            return Ok(marks);
+        }
+        self.rotate()?;
+        Ok(self.shared.marks.now())
+    }
+
+    /// A [`Writer::flush`] is due; without one the next transaction makes it.
+    pub fn is_full(&self) -> bool {
+        self.rotation != Rotation::NotDue
+            && matches!(&self.stage, Stage::Open(open) if open.running.is_none())
     }
 
     /// The source left in the middle of a transaction: what there is of it goes.
@@ -305,7 +319,7 @@ impl Writer {
     }
 
     /// Ends cleanly: everything written and synced, the file closed with STOP.
-    pub fn close(mut self) -> Result<(), Error> {
+    pub fn close(&mut self) -> Result<(), Error> {
         self.abandon()?;
         self.flush()?;
         if let Stage::Open(_) = self.stage {

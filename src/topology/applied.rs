@@ -20,6 +20,7 @@ use crate::net::admin::{Account, Admin};
 /// How long one question stands, in seconds: a shutdown and a vanished replica are noticed within it.
 const STANDS: u32 = 1;
 const DEADLINE: Duration = Duration::from_secs(3);
+const SHORTEST: Duration = Duration::from_millis(50);
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 
@@ -153,6 +154,27 @@ pub async fn has_applied(admin: &mut Admin) -> Result<Position, net::Error> {
     let text = text.unwrap_or_default();
     Position::parse(admin.flavor(), &text)
         .map_err(|_| unexpected(format!("{variable} is '{text}'")))
+}
+
+/// Whether it has applied all of it in time.
+pub async fn comes_to(
+    admin: &mut Admin,
+    position: &Position,
+    within: Duration,
+) -> Result<bool, net::Error> {
+    if position.is_empty() {
+        return Ok(true);
+    }
+    // For MySQL 0 is for ever.
+    let seconds = within.max(SHORTEST).as_secs_f64();
+    let question = match admin.flavor() {
+        Flavor::MariaDb => format!("SELECT MASTER_GTID_WAIT('{position}', {seconds})"),
+        Flavor::MySql => format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{position}', {seconds})"),
+    };
+    let rows = admin
+        .query_within(&question, within + Duration::from_secs(5))
+        .await?;
+    Ok(rows.first().and_then(|row| row.at(0)) == Some("0"))
 }
 
 fn unexpected(what: String) -> net::Error {

@@ -129,6 +129,8 @@ pub struct Report {
     pub connections: u64,
     /// Since the server started; smaller than last time means that it was started again.
     pub uptime_seconds: u64,
+    /// It carries the mark of a copy that is not complete.
+    pub unfinished_copy: bool,
     pub semi_sync_source: SemiSyncSource,
     pub semi_sync_replica: SemiSyncReplica,
     pub following: Following,
@@ -273,6 +275,7 @@ impl Answers<'_> {
             version: self.version.to_owned(),
             server_id: ServerId(self.parsed("server_id")?),
             uuid: self.row.text("server_uuid").map(str::to_owned),
+            unfinished_copy: self.on("unfinished_copy"),
             read_only: match self.flavor {
                 Flavor::MariaDb => self.on("read_only"),
                 Flavor::MySql => self.on("read_only") && self.on("super_read_only"),
@@ -464,6 +467,7 @@ pub(crate) mod tests {
             max_connections: 151,
             connections: 3,
             uptime_seconds: 100,
+            unfinished_copy: false,
             semi_sync_source: SemiSyncSource {
                 installed: true,
                 enabled: false,

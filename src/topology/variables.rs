@@ -63,6 +63,10 @@ pub fn name(flavor: Flavor, key: &'static str) -> &'static str {
         .map_or(key, |(_, name)| name)
 }
 
+/// The mark that a server carries while it is provisioned.
+const UNFINISHED_COPY: &str = "SELECT COUNT(*) FROM information_schema.TABLES \
+     WHERE TABLE_SCHEMA = 'ackline' AND TABLE_NAME = 'provision'";
+
 /// One row with a column a key. Asked for by name, since SHOW VARIABLES computes all of them.
 pub(super) fn query(flavor: Flavor) -> String {
     let columns: Vec<String> = BOTH
@@ -70,5 +74,8 @@ pub(super) fn query(flavor: Flavor) -> String {
         .chain(of_flavor(flavor))
         .map(|(key, name)| format!("@@global.{name} AS {key}"))
         .collect();
-    format!("SELECT {}", columns.join(", "))
+    format!(
+        "SELECT {}, ({UNFINISHED_COPY}) AS unfinished_copy",
+        columns.join(", ")
+    )
 }

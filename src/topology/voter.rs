@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::health::Health;
-use super::report::{Following, GtidMode, Replication, Report};
+use super::report::{Following, GtidMode, Replication, Report, Thread};
 use super::variables;
 use crate::ids::Flavor;
 use crate::protocol::semi_sync::Names;
@@ -77,7 +77,7 @@ impl fmt::Display for Repair {
 
 /// Rows are missing there for good; no setting brings them back.
 const REBUILD: &str =
-    "remove it and provision the replica anew: what it skipped so far is missing there";
+    "remove it, then run ackline provision with --replace: what it skipped so far is missing there";
 
 /// Whether a replica of this health may vote, and everything that speaks against it.
 pub fn may_vote(health: &Health) -> Result<(), Vec<Reason>> {
@@ -106,6 +106,12 @@ pub fn check(report: &Report) -> Result<(), Vec<Reason>> {
         Err(reasons)
     }
 }
+
+/// Of the condition that no variable stands for.
+pub const APPLIER: &str = "applier";
+
+/// Likewise.
+const COPY: &str = "copy";
 
 /// One thing that a voter has to be: the variable, what it is, what it should be. `doctor` shows them
 /// all, the proxy looks at the faults.
@@ -209,27 +215,54 @@ pub fn conditions(report: &Report) -> Vec<Condition> {
         ));
     }
     conditions.extend(following(&report.following));
-    conditions.extend(incident(&report.following));
+    conditions.extend(applier(report.flavor, &report.following));
+    conditions.extend(report.unfinished_copy.then(|| Condition {
+        name: COPY,
+        found: "unfinished".into(),
+        wanted: "complete",
+        fault: Some(Reason::by_hand(
+            "it holds a part of a copy: its provisioning goes on, or was ended in the middle",
+            "run ackline provision again if it does not go on (ackline status)",
+        )),
+    }));
     conditions
 }
 
-/// Whoever lets it pass there lacks rows; until then everybody can see that it stopped.
-fn incident(following: &Following) -> Option<Condition> {
+/// What a replica only keeps in its relay log, its next start may throw away (FACTS.md, section 10), and nobody is
+/// served from it.
+fn applier(flavor: Flavor, following: &Following) -> Option<Condition> {
     let Following::Known(connections) = following else {
         return None;
     };
-    connections
-        .iter()
-        .any(Replication::is_at_incident)
-        .then(|| Condition {
-            name: "applier",
-            found: "stopped at an INCIDENT".into(),
-            wanted: "running",
-            fault: Some(Reason::by_hand(
+    let stopped = connections.iter().find(|one| one.sql == Thread::Stopped)?;
+    let start = match flavor {
+        Flavor::MariaDb => "START SLAVE SQL_THREAD",
+        Flavor::MySql => "START REPLICA SQL_THREAD",
+    };
+    let (found, reason) = match &stopped.sql_error {
+        // Whoever lets it pass there lacks rows; until then everybody can see that it stopped.
+        _ if stopped.is_at_incident() => (
+            "stopped at an INCIDENT",
+            Reason::by_hand(
                 "its applier stopped where the source could not log what it changed (INCIDENT)",
                 REBUILD,
-            )),
-        })
+            ),
+        ),
+        Some(error) => (
+            "stopped by an error",
+            Reason::by_hand(
+                format!("its applier stopped: {error}"),
+                format!("mend that, and run {start}"),
+            ),
+        ),
+        None => ("stopped", Reason::sql("its applier is stopped", &[start])),
+    };
+    Some(Condition {
+        name: APPLIER,
+        found: found.into(),
+        wanted: "running",
+        fault: Some(reason),
+    })
 }
 
 fn read_only(report: &Report) -> Condition {
@@ -410,7 +443,7 @@ mod tests {
 
     #[test]
     fn one_reason_for_each_fault_with_its_repair() {
-        let cases: [(Reason, &str, &str); 10] = [
+        let cases: [(Reason, &str, &str); 11] = [
             (
                 only(|r| r.log_bin = false),
                 "binary log is off",
@@ -444,7 +477,7 @@ mod tests {
             (
                 only(|r| r.slave_skip_errors = "1062".into()),
                 "skips errors (slave_skip_errors=1062)",
-                "provision the replica anew",
+                "ackline provision",
             ),
             (
                 only(|r| r.slave_exec_mode = "IDEMPOTENT".into()),
@@ -454,7 +487,12 @@ mod tests {
             (
                 only(|r| r.events_marked_for_skip = Some("FILTER_ON_SLAVE".into())),
                 "FILTER_ON_SLAVE",
-                "anew",
+                "ackline provision",
+            ),
+            (
+                only(|r| r.unfinished_copy = true),
+                "part of a copy",
+                "ackline provision again",
             ),
             (
                 only(|r| r.following = Following::Denied),
@@ -474,22 +512,52 @@ mod tests {
         let filtered = only(|r| {
             r.following = Following::Known(vec![Replication {
                 filters: vec!["replicate_do_db=shop".into()],
-                ..Replication::default()
+                ..running()
             }]);
         });
         assert!(filtered.what.contains("replicate_do_db=shop"));
         let two = only(|r| {
             r.following = Following::Known(vec![
-                Replication::default(),
+                running(),
                 Replication {
                     connection: "other".into(),
                     source_host: "h".into(),
                     source_port: 1,
-                    ..Replication::default()
+                    ..running()
                 },
             ]);
         });
         assert!(two.what.contains("'other' from h:1"), "{two}");
+    }
+
+    fn running() -> Replication {
+        Replication {
+            sql: Thread::Running,
+            ..Replication::default()
+        }
+    }
+
+    #[test]
+    fn an_applier_that_stands_is_told_with_its_reason() {
+        let stopped = |sql_error: Option<&str>, sql_errno| {
+            only(|report| {
+                report.following = Following::Known(vec![Replication {
+                    sql_error: sql_error.map(str::to_owned),
+                    sql_errno,
+                    ..Replication::default()
+                }]);
+            })
+            .to_string()
+        };
+        assert_eq!(
+            stopped(None, 0),
+            "its applier is stopped: run START SLAVE SQL_THREAD"
+        );
+        assert_eq!(
+            stopped(Some("Duplicate entry"), 1062),
+            "its applier stopped: Duplicate entry: mend that, and run START SLAVE SQL_THREAD"
+        );
+        assert!(stopped(Some("Incident"), 1590).contains("INCIDENT"));
     }
 
     #[test]

@@ -172,6 +172,7 @@ impl Driver {
                 "ACKLINE_DB_DATABASE",
                 way.account.database.as_deref().unwrap(),
             )
+            .env("ACKLINE_DB_PROCESSES", way.processes())
             .env_remove("ACKLINE_DB_TLS_CA")
             .env_remove("ACKLINE_DB_CHAPTER")
             .stdin(Stdio::null())

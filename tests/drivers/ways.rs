@@ -18,6 +18,7 @@ const RESTARTS: &str = "drivers_restart";
 #[derive(Clone)]
 pub struct Way {
     pub name: &'static str,
+    pub flavor: Flavor,
     pub account: Account,
     pub tls_ca: Option<String>,
 }
@@ -33,6 +34,15 @@ impl Way {
                 ..self.account.clone()
             },
             ..self.clone()
+        }
+    }
+
+    /// The table of the sessions. MySQL's in `information_schema` cannot be read while any session's
+    /// statement is no text, as one with a blob is.
+    pub fn processes(&self) -> &'static str {
+        match self.flavor {
+            Flavor::MariaDb => "information_schema.PROCESSLIST",
+            Flavor::MySql => "performance_schema.processlist",
         }
     }
 }
@@ -88,9 +98,16 @@ pub fn are_given() -> bool {
     given("ACKLINE_DIRECT").is_some() && given("ACKLINE_PROXIED").is_some()
 }
 
-fn way(name: &'static str, account: &Account, database: &str, tls_ca: Option<String>) -> Way {
+fn way(
+    name: &'static str,
+    flavor: Flavor,
+    account: &Account,
+    database: &str,
+    tls_ca: Option<String>,
+) -> Way {
     Way {
         name,
+        flavor,
         account: Account {
             database: Some(database.to_owned()),
             ..account.clone()
@@ -121,6 +138,9 @@ impl Ways {
         for option in [&cert, &key, "local_infile=1"] {
             options.extend(["--server-option", option]);
         }
+        if flavor == Flavor::MySql {
+            options.extend(["--server-option", "performance_schema=ON"]);
+        }
         let sandbox = Sandbox::up(&options).await;
         let source = sandbox.source();
         // The same account both ways: what it may do is a part of what drivers see.
@@ -135,8 +155,8 @@ impl Ways {
         admin.run(&grant).await;
         Self {
             flavor,
-            direct: way("directly", &direct, DIRECT, None),
-            proxied: way("proxied", sandbox.app(), PROXIED, None),
+            direct: way("directly", flavor, &direct, DIRECT, None),
+            proxied: way("proxied", flavor, sandbox.app(), PROXIED, None),
             own: Some(Own {
                 sandbox,
                 certificates,
@@ -152,8 +172,8 @@ impl Ways {
         let (direct_ca, proxied_ca) = ("ACKLINE_DIRECT_TLS_CA", "ACKLINE_PROXIED_TLS_CA");
         Self {
             flavor,
-            direct: way("directly", &direct, DIRECT, given(direct_ca)),
-            proxied: way("proxied", &proxied, PROXIED, given(proxied_ca)),
+            direct: way("directly", flavor, &direct, DIRECT, given(direct_ca)),
+            proxied: way("proxied", flavor, &proxied, PROXIED, given(proxied_ca)),
             own: None,
         }
     }
@@ -191,7 +211,13 @@ impl Ways {
         let database = format!("{RESTARTS}_{number}");
         let mut admin = self.own().sandbox.source().connect().await;
         admin.run(&format!("CREATE DATABASE {database}")).await;
-        way("restarted", &self.proxied.account, &database, None)
+        way(
+            "restarted",
+            self.flavor,
+            &self.proxied.account,
+            &database,
+            None,
+        )
     }
 
     /// The proxy again, with a certificate and for TLS only: a driver that gets in is encrypted. Its own
@@ -226,7 +252,13 @@ impl Ways {
         sandbox.serves().await;
         self.lets_in(false).await;
         let over_tls = |name, way: &Way, database: &str| {
-            self::way(name, &way.account, database, Some(certificates.ca.clone()))
+            self::way(
+                name,
+                self.flavor,
+                &way.account,
+                database,
+                Some(certificates.ca.clone()),
+            )
         };
         TlsWays {
             direct: over_tls("directly over TLS", &self.direct, DIRECT),

@@ -260,6 +260,7 @@ async fn a_torn_write_is_cut_off() {
 on_both_flavors![
     one_failure_at_any_place_of_a_run,
     a_commit_that_filled_a_file_is_acknowledged_on_a_later_connection,
+    a_rotation_that_hangs_keeps_no_written_commit_waiting,
 ];
 
 /// Commits of one run, large enough for several of our files.
@@ -393,5 +394,47 @@ async fn a_commit_that_filled_a_file_is_acknowledged_on_a_later_connection(flavo
         }
     })
     .await;
+    sandbox.assert_equal().await;
+}
+
+/// The next file is begun, and its first fsync hangs: what is in the files before it is sent, confirmed and answered.
+async fn a_rotation_that_hangs_keeps_no_written_commit_waiting(flavor: Flavor) {
+    let sandbox = Sandbox::of(flavor).await;
+    keep_files_small(&sandbox);
+    sandbox.create_seen().await;
+    let disk = FailingDisk::build(&sandbox.manifest.binlog_dir);
+    sandbox.stop(Part::Proxy);
+    sandbox.start_with(Part::Proxy, &disk.environment());
+    sandbox.serves().await;
+    // The first transaction of a start begins a file.
+    Commit::begin(sandbox.app(), &insert(1, 10))
+        .await
+        .succeeds_within(SOON)
+        .await;
+    let status = sandbox
+        .status_until("the replicas are back", SOON, |status| {
+            let back = |name: &&str| status.replica(name).is_some_and(|row| row.flag("vote"));
+            ["replica1", "replica2"].iter().all(back)
+        })
+        .await;
+    let position = status.text("binlog.written_position");
+    let (file, _) = position.split_once(':').unwrap();
+    let next: u32 = file.rsplit('.').next().unwrap().parse::<u32>().unwrap() + 1;
+    sandbox.freeze_replicas();
+    disk.set(Mode::HangSyncOf(next));
+    let commit = Commit::begin(sandbox.app(), &insert(2, 70_000)).await;
+    wait_until("the rotation hangs", SOON, async || {
+        match disk.failed("sync", "hangs").is_empty() {
+            true => Err("no sync hangs".to_owned()),
+            false => Ok(()),
+        }
+    })
+    .await;
+    sandbox.thaw_replicas();
+    commit.succeeds_within(SOON).await;
+    let mut behind = Commit::begin(sandbox.app(), &insert(3, 10)).await;
+    behind.stays_unanswered().await;
+    disk.set(Mode::Pass);
+    behind.succeeds_within(SOON).await;
     sandbox.assert_equal().await;
 }

@@ -2,7 +2,9 @@
 //! notification. Each of these once let a commit return, or a server be promoted, that had not the rows, or
 //! held everybody for ever.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::support::{
     Account, Commit, Database, Flavor, Part, SOON, Sandbox, Status, free_port, on_both_flavors,
@@ -107,12 +109,12 @@ async fn semi_sync_switched_off_at_the_source_holds_nobody_for_ever(flavor: Flav
         Flavor::MariaDb => "SET GLOBAL rpl_semi_sync_master_enabled=OFF",
         Flavor::MySql => "SET GLOBAL rpl_semi_sync_source_enabled=OFF",
     };
+    let over = Arc::new(AtomicBool::new(false));
     let slow = |ms: u64| {
-        let app = sandbox.app().clone();
+        let (app, over) = (sandbox.app().clone(), over.clone());
         tokio::spawn(async move {
             let mut database = app.connect_again().await;
-            let until = Instant::now() + Duration::from_secs(12);
-            while Instant::now() < until {
+            while !over.load(Ordering::Relaxed) {
                 let statement = format!("SELECT SLEEP({}.{:03})", ms / 1000, ms % 1000);
                 if database.try_run(&statement).await.is_err() {
                     database = app.connect_again().await;
@@ -134,6 +136,7 @@ async fn semi_sync_switched_off_at_the_source_holds_nobody_for_ever(flavor: Flav
             })
             .await;
     }
+    over.store(true, Ordering::Relaxed);
     for one in load {
         one.await.unwrap();
     }
@@ -375,7 +378,7 @@ async fn a_voter_that_changes_its_looks_votes_again_by_itself(flavor: Flavor) {
     // Another port, and back.
     let mut here = account.port;
     for port in [free_port(), account.port] {
-        sandbox.stop(voter);
+        sandbox.stop_soon(voter);
         sandbox.add_option(voter, &format!("port={port}"));
         let (old, new) = (format!(":{here}\""), format!(":{port}\""));
         sandbox.save_config(&sandbox.config().replace(&old, &new));
@@ -391,7 +394,7 @@ async fn a_voter_that_changes_its_looks_votes_again_by_itself(flavor: Flavor) {
     }
 
     if flavor == Flavor::MySql {
-        sandbox.stop(voter);
+        sandbox.stop_soon(voter);
         std::fs::remove_file(sandbox.server_dir(voter).join("data/auto.cnf")).unwrap();
         sandbox.start(voter);
         account.connect().await;
@@ -405,7 +408,8 @@ async fn a_voter_that_changes_its_looks_votes_again_by_itself(flavor: Flavor) {
     sandbox.assert_equal().await;
 }
 
-/// Its binlog is emptied and its position kept.
+/// Its binlog is emptied and its position kept. Within the second in which the server began its binlog the head of the
+/// new one is the same byte for byte.
 async fn begin_anew(flavor: Flavor, replica: &Account) {
     let Words { stop, start, .. } = words(flavor);
     let mut replica = at(replica, &[stop]).await;
@@ -510,7 +514,7 @@ async fn a_rewound_source_gets_its_own_transactions_or_is_told(flavor: Flavor) {
     let sandbox = Sandbox::of(flavor).await;
     sandbox.create_seen().await;
     returns(&sandbox, 1).await;
-    sandbox.stop(Part::Source);
+    sandbox.stop_soon(Part::Source);
     sandbox.keep_data(Part::Source, "older");
     sandbox.start(Part::Source);
     sandbox.serves().await;
@@ -519,7 +523,7 @@ async fn a_rewound_source_gets_its_own_transactions_or_is_told(flavor: Flavor) {
     }
     let (done, said) = moves(&sandbox, &["switchover", "--to", "replica1"]);
     assert!(done, "{said}");
-    sandbox.stop(Part::Source);
+    sandbox.stop_soon(Part::Source);
     sandbox.restore_data(Part::Source, "older");
     sandbox.start(Part::Source);
     let mut old = sandbox.source().connect().await;
@@ -542,7 +546,14 @@ async fn a_rewound_source_gets_its_own_transactions_or_is_told(flavor: Flavor) {
             })
             .await;
             println!("{said}");
-            assert!(!votes(&sandbox.status().await, "source"));
+            let refused = |status: &Status| {
+                let row = status.replica("source").unwrap();
+                row.text("state") == "disconnected"
+                    && row.text("reason").contains("this replica's own")
+            };
+            sandbox
+                .status_until("status says why it does not stream", WITHIN, refused)
+                .await;
             old.run("STOP REPLICA").await;
             old.run("SET GLOBAL server_id=99").await;
             old.run("START REPLICA").await;
@@ -656,12 +667,21 @@ async fn a_replica_whose_binlog_expired_unread_is_taken_only_if_that_is_accepted
     sandbox.create_seen().await;
     returns(&sandbox, 1).await;
     until_votes(&sandbox, "replica2", true).await;
-    // It is walked at the proxy's start, and what was walked is kept within seconds.
+    // It is walked at the proxy's start, and what was walked is kept a second later.
     sandbox.kill(Part::Proxy);
+    let started = SystemTime::now();
     sandbox.start(Part::Proxy);
     sandbox.serves().await;
     until_votes(&sandbox, "replica2", true).await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    let histories = sandbox.manifest.binlog_dir.join("ackline.histories");
+    wait_until("what was walked is kept", SOON, async || {
+        let kept = std::fs::metadata(&histories).and_then(|file| file.modified());
+        match kept.is_ok_and(|kept| kept > started) {
+            true => Ok(()),
+            false => Err("not yet"),
+        }
+    })
+    .await;
     for n in 2..=4 {
         returns(&sandbox, n).await;
     }
@@ -734,8 +754,8 @@ async fn a_source_that_was_restored_is_held_until_it_is_accepted(flavor: Flavor)
     let (done, said) = moves(&sandbox, &accept);
     assert!(!done && said.contains("nothing to accept"), "{said}");
     sandbox.kill(Part::Proxy);
-    sandbox.stop(source);
-    sandbox.stop(replica);
+    sandbox.stop_soon(source);
+    sandbox.stop_soon(replica);
     let identity = sandbox.data(source).join("auto.cnf");
     let own = std::fs::read(&identity).unwrap_or_default();
     sandbox.copy_data(replica, source);

@@ -178,6 +178,34 @@ async fn everything_that_mysql_logs_reaches_the_replicas_and_its_tools() {
     }
 }
 
+/// A proxy without a history does not know yet of which flavor the source is; by another one's greeting a replica would be
+/// refused with 1236, for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_comes_before_anything_is_known_of_the_source() {
+    let Some(sandbox) =
+        sandbox("a_replica_that_comes_before_anything_is_known_of_the_source").await
+    else {
+        return;
+    };
+    sandbox.kill(Part::Proxy);
+    sandbox.kill(Part::Source);
+    fs::remove_dir_all(&sandbox.manifest.binlog_dir).unwrap();
+    sandbox.start(Part::Proxy);
+    let mut replica = sandbox.replica(0).connect().await;
+    let until = std::time::Instant::now() + support::STAYS + support::STAYS;
+    while std::time::Instant::now() < until {
+        assert_ne!(replica.slave_status("Slave_IO_Running").await, "No");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    sandbox.start(Part::Source);
+    sandbox
+        .status_until("the replica streams", SOON, |status| {
+            let row = status.replica("replica1");
+            row.is_some_and(|row| row.text("state") == "streaming")
+        })
+        .await;
+}
+
 /// MySQL's `information_schema.PROCESSLIST` fails meanwhile, and it is there that old dumps are looked for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attaching_while_a_statement_runs_that_is_not_text() {

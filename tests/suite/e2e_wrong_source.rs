@@ -23,7 +23,7 @@ async fn commit(sandbox: &Sandbox, n: u32) -> String {
 
 /// A copy of the source's data as it is now; the source comes back.
 async fn copy_source(sandbox: &Sandbox, name: &str) {
-    sandbox.stop(SOURCE);
+    sandbox.stop_soon(SOURCE);
     sandbox.keep_data(SOURCE, name);
     sandbox.start(SOURCE);
     sandbox.serves().await;

@@ -201,7 +201,9 @@ fn holds() {
         activities(&proxy).contains(&Activity::Running)
     });
     proxy.gate.set(|state| state.may_show = false);
-    eventually("held", || activities(&proxy).contains(&Activity::Held));
+    eventually("withheld", || {
+        activities(&proxy).contains(&Activity::Withheld)
+    });
     std::thread::sleep(PAUSE);
     assert!(!client.is_done());
     proxy.gate.set(|state| state.may_show = true);
@@ -212,7 +214,9 @@ fn holds() {
         activities(&proxy).contains(&Activity::Running)
     });
     proxy.gate.set(|state| state.open = false);
-    eventually("held", || activities(&proxy).contains(&Activity::Held));
+    eventually("withheld", || {
+        activities(&proxy).contains(&Activity::Withheld)
+    });
     proxy.gate.set(|state| state.open = true);
     assert_eq!(client.finish().0, "0\nafter\n");
 

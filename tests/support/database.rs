@@ -209,7 +209,7 @@ impl Database {
     pub async fn checksums(&mut self) -> BTreeMap<String, Option<u64>> {
         let tables: Vec<String> = self
             .rows(
-                "SELECT CONCAT('`', TABLE_SCHEMA, '`.`', TABLE_NAME, '`') FROM information_schema.TABLES \
+                "SELECT CONCAT('`', TABLE_SCHEMA, '`.`', REPLACE(TABLE_NAME, '`', '``'), '`') FROM information_schema.TABLES \
                  WHERE TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA NOT IN \
                  ('mysql', 'information_schema', 'performance_schema', 'sys')",
             )

@@ -19,6 +19,8 @@ pub enum Mode {
     Pass,
     /// fsyncs of binlog files wait until the next mode.
     HangSync,
+    /// Those of the binlog file of this number.
+    HangSyncOf(u32),
     /// So many fsyncs of binlog files fail.
     FailSync(u32),
     FailEverySync,
@@ -111,6 +113,7 @@ impl FailingDisk {
         let order = match mode {
             Mode::Pass => "pass 0".to_owned(),
             Mode::HangSync => format!("hang-sync 0 {BINLOGS}"),
+            Mode::HangSyncOf(number) => format!("hang-sync 0 binlog.{number:06}"),
             Mode::FailSync(times) => format!("fail-sync {times} {BINLOGS}"),
             Mode::FailEverySync => format!("fail-sync -1 {BINLOGS}"),
             Mode::NthSync(passing) => format!("nth-sync {passing}"),

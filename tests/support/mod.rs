@@ -24,6 +24,7 @@ mod sandbox;
 mod servers;
 pub mod session;
 mod status;
+mod template;
 pub mod unpacked;
 pub mod wire;
 

@@ -18,7 +18,7 @@ use super::http::{self, Answer};
 use super::ports::Ports;
 use super::process::{self, Signal};
 use super::status::Status;
-use super::{SOON, wait_until};
+use super::{SOON, template, wait_until};
 
 pub const ACKLINE: &str = env!("CARGO_BIN_EXE_ackline");
 const LINES_SHOWN: usize = 60;
@@ -97,6 +97,7 @@ impl Sandbox {
             dir: dir.clone(),
             armed: true,
         };
+        template::provide(&dir, ports.base, options);
         let port = ports.base.to_string();
         let mut arguments = vec![
             "sandbox",
@@ -278,6 +279,11 @@ impl Sandbox {
         run(&all)
     }
 
+    /// `ackline sandbox up` on what is there.
+    pub fn up_again(&self) -> Output {
+        run(&["sandbox", "up", "--dir", self.dir.to_str().unwrap()])
+    }
+
     /// Everything that the proxy logged since the sandbox was made.
     pub fn proxy_log(&self) -> String {
         fs::read_to_string(self.dir.join("proxy.log")).unwrap_or_default()
@@ -306,7 +312,7 @@ impl Sandbox {
     }
 }
 
-fn run(arguments: &[&str]) -> Output {
+pub(super) fn run(arguments: &[&str]) -> Output {
     Command::new(ACKLINE)
         .args(arguments)
         .stdin(Stdio::null())

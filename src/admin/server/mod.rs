@@ -1,15 +1,16 @@
 //! Routes, and the connections that they are reached by.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -17,13 +18,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::accept::{Accepted, Holes, Source};
-use super::moves::Request as MoveRequest;
+use super::moves::{Rejoin, Request as MoveRequest};
 use super::page::PAGE;
+use super::provision::{Begun, Request as ProvisionRequest};
 use super::purge::{Answer, Order};
 use super::status::Status;
 use super::{metrics, token, trace};
 use crate::failover::Moved;
 use crate::failover::mover::Rehearsal;
+use crate::failover::rejoin::Home;
 use crate::shutdown::Shutdown;
 use crate::store::state::MoveKind;
 
@@ -70,6 +73,10 @@ pub trait Backend: Send + Sync + 'static {
     fn accept_holes(&self, holes: &Holes) -> Result<Accepted, Refusal>;
     /// The source's binlog, as it is now, is the one to go on with. Blocks on the disk.
     fn accept_source(&self, source: &Source) -> Result<Source, Refusal>;
+    /// Makes a replica of a server that was the source, to the end, though the one who asked for it leaves.
+    fn rejoin(&self, server: &Rejoin) -> Homecoming;
+    /// Begins to make a replica of a server, and returns.
+    fn provision(&self, request: ProvisionRequest) -> Beginning;
     /// Moves the source, to the end, though the one who asked for it leaves.
     fn move_source(&self, kind: MoveKind, request: MoveRequest) -> Moving;
     fn token(&self) -> Option<String>;
@@ -77,6 +84,10 @@ pub trait Backend: Send + Sync + 'static {
 
 /// What came of a move, or why there was none.
 pub type Moving = Pin<Box<dyn Future<Output = Result<Outcome, Refusal>> + Send>>;
+
+pub type Homecoming = Pin<Box<dyn Future<Output = Result<Home, Refusal>> + Send>>;
+
+pub type Beginning = Pin<Box<dyn Future<Output = Result<Begun, Refusal>> + Send>>;
 
 pub enum Outcome {
     Rehearsed(Rehearsal),
@@ -101,8 +112,9 @@ pub async fn serve(
             () = shutdown.cancelled() => return Ok(()),
         };
         match accepted {
-            (Ok((stream, _)), Ok(place)) => {
-                let connection = answer(stream, router.clone(), shutdown.clone());
+            (Ok((stream, peer)), Ok(place)) => {
+                let router = router.clone().layer(Extension(Peer(peer)));
+                let connection = answer(stream, router, shutdown.clone());
                 shutdown.spawn(async move {
                     connection.await;
                     drop(place);
@@ -149,11 +161,17 @@ fn router(backend: Arc<dyn Backend>) -> Router {
         // These take as long as they take, up to the connection's end.
         .route("/api/v1/switchover", post(switchover))
         .route("/api/v1/failover", post(failover))
+        .route("/api/v1/rejoin", post(rejoin))
+        .route("/api/v1/provision", post(provision))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(backend)
 }
 
 type Shared = State<Arc<dyn Backend>>;
+
+/// Who asks.
+#[derive(Clone, Copy)]
+struct Peer(SocketAddr);
 
 async fn within_time(request: Request, next: Next) -> Response {
     let mut answer = match tokio::time::timeout(ANSWER_WITHIN, next.run(request)).await {
@@ -205,6 +223,7 @@ async fn sync(State(backend): Shared) -> Json<serde_json::Value> {
 
 async fn change_sync(
     State(backend): Shared,
+    Extension(Peer(peer)): Extension<Peer>,
     headers: HeaderMap,
     body: axum::body::Bytes,
 ) -> Response {
@@ -212,8 +231,11 @@ async fn change_sync(
         backend,
         &headers,
         &body,
-        |backend, change: Change| match change {
-            Change::Object(_) => backend.change_sync(change),
+        move |backend, change: Change| match change {
+            Change::Object(_) => {
+                tracing::info!(%peer, %change, "somebody asks for another [sync]");
+                backend.change_sync(change)
+            }
             _ => Err(Refusal::Invalid("the body is no JSON object".into())),
         },
     )
@@ -300,6 +322,40 @@ async fn switchover(backend: Shared, headers: HeaderMap, body: axum::body::Bytes
 
 async fn failover(backend: Shared, headers: HeaderMap, body: axum::body::Bytes) -> Response {
     move_source(backend, MoveKind::Failover, &headers, &body).await
+}
+
+async fn rejoin(State(backend): Shared, headers: HeaderMap, body: axum::body::Bytes) -> Response {
+    let order = |server: Rejoin| backend.rejoin(&server);
+    carried_out(backend.token(), &headers, &body, "to bring home", order).await
+}
+
+async fn provision(
+    State(backend): Shared,
+    headers: HeaderMap,
+    body: axum::body::Bytes,
+) -> Response {
+    let order = |request: ProvisionRequest| backend.provision(request);
+    carried_out(backend.token(), &headers, &body, "to provision", order).await
+}
+
+/// What is done with a server that the body names.
+async fn carried_out<Q: serde::de::DeserializeOwned, A: serde::Serialize>(
+    token: Option<String>,
+    headers: &HeaderMap,
+    body: &[u8],
+    what: &str,
+    order: impl FnOnce(Q) -> Pin<Box<dyn Future<Output = Result<A, Refusal>> + Send>>,
+) -> Response {
+    if let Err((status, message)) = token::authorize(headers, token.as_deref()) {
+        return refuse(status, message);
+    }
+    match serde_json::from_slice(body) {
+        Ok(asked) => changed(Ok(order(asked).await)),
+        Err(error) => {
+            let message = format!("the body names no server {what}: {error}");
+            refuse(StatusCode::BAD_REQUEST, &message)
+        }
+    }
 }
 
 async fn move_source(

@@ -62,6 +62,24 @@ impl Backend for Fake {
         }
     }
 
+    fn rejoin(&self, server: &Rejoin) -> Homecoming {
+        let home = Home {
+            server: server.server.clone(),
+            ..Home::default()
+        };
+        Box::pin(std::future::ready(match server.server.as_str() {
+            "db1" => Ok(home),
+            _ => Err(Refusal::Conflict("db2 is the source".into())),
+        }))
+    }
+
+    fn provision(&self, request: ProvisionRequest) -> Beginning {
+        Box::pin(std::future::ready(match request.server.as_str() {
+            "db2" => Ok(Begun::default()),
+            _ => Err(Refusal::Conflict("db1 is the source".into())),
+        }))
+    }
+
     fn move_source(&self, kind: MoveKind, request: MoveRequest) -> Moving {
         let to = request.to.unwrap_or_default();
         let outcome = if to == "db2" { "done" } else { "taken-back" };

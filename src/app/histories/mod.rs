@@ -280,7 +280,7 @@ impl Histories {
                 "what the source could not log (INCIDENT at {incidents}) never came to it, whatever it executed behind that"
             ),
             repair: Repair::ByHand(format!(
-                "set it up anew from a copy of the source; or, once you have brought the tables in question over, run ackline accept {name} --hole {incidents}"
+                "run ackline provision {name} --replace; or, once you have brought the tables in question over, run ackline accept {name} --hole {incidents}"
             )),
         });
         known.reasons.iter().cloned().chain(incident).collect()
@@ -395,7 +395,7 @@ impl Histories {
                     "it claims to have executed {holes} of our binlog{statements}, and its own binlog has nothing of it: it was moved over them by hand, or skipped them"
                 ),
                 repair: Repair::ByHand(format!(
-                    "set it up anew from a copy of the source, since what it skipped is missing there; or, if you know that nothing is, run ackline accept {name} --hole with the GTIDs"
+                    "run ackline provision {name} --replace, since what it skipped is missing there; or, if you know that nothing is, run ackline accept {name} --hole with the GTIDs"
                 )),
             });
         }
@@ -404,9 +404,9 @@ impl Histories {
                 what: format!(
                     "it has {own}, transactions of its own that our binlog has not: something wrote there, or a dump was loaded into its binlog"
                 ),
-                repair: Repair::ByHand(
-                    "set it up anew from a copy of the source, loaded with sql_log_bin=0".into(),
-                ),
+                repair: Repair::ByHand(format!(
+                    "run ackline provision {name} --replace, which writes them down first"
+                )),
             });
         }
         reasons

@@ -5,11 +5,14 @@ use clap::CommandFactory;
 use super::{Cli, Failure};
 
 /// In the README's order.
-const TOPICS: [(&str, &str); 10] = [
+const TOPICS: [(&str, &str); 13] = [
+    ("moves", include_str!("moves.md")),
     ("votes", include_str!("votes.md")),
     ("requirements", include_str!("requirements.md")),
     ("binlog", include_str!("binlog.md")),
     ("recovery", include_str!("recovery.md")),
+    ("provision", include_str!("provision.md")),
+    ("verify", include_str!("verify.md")),
     ("statements", include_str!("statements.md")),
     ("tls", include_str!("tls.md")),
     ("passwords", include_str!("passwords.md")),

@@ -7,6 +7,7 @@ use crate::protocol::ok::status;
 use crate::protocol::{Command, ErrPacket};
 use crate::session::answer::{self, Step};
 use crate::session::credentials::Learned;
+use crate::session::locks::Locks;
 use crate::session::peers::Peers;
 use crate::session::registry::Activity;
 use crate::session::requirement::Ended;
@@ -28,9 +29,11 @@ impl Relay {
                 }
                 Step::SendFile => {
                     self.show().await?;
+                    self.next = None;
                     return Ok(Phase::SendingFile(running));
                 }
                 Step::Dialogue => {
+                    self.next = None;
                     return Box::pin(self.asked(running)).await;
                 }
                 Step::Done => return self.done(running).await,
@@ -110,7 +113,7 @@ impl Relay {
         }
         let gate = &self.shared.gate;
         while !(gate.is_open() && gate.may_show_now()) {
-            self.entry.set_activity(Activity::Held);
+            self.entry.set_activity(Activity::Withheld);
             let began = Instant::now();
             let settled = async {
                 gate.opened().await;
@@ -129,6 +132,8 @@ impl Relay {
                 between_commands: false,
             });
         }
+        // Until all of it has gone out.
+        let next = self.next.take().and(self.passage.next);
         let Peers { client, source } = &mut self.peers;
         let verbatim = source.inbound.unread().get(self.passage.verbatim.clone());
         let written = client.write_both(&self.passage.front, verbatim.unwrap_or_default());
@@ -136,6 +141,7 @@ impl Relay {
         let written = source.stream.unless_broken(written).await;
         written.map_err(End::SourceCut)?.map_err(End::client)?;
         source.inbound.consume(self.passage.verbatim.end);
+        self.next = next;
         self.passage.verbatim = 0..0;
         self.passage.front.clear();
         if self.passage.front.capacity() > KEEP_FRONT {
@@ -155,6 +161,7 @@ impl Relay {
             committed,
             names_watched,
             only_sets,
+            locks,
             stamp,
             ..
         } = running;
@@ -163,6 +170,9 @@ impl Relay {
             committed,
         });
         self.status = answer.status().unwrap_or(self.status);
+        if !failed {
+            self.locks.succeeded(locks);
+        }
         if let Some(statement) = answer.prepared() {
             self.prepared.note(statement, case);
             if let Some(hint) = asks.hint {
@@ -201,6 +211,7 @@ impl Relay {
         if resets {
             self.prepared.clear();
             self.own.reset();
+            self.locks = Locks::default();
             if let Some(lesson) = lesson {
                 self.entry.set_user(lesson.user());
                 self.origin = None;
@@ -240,21 +251,20 @@ impl Relay {
         Ok(aborted.map_or(Phase::Idle, Phase::Aborted))
     }
 
-    /// Its next command is answered as the source would have.
-    pub(super) async fn aborted(&mut self, error: ErrPacket) -> Result<Phase, End> {
+    /// Its next command is answered so; then it ends.
+    pub(super) async fn last_word(&mut self, error: &ErrPacket) -> Result<(), End> {
         self.entry.set_activity(Activity::Idle);
         let commanded = async {
             while matches!(self.peers.client.packet(), Ok(None)) {
                 self.peers.client.fill().await?;
             }
-            self.peers.client.send_error(1, &error).await
+            self.peers.client.send_error(1, error).await
         };
         tokio::select! {
             // The end of it all, so nothing is lost by leaving it.
-            answered = commanded => answered.map_err(End::client)?,
-            () = self.entry.drained() => return Err(End::Drained),
+            answered = commanded => answered.map_err(End::client),
+            () = self.entry.drained() => Err(End::Drained),
         }
-        Err(End::SourceAborts(error))
     }
 
     /// What the source has answered is put aside: it is asked something else before the client sees it.

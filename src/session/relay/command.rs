@@ -9,7 +9,8 @@ use crate::protocol::packet::HEADER;
 use crate::protocol::{ChangeUser, Command, ErrPacket, auth};
 use crate::session::credentials::Lesson;
 use crate::session::large::LargeText;
-use crate::session::registry::Activity;
+use crate::session::locks::Effect;
+use crate::session::registry::{Activity, Keeps};
 use crate::session::request::{self, Request, Verdict};
 use crate::session::requirement::{self, Asks, Mistake};
 use crate::session::{End, refusal};
@@ -28,6 +29,7 @@ impl Relay {
             missing,
             ..
         } = request;
+        self.next = None;
         let mut running = self.running(case);
         let unread = self.peers.client.inbound.unread();
         let packets = unread.get(silent..silent + here).unwrap_or_default();
@@ -36,6 +38,10 @@ impl Relay {
             running
                 .answer
                 .set_asks_cursor(request::asks_cursor(payload));
+        }
+        if matches!(case.command, Command::QUERY | Command::STMT_PREPARE) && missing.is_none() {
+            let text = packets.get(HEADER + request.text_at..);
+            running.locks = Effect::of(text.unwrap_or_default());
         }
         if case.command == Command::QUERY && matches!(case.kind, Kind::Control | Kind::Routine) {
             let text = packets.get(HEADER + request.text_at..);
@@ -101,7 +107,6 @@ impl Relay {
                 half_sent: false,
             }));
         }
-        self.entry.set_activity(Activity::Running);
         self.shared.metrics.command(case.kind);
         if self.reader.is_some()
             && let Some(answered) = Box::pin(self.about_binlog(&request)).await?
@@ -112,6 +117,8 @@ impl Relay {
             self.own.statement_begins(running.asks.hint.clone());
         }
         self.relay(silent + here).await?;
+        // An error in answer to more than one packet would have another number.
+        self.next = missing.is_none().then_some(1);
         running.stamp = Stamp::relayed();
         Ok(match missing {
             None => Phase::Answering(running),
@@ -167,7 +174,7 @@ impl Relay {
         request: &Request,
         hazard: Option<&Hazard>,
     ) -> Result<Option<ErrPacket>, End> {
-        if let Some(held) = self.hold().await? {
+        if let Some(held) = self.admitted().await? {
             return Ok(Some(held));
         }
         if let Some(refusal) = hazard.and_then(|hazard| self.judge_hazard(hazard)) {
@@ -197,17 +204,48 @@ impl Relay {
         }
     }
 
-    /// Waits while a hold is in force, up to the limit.
-    pub(super) async fn hold(&mut self) -> Result<Option<ErrPacket>, End> {
-        if !self.shared.gate.is_open() {
+    /// Waits until the command may be relayed, up to the limit, and shows that it runs then.
+    async fn admitted(&mut self) -> Result<Option<ErrPacket>, End> {
+        let keeps = self.keeps();
+        self.entry.set_keeps(keeps);
+        self.unless_held(keeps == Keeps::Nothing).await
+    }
+
+    /// Waits until sessions are served from the source, up to the limit.
+    pub(super) async fn settled(&mut self) -> Result<Option<ErrPacket>, End> {
+        self.unless_held(false).await
+    }
+
+    /// `begins` something new: nothing does while the source is about to be moved.
+    async fn unless_held(&mut self, begins: bool) -> Result<Option<ErrPacket>, End> {
+        let mut deadline = None;
+        loop {
+            // First this, then the look: see `session::hold`.
+            self.entry.set_activity(Activity::Running);
+            let hold = self.shared.registry.hold();
+            let gate = &self.shared.gate;
+            let moves = begins && hold.is_on();
+            if !moves && gate.is_open() {
+                break;
+            }
             self.entry.set_activity(Activity::Held);
             let began = Instant::now();
-            let limit = self.shared.config.command_hold;
-            let opened = tokio::time::timeout(limit, self.shared.gate.opened());
-            let opened = self.peers.client.unless_leaves(opened).await;
+            let deadline = *deadline.get_or_insert_with(|| began + self.shared.config.command_hold);
+            let let_go = async {
+                match moves {
+                    true => hold.ended().await,
+                    false => gate.opened().await,
+                }
+            };
+            let let_go = tokio::time::timeout_at(deadline.into(), let_go);
+            let let_go = self.peers.client.unless_leaves(let_go).await;
             self.shared.metrics.hold(began.elapsed());
-            if opened.map_err(End::client)?.is_err() {
-                return Ok(Some(refusal::held(&self.shared.gate.hold_reason())));
+            if let_go.map_err(End::client)?.is_err() {
+                let why = match moves {
+                    true => "it is about to be moved".to_owned(),
+                    false => self.shared.gate.hold_reason(),
+                };
+                return Ok(Some(refusal::held(&why)));
             }
         }
         if self.shared.gate.epoch() != self.agreed.epoch {

@@ -11,6 +11,7 @@ mod sending;
 mod stamp;
 mod vouching;
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use super::abandon::{Reached, abandon};
@@ -18,14 +19,16 @@ use super::agreed::Agreed;
 use super::answer::{Answer, Passage};
 use super::credentials::{Learned, Lesson};
 use super::large::{LargeText, Missing};
+use super::locks::{Effect, Locks};
 use super::peers::{Peers, Side};
 use super::reader::Reader;
-use super::registry::{Activity, Entered};
+use super::registry::{Activity, Entered, Keeps};
 use super::request::{self, Case, Front, Prepared, Reading};
 use super::requirement::{Asks, Own};
 use super::tracking::Tracking;
 use super::{End, Shared, refusal};
 use crate::gtid::Gtid;
+use crate::net::stream::Stream;
 use crate::protocol::ok::status;
 use crate::protocol::{Capabilities, Command, ErrPacket};
 use crate::sql::Kind;
@@ -85,6 +88,8 @@ struct Running {
     only_sets: bool,
     /// Outside a transaction, too: nothing to commit.
     commits_nothing: bool,
+    /// On what the session keeps at the source.
+    locks: Effect,
     stamp: Option<Box<Stamp>>,
 }
 
@@ -112,6 +117,10 @@ pub struct Relay {
     tracking: Tracking,
     /// Of the last answer.
     status: u16,
+    locks: Locks,
+    /// The number of an error that would end the answer to the running command; none where it would not be
+    /// understood.
+    next: Option<u8>,
     prepared: Prepared,
     /// What the session asks beyond the policy.
     own: Own,
@@ -127,6 +136,7 @@ pub struct Relay {
 
 impl Relay {
     pub fn new(peers: Peers, agreed: Agreed, shared: Shared, entry: Entered) -> Self {
+        entry.set_epoch(agreed.epoch);
         Self {
             peers,
             agreed,
@@ -134,6 +144,8 @@ impl Relay {
             entry,
             tracking: Tracking::LOGIN,
             status: status::AUTOCOMMIT,
+            locks: Locks::default(),
+            next: None,
             prepared: Prepared::default(),
             own: Own::default(),
             passage: Passage::default(),
@@ -155,21 +167,39 @@ impl Relay {
         running.answer = running.answer.shifted(self.agreed.login_shift);
         running.lesson = Some(Box::new(lesson));
         let mut phase = Phase::Answering(running);
+        let entry = self.entry.entry();
+        // One for the whole session: it is subscribed once.
+        let mut left_behind = pin!(entry.left_behind());
         let end = loop {
             let may_commit = self.logged_in && phase.may_commit();
-            let next = match phase {
-                Phase::Idle => self.idle().await,
-                Phase::Sending { running, missing } => self.send(running, missing).await,
-                Phase::Discarding(discarding) => self.discard(discarding).await,
-                Phase::Answering(running) => self.answer(running).await,
-                Phase::SendingFile(running) => self.send_file(running).await,
-                Phase::Dialogue(running) => Box::pin(self.dialogue(running)).await,
-                Phase::Aborted(error) => Box::pin(self.aborted(error)).await,
+            let is_idle = matches!(phase, Phase::Idle);
+            let next = tokio::select! {
+                biased;
+                next = self.advance_phase(phase) => next,
+                // The end of whatever it does, so nothing is lost by leaving it.
+                () = &mut left_behind => Err(End::Moved { between_commands: false }),
+            };
+            let next = match next {
+                Err(End::Moved { .. } | End::SourceLeft(_) | End::SourceCut(_))
+                    if is_idle && entry.is_left_behind() =>
+                {
+                    Err(self.stay_behind().await)
+                }
+                Err(End::SourceLeft(_) | End::SourceCut(_)) if entry.is_left_behind() => {
+                    Err(End::Moved {
+                        between_commands: false,
+                    })
+                }
+                next => next,
             };
             match next {
                 Ok(next) => phase = next,
                 Err(end) => {
-                    if may_commit && matches!(end, End::SourceLeft(_) | End::SourceCut(_)) {
+                    let is_cut = matches!(
+                        end,
+                        End::SourceLeft(_) | End::SourceCut(_) | End::Moved { .. }
+                    );
+                    if may_commit && is_cut {
                         self.shared.gate.source_left(self.agreed.epoch);
                     }
                     break end;
@@ -178,6 +208,44 @@ impl Relay {
         };
         self.part(&end).await;
         end
+    }
+
+    async fn advance_phase(&mut self, phase: Phase) -> Result<Phase, End> {
+        match phase {
+            Phase::Idle => self.idle().await,
+            Phase::Sending { running, missing } => self.send(running, missing).await,
+            Phase::Discarding(discarding) => self.discard(discarding).await,
+            Phase::Answering(running) => self.answer(running).await,
+            Phase::SendingFile(running) => self.send_file(running).await,
+            Phase::Dialogue(running) => Box::pin(self.dialogue(running)).await,
+            Phase::Aborted(error) => {
+                Box::pin(self.last_word(&error)).await?;
+                Err(End::SourceAborts(error))
+            }
+        }
+    }
+
+    /// Nothing was asked: what it hears it hears in answer to its next command, as clients expect it.
+    async fn stay_behind(&mut self) -> End {
+        // With it go its transaction and its locks.
+        self.peers.source.stream = Stream::Cut;
+        self.entry.set_keeps(Keeps::Nothing);
+        self.next = None;
+        let told = Box::pin(self.last_word(&refusal::moved())).await;
+        told.err().unwrap_or(End::Moved {
+            between_commands: false,
+        })
+    }
+
+    /// What it keeps at the source.
+    fn keeps(&self) -> Keeps {
+        if self.status & status::IN_TRANSACTION != 0 {
+            Keeps::Transaction
+        } else if self.locks.any() {
+            Keeps::Locks
+        } else {
+            Keeps::Nothing
+        }
     }
 
     /// As the session's `sql_mode` has it.
@@ -207,6 +275,7 @@ impl Relay {
             names_watched: case.kind == Kind::Control,
             only_sets: false,
             commits_nothing: false,
+            locks: Effect::default(),
             stamp: None,
         }
     }
@@ -222,8 +291,9 @@ impl Relay {
             match request::front(unread, &mut self.prepared, reading) {
                 Front::NeedMore => {}
                 Front::Silent(length) => {
-                    self.hold().await?;
+                    self.settled().await?;
                     self.relay(length).await?;
+                    waited = false;
                     continue;
                 }
                 Front::Quit(length) => {
@@ -237,6 +307,7 @@ impl Relay {
                 return Err(End::Drained);
             }
             if !waited {
+                self.entry.set_keeps(self.keeps());
                 self.entry.set_activity(Activity::Idle);
                 waited = true;
             }
@@ -306,11 +377,15 @@ impl Relay {
                 let error = refusal::shutdown();
                 let _ = self.peers.client.send_error(1, &error).await;
             }
-            End::Moved {
-                between_commands: true,
-            } => {
-                let error = refusal::moved();
-                let _ = self.peers.client.send_error(1, &error).await;
+            End::Moved { between_commands } => {
+                let number = match between_commands {
+                    true => Some(1),
+                    false => self.next,
+                };
+                if let Some(number) = number {
+                    let error = refusal::moved();
+                    let _ = self.peers.client.send_error(number, &error).await;
+                }
             }
             End::Dump => {
                 // The source has nothing more to say to it.

@@ -193,7 +193,7 @@ impl Run {
         if let Err(error) = writer.close() {
             self.failed("closing", &error);
         }
-        drop(store);
+        drop((store, writer));
         let (store, mut writer) = self.open();
         self.follow(&store, &mut writer, LAST);
         self.met |= self.bench.faults.end_outage();

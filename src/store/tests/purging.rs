@@ -222,7 +222,7 @@ fn a_crash_at_any_step_of_a_purge_leaves_a_whole_store() {
 #[test]
 fn the_files_are_listed_and_checked_beside_the_store_and_without_it() {
     let bench = Bench::new(500);
-    let (store, writer, _) = ten(&bench);
+    let (store, mut writer, _) = ten(&bench);
     store.purge(&before(3), false).unwrap();
     let look = |running: bool| {
         let inspected = Inspected::of(bench.dir.path()).unwrap();
@@ -250,16 +250,16 @@ fn the_files_are_listed_and_checked_beside_the_store_and_without_it() {
     };
     assert_eq!(look(true), Ending::Active);
     writer.close().unwrap();
-    drop(store);
+    drop((store, writer));
     assert!(matches!(look(false), Ending::Sealed | Ending::Active));
 }
 
 #[test]
 fn a_changed_byte_anywhere_is_found_with_its_event() {
     let bench = Bench::new(500);
-    let (store, writer, _) = ten(&bench);
+    let (store, mut writer, _) = ten(&bench);
     writer.close().unwrap();
-    drop(store);
+    drop((store, writer));
     for file in ["binlog.000001", "binlog.000002"] {
         let path = bench.path(file);
         let whole = std::fs::read(&path).unwrap();

@@ -108,7 +108,7 @@ fn a_clean_close_starts_the_next_file() {
         writer.close().unwrap();
     }
     // Closing twice without anything between makes no file.
-    let (store, writer) = bench.started();
+    let (store, mut writer) = bench.started();
     writer.close().unwrap();
     assert_eq!(store.files().len(), 2);
 }

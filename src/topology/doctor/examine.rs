@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::accounts::Accounts;
 use super::features::Features;
 use super::grants::Grants;
+use crate::gtid::{Position, mariadb};
 use crate::ids::{Flavor, ServerName};
 use crate::net::admin::Admin;
 use crate::net::{self, binlog_filters};
@@ -46,6 +47,8 @@ pub struct Examination {
     /// `binlog_do_db=…`; None where it could not be asked.
     pub binlog_filters: Option<Vec<String>>,
     pub features: Features,
+    /// MariaDB: the last transaction in the binlog of a replica, where it was written there and did not come to it.
+    pub last_is_own: Option<String>,
     /// Of the source only.
     pub accounts: Option<Accounts>,
 }
@@ -66,6 +69,10 @@ impl Examination {
             dumps: dumps(admin).await?,
             binlog_filters: binlog_filters::read(admin).await?,
             features: Features::ask(admin).await?,
+            last_is_own: match server.role {
+                Role::Replica => last_is_own(admin, &report).await?,
+                Role::Source => None,
+            },
             accounts: match server.role {
                 Role::Source => Some(Accounts::ask(admin).await?),
                 Role::Replica => None,
@@ -111,6 +118,23 @@ async fn origins(admin: &mut Admin) -> Result<BTreeMap<String, Origin>, net::Err
         Some((row.text("name")?.to_owned(), origin))
     });
     Ok(origins.collect())
+}
+
+async fn last_is_own(admin: &mut Admin, report: &Report) -> Result<Option<String>, net::Error> {
+    if report.flavor == Flavor::MySql {
+        return Ok(None);
+    }
+    let text = admin.value("SELECT @@global.gtid_binlog_pos").await?;
+    let Ok(Position::MariaDb(last)) = Position::parse(report.flavor, &text.unwrap_or_default())
+    else {
+        return Ok(None);
+    };
+    let came = |own: &mariadb::Gtid| match &report.applied {
+        Position::MariaDb(applied) => applied.iter().any(|came| came == *own),
+        Position::MySql(_) => false,
+    };
+    let mut own = last.iter().filter(|gtid| gtid.server == report.server_id.0);
+    Ok(own.find(|gtid| !came(gtid)).map(|gtid| gtid.to_string()))
 }
 
 async fn dumps(admin: &mut Admin) -> Result<Dumps, net::Error> {

@@ -52,10 +52,59 @@ pub fn needed(flavor: Flavor) -> &'static [(&'static str, &'static str)] {
     }
 }
 
+/// Without these a move works, and events do not run at the new source. Measured: an ALTER EVENT that leaves the
+/// definer alone makes us the definer; naming another one needs SET USER (until MariaDB 10.11 SUPER has it; `event_scheduler`
+/// needs SUPER in any case) or SET_ANY_DEFINER, and SYSTEM_USER where that one has it.
+pub fn events(flavor: Flavor) -> &'static [&'static str] {
+    match flavor {
+        Flavor::MariaDb => &["EVENT", "SET USER", "SUPER"],
+        Flavor::MySql => &[
+            "EVENT",
+            "SET_ANY_DEFINER",
+            "ALLOW_NONEXISTENT_DEFINER",
+            "SYSTEM_USER",
+        ],
+    }
+}
+
+/// What a server is read with that another one is a copy of. Without one of these a part of it would be left out without
+/// a word.
+pub fn donor(flavor: Flavor) -> &'static [(&'static str, &'static str)] {
+    match flavor {
+        Flavor::MariaDb => &[
+            ("SELECT", "rows, routines and accounts"),
+            ("SHOW VIEW", "views"),
+            ("TRIGGER", "triggers"),
+            ("EVENT", "events"),
+            ("LOCK TABLES", "tables that no snapshot holds"),
+        ],
+        Flavor::MySql => &[
+            ("SELECT", "rows and accounts"),
+            ("SHOW VIEW", "views"),
+            ("TRIGGER", "triggers"),
+            ("EVENT", "events"),
+            ("SHOW_ROUTINE", "routines"),
+            ("RELOAD", "FLUSH TABLES WITH READ LOCK, for a moment"),
+        ],
+    }
+}
+
+/// What the schema of our own takes (`migrations/`), ON ackline.*. Without these there is none, and all else works.
+pub const SCHEMA: &[&str] = &["CREATE", "SELECT", "INSERT", "UPDATE", "DELETE"];
+
 /// `GRANT a, b ON *.* TO account`; the account as CURRENT_USER() says it.
 pub fn statement(privileges: &[&str], account: &str) -> String {
+    on("*", privileges, account)
+}
+
+/// The same for the schema of our own.
+pub fn statement_in_schema(privileges: &[&str], account: &str) -> String {
+    on("ackline", privileges, account)
+}
+
+fn on(schema: &str, privileges: &[&str], account: &str) -> String {
     format!(
-        "GRANT {} ON *.* TO {}",
+        "GRANT {} ON {schema}.* TO {}",
         privileges.join(", "),
         quoted(account)
     )
@@ -67,11 +116,39 @@ fn quoted(account: &str) -> String {
     format!("{}@{}", literal(user), literal(host))
 }
 
-/// The global privileges of an account, by the words of SHOW GRANTS.
+/// The privileges of an account, globally and in the schema of our own, by the words of SHOW GRANTS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
     all: bool,
     names: BTreeSet<String>,
+    in_schema: BTreeSet<String>,
+    /// There is a role, or a pattern of schemas: who has more than these lines show.
+    more: bool,
+}
+
+/// What a line of SHOW GRANTS is about.
+enum Scope {
+    Global,
+    OurSchema,
+    /// A pattern of schemas.
+    Schemas,
+    Other,
+}
+
+impl Scope {
+    fn of(object: &str) -> Self {
+        if object == "*.*" {
+            return Self::Global;
+        }
+        let Some(schema) = object.strip_suffix(".*") else {
+            return Self::Other;
+        };
+        match schema.trim_matches(['`', '"']) {
+            "ackline" => Self::OurSchema,
+            pattern if pattern.contains(['%', '_']) => Self::Schemas,
+            _ => Self::Other,
+        }
+    }
 }
 
 impl Grants {
@@ -79,16 +156,27 @@ impl Grants {
     pub fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
         let mut grants = Self::default();
         for line in lines {
-            let Some((list, _)) = line
-                .strip_prefix("GRANT ")
-                .and_then(|rest| rest.split_once(" ON *.* TO "))
-            else {
+            let Some(line) = line.strip_prefix("GRANT ") else {
                 continue;
             };
-            for privilege in list.split(',') {
-                let privilege = privilege.trim().to_ascii_uppercase();
-                grants.all |= privilege == "ALL PRIVILEGES";
-                grants.names.insert(modern(&privilege).to_owned());
+            let on = line.split_once(" ON ");
+            let Some((list, (object, _))) =
+                on.and_then(|(list, rest)| Some((list, rest.split_once(" TO ")?)))
+            else {
+                grants.more = true;
+                continue;
+            };
+            let privileges = list.split(',').map(|name| name.trim().to_ascii_uppercase());
+            match Scope::of(object) {
+                Scope::Global => {
+                    for privilege in privileges {
+                        grants.all |= privilege == "ALL PRIVILEGES";
+                        grants.names.insert(modern(&privilege).to_owned());
+                    }
+                }
+                Scope::OurSchema => grants.in_schema.extend(privileges),
+                Scope::Schemas => grants.more = true,
+                Scope::Other => {}
             }
         }
         grants
@@ -96,6 +184,15 @@ impl Grants {
 
     pub fn has(&self, privilege: &str) -> bool {
         self.all || self.names.contains(privilege)
+    }
+
+    /// Those of [`SCHEMA`] that are not there for sure.
+    pub fn lacks_in_schema(&self) -> Vec<&'static str> {
+        if self.more || self.in_schema.contains("ALL PRIVILEGES") {
+            return Vec::new();
+        }
+        let lacks = |name: &&str| !self.has(name) && !self.in_schema.contains(*name);
+        SCHEMA.iter().copied().filter(lacks).collect()
     }
 
     /// Those of `needed` that are not there.
@@ -152,10 +249,31 @@ mod tests {
         );
         let all = Grants::parse(["GRANT ALL PRIVILEGES ON *.* TO `b`@`localhost`"]);
         assert!(all.lacks(MARIADB).is_empty());
-        assert_eq!(
-            Grants::parse(["GRANT `role` TO `a`@`%`"]),
-            Grants::default()
-        );
+        let role = Grants::parse(["GRANT `role` TO `a`@`%`"]);
+        assert_eq!(role.lacks(MARIADB).len(), MARIADB.len());
+    }
+
+    #[test]
+    fn what_show_grants_says_of_our_schema() {
+        for (line, lacks) in [
+            ("GRANT USAGE ON *.* TO `a`@`%`", SCHEMA),
+            ("GRANT ALL PRIVILEGES ON `shop`.* TO `a`@`%`", SCHEMA),
+            (
+                "GRANT SELECT, CREATE ON `ackline`.* TO `a`@`%`",
+                &["INSERT", "UPDATE", "DELETE"],
+            ),
+            (
+                "GRANT SELECT, PROCESS, INSERT ON *.* TO `a`@`%`",
+                &["CREATE", "UPDATE", "DELETE"],
+            ),
+            ("GRANT ALL PRIVILEGES ON `ackline`.* TO `a`@`%`", &[]),
+            ("GRANT ALL PRIVILEGES ON *.* TO `a`@`%`", &[]),
+            // Only the server can tell.
+            ("GRANT `role`@`%` TO `a`@`%`", &[]),
+            ("GRANT SELECT ON `ack%`.* TO `a`@`%`", &[]),
+        ] {
+            assert_eq!(Grants::parse([line]).lacks_in_schema(), lacks, "{line}");
+        }
     }
 
     #[test]
@@ -163,6 +281,10 @@ mod tests {
         assert_eq!(
             statement(&["BINLOG ADMIN", "PROCESS"], "ack'line@10.0.0.%"),
             "GRANT BINLOG ADMIN, PROCESS ON *.* TO 'ack''line'@'10.0.0.%'"
+        );
+        assert_eq!(
+            statement_in_schema(&["CREATE", "SELECT"], "a@%"),
+            "GRANT CREATE, SELECT ON ackline.* TO 'a'@'%'"
         );
     }
 

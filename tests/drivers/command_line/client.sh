@@ -119,7 +119,7 @@ sql <"$scratch/procedure.sql" | fact procedure
 more=()
 
 # Ctrl-C is KILL QUERY on a second connection; the session's end is a KILL.
-listed='SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE "SELECT n FROM drv_ten WHERE SLEEP%" AND DB = DATABASE()'
+listed="SELECT ID FROM $ACKLINE_DB_PROCESSES"' WHERE INFO LIKE "SELECT n FROM drv_ten WHERE SLEEP%" AND DB = DATABASE()'
 for kind in QUERY CONNECTION; do
     "$client" "${options[@]}" -NB --force "$ACKLINE_DB_DATABASE" \
         <<<$'SELECT n FROM drv_ten WHERE SLEEP(60) = 0;\nSELECT 2;' >"$scratch/killed" 2>&1 &

@@ -507,7 +507,7 @@ public final class Smoke {
             // The driver's own cancel, and its own timeout: both are KILL QUERY on another connection.
             try (Connection conn = connect(); Statement statement = conn.createStatement()) {
                 String number = rows(conn, "SELECT CONNECTION_ID()").get(0).get(0);
-                String running = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = " + number
+                String running = "SELECT COUNT(*) FROM " + at("PROCESSES") + " WHERE ID = " + number
                         + " AND INFO LIKE 'SELECT n FROM%'";
                 Thread canceller = new Thread(() -> {
                     try {
@@ -527,7 +527,7 @@ public final class Smoke {
                 fact("kill.timeout", errorOf(() -> statement.executeQuery("SELECT n FROM drv_ten WHERE SLEEP(60) = 0")));
                 statement.setQueryTimeout(0);
                 run(killer, "KILL " + number);
-                while (!counted(killer, "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = " + number)
+                while (!counted(killer, "SELECT COUNT(*) FROM " + at("PROCESSES") + " WHERE ID = " + number)
                         .equals("0")) {
                     Thread.sleep(20);
                 }

@@ -263,7 +263,7 @@ const CHAPTERS = {
     conn.on('error', () => {});
     const id = conn.threadId;
     const slow = errorOf(() => driver.query(conn, 'SELECT n FROM drv_ten WHERE SLEEP(60) = 0'));
-    const listed = 'SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = ?';
+    const listed = `SELECT COUNT(*) FROM ${process.env.ACKLINE_DB_PROCESSES} WHERE ID = ?`;
     const running = async () =>
       Number((await driver.query(killer, `${listed} AND INFO LIKE 'SELECT n FROM%'`, [id]))[0][0]) === 1;
     await waitFor('the query runs', running);

@@ -16,6 +16,8 @@ const options = {
   autoJsonMap: false,
   jsonStrings: true,
   maxAllowedPacket: 64 << 20,
+  // Its second is short on a busy machine.
+  connectTimeout: 20000,
   // For caching_sha2_password without TLS; other drivers do not ask.
   allowPublicKeyRetrieval: true,
 };

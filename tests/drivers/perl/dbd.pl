@@ -316,10 +316,9 @@ my @chapters = (
         if ($child == 0) {
             $_->{InactiveDestroy} = 1 for $killer, $db;
             my $other = connected();
-            my $running = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = $id AND INFO LIKE 'SELECT n FROM%'";
+            my $running = "SELECT COUNT(*) FROM @{[at('PROCESSES')]} WHERE ID = $id AND INFO LIKE 'SELECT n FROM%'";
             for (1 .. 3000) {
-                # MySQL cannot show a list in which another session's statement is no text.
-                last if eval { $other->selectrow_array($running) };
+                last if $other->selectrow_array($running);
                 sleep 0.02;
             }
             $other->do("KILL QUERY $id");
@@ -332,10 +331,7 @@ my @chapters = (
         fact('kill.query.goes_on', $db->selectrow_array('SELECT 2'));
         $killer->do("KILL $id");
         for (1 .. 3000) {
-            my $there = eval {
-                $killer->selectrow_array("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = $id");
-            };
-            last if defined $there && $there == 0;
+            last unless $killer->selectrow_array("SELECT COUNT(*) FROM @{[at('PROCESSES')]} WHERE ID = $id");
             sleep 0.02;
         }
         sleep 0.3;

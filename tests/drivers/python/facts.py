@@ -20,6 +20,8 @@ PORT = int(os.environ["ACKLINE_DB_PORT"])
 USER = os.environ["ACKLINE_DB_USER"]
 PASSWORD = os.environ["ACKLINE_DB_PASSWORD"]
 DATABASE = os.environ["ACKLINE_DB_DATABASE"]
+# The table of the sessions.
+PROCESSES = os.environ["ACKLINE_DB_PROCESSES"]
 # A file with the certificate authority: then TLS is insisted on.
 TLS_CA = os.environ.get("ACKLINE_DB_TLS_CA")
 # "login.…": nothing but a login, as a fact of that name. "restart": a proxy that is started again meanwhile.
@@ -346,7 +348,7 @@ def kill_chapter(driver):
     slow = "SELECT n FROM drv_ten WHERE SLEEP(60) = 0"
     thread = threading.Thread(target=lambda: outcome.append(error_of(driver, lambda: driver.rows(conn, slow))))
     thread.start()
-    running = f"SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = {number} AND INFO LIKE 'SELECT n FROM%'"
+    running = f"SELECT COUNT(*) FROM {PROCESSES} WHERE ID = {number} AND INFO LIKE 'SELECT n FROM%'"
     wait_for("the query runs", lambda: driver.value(killer, running) == 1)
     driver.run(killer, f"KILL QUERY {number}")
     thread.join()
@@ -354,7 +356,7 @@ def kill_chapter(driver):
     fact("kill.query.goes_on", driver.value(conn, "SELECT 2"))
     # The connection itself.
     driver.run(killer, f"KILL {number}")
-    gone = f"SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = {number}"
+    gone = f"SELECT COUNT(*) FROM {PROCESSES} WHERE ID = {number}"
     wait_for("the connection goes", lambda: driver.value(killer, gone) == 0)
     time.sleep(0.3)
     fact("kill.connection", error_of(driver, lambda: driver.value(conn, "SELECT 3")))

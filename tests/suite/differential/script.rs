@@ -389,6 +389,8 @@ pub fn script(flavor: Flavor) -> Vec<Step> {
         ),
         query("SELECT USER(), DATABASE()"),
         prepare("SELECT 2"),
+        // With a note: how many there are, clients read in the last packet.
+        prepare("EXPLAIN SELECT 1 LIKE (1 IN (SELECT 1))"),
         execute("after the change of user", LAST, 0, None),
         send("an unknown command", b"\x55"),
         send("time", b"\x0f"),

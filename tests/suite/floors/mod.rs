@@ -12,13 +12,13 @@ use std::path::Path;
 /// Lowest first; a line is a floor. The last floor has an order of its own: each of its lines is a
 /// step.
 const FLOORS: &[&[&str]] = &[
-    &["ids", "cursor", "shutdown", "units"],
+    &["crash", "ids", "cursor", "shutdown", "units"],
     &["gtid", "stages", "version", "workers"],
     &["protocol", "event", "sql"],
-    &["store", "net"],
-    &["ack"],
+    &["store", "net", "transcript"],
+    &["ack", "tables"],
     &["capture", "ship", "topology"],
-    &["session"],
+    &["session", "migrations", "provision", "verify"],
     &["failover"],
     &["admin"],
     &["config"],

@@ -60,15 +60,31 @@ fn clients(server: &Examination, wanted: &Wanted) -> Option<Check> {
 fn privileges(server: &Examination) -> Check {
     let lacks = server.grants.lacks(grants::needed(server.report.flavor));
     if lacks.is_empty() {
+        let mut notes = Vec::new();
+        let events = grants::events(server.report.flavor);
+        for (purpose, privileges) in [
+            (
+                "the audit of statements would see the schema",
+                &schema::PRIVILEGES[..],
+            ),
+            ("events would go on at a new source", events),
+        ] {
+            let lacks = |privilege: &&str| !server.grants.has(privilege);
+            let optional: Vec<&str> = privileges.iter().copied().filter(lacks).collect();
+            if !optional.is_empty() {
+                let grant = grants::statement(&optional, &server.account);
+                notes.push(format!("{purpose} by {grant}"));
+            }
+        }
+        let in_schema = server.grants.lacks_in_schema();
+        if !in_schema.is_empty() {
+            let grant = grants::statement_in_schema(&in_schema, &server.account);
+            notes.push(format!("ackline migrate would work by {grant}"));
+        }
         let check = Check::new(&server.name, "grants", "all that are needed", "");
-        let lacks = |privilege: &&str| !server.grants.has(privilege);
-        let optional: Vec<&str> = schema::PRIVILEGES.into_iter().filter(lacks).collect();
-        return match optional.is_empty() {
+        return match notes.is_empty() {
             true => check,
-            false => check.note(format!(
-                "the audit of statements would see the schema by {}",
-                grants::statement(&optional, &server.account)
-            )),
+            false => check.note(notes.join("; ")),
         };
     }
     Check::new(
@@ -388,14 +404,37 @@ fn as_a_replica_later(server: &Examination) -> Vec<Check> {
 }
 
 fn replica(server: &Examination, wanted: &Wanted, source: Option<&str>) -> Vec<Check> {
+    let ours = follows(server, wanted, source).ok;
     let mut checks: Vec<Check> = voter::conditions(&server.report)
         .into_iter()
-        .map(|condition| voting(server, condition))
+        .map(|condition| voting(server, harmless(server, ours, condition)))
         .collect();
     checks.push(follows(server, wanted, source));
     checks.extend(threads(server));
     checks.push(sync_relay_log(&server.report, server));
     checks
+}
+
+/// What would break a running server is not for `--fix`. `ours`: it follows us.
+fn harmless(server: &Examination, ours: bool, mut condition: voter::Condition) -> voter::Condition {
+    let Some(reason) = &mut condition.fault else {
+        return condition;
+    };
+    let semi_sync = Names::of(server.report.flavor).replica_enabled;
+    let follows_another = !ours && server.report.main_replication().is_some();
+    if condition.name == semi_sync && follows_another {
+        reason.repair = Repair::ByHand(format!(
+            "let it follow ackline first (below), then run SET GLOBAL {semi_sync}=ON: while it follows the source itself, it would acknowledge there in our place"
+        ));
+    }
+    if condition.name == "gtid_strict_mode"
+        && let Some(own) = &server.last_is_own
+    {
+        reason.repair = Repair::ByHand(format!(
+            "set it up anew (ackline provision --replace): its last transaction ({own}) was written there, and with strict mode its replication would stop at the next one (error 1950)"
+        ));
+    }
+    condition
 }
 
 /// One condition of a voter, as a check.
@@ -418,6 +457,8 @@ fn voting(server: &Examination, condition: voter::Condition) -> Check {
     };
     let check = check.note(reason.what);
     match reason.repair {
+        // What a condition is called is not always a variable.
+        Repair::Sql(statements) if name == voter::APPLIER => check.fails(Fix::Sql(statements)),
         Repair::Sql(statements) => check.lines(&[&line]).fails(Fix::Sql(statements)),
         Repair::Restart(lines) => {
             let lines: Vec<&str> = lines.iter().map(String::as_str).collect();

@@ -35,6 +35,7 @@ fn good(name: &str, id: u32, role: Role) -> Examination {
         origins,
         dumps: Dumps::default(),
         binlog_filters: Some(Vec::new()),
+        last_is_own: None,
         features: Features::default(),
         accounts: None,
     }
@@ -349,4 +350,26 @@ fn the_applier_of_change_streams() {
     let checks = with("26.10.0", None);
     assert!(checks[1].ok);
     assert!(checks[1].note.as_ref().unwrap().contains(SEES_APPLIERS));
+}
+
+#[test]
+fn what_would_break_a_running_replica_is_not_fixed() {
+    let check = |server: &Examination, name: &str| {
+        let checks = super::replica(server, &wanted(), None);
+        checks.into_iter().find(|check| check.name == name).unwrap()
+    };
+    let mut loose = replica();
+    loose.report.gtid_mode = GtidMode::MariaDb { strict: false };
+    assert!(!check(&loose, "gtid_strict_mode").fix_sql().is_empty());
+    loose.last_is_own = Some("0-2-7".into());
+    let refused = check(&loose, "gtid_strict_mode");
+    assert!(refused.fix_sql().is_empty() && !refused.ok, "{refused:?}");
+    let name = "rpl_semi_sync_slave_enabled";
+    let mut quiet = replica();
+    quiet.report.semi_sync_replica.enabled = false;
+    assert!(!check(&quiet, name).fix_sql().is_empty());
+    let mut elsewhere = following(|replication| replication.source_port += 1);
+    elsewhere.report.semi_sync_replica.enabled = false;
+    let refused = check(&elsewhere, name);
+    assert!(refused.fix_sql().is_empty() && !refused.ok, "{refused:?}");
 }

@@ -5,6 +5,8 @@
 //! panics on the packets that follow), nor run what hangs at a source that waits for an ack (SHOW
 //! MASTER STATUS and its like, FACTS.md section 2).
 
+pub mod bulk;
+
 use std::time::Duration;
 
 use mysql_async::DriverError::NoClientSslFlagFromServer;
@@ -13,6 +15,7 @@ use mysql_async::{ClientIdentity, Conn, OptsBuilder, SslOpts, Value};
 
 use super::tls::{Connector, Mode};
 use super::{Error, connect};
+use crate::crash;
 use crate::ids::Flavor;
 
 /// Where and as whom to connect.
@@ -40,6 +43,11 @@ pub struct Admin {
     address: String,
     timeout: Duration,
 }
+
+/// No row of a question of ours is larger.
+const LARGEST: usize = 1 << 24;
+/// The servers' own limit.
+const LARGEST_OF_ALL: usize = 1 << 30;
 
 /// A text as it stands in a statement, with its quotes.
 pub fn literal(text: &str) -> String {
@@ -82,6 +90,19 @@ impl Row {
 impl Admin {
     /// Connects and logs in within `timeout`, which then holds for each question as well.
     pub async fn connect(account: &Account, timeout: Duration) -> Result<Self, Error> {
+        Self::connect_for(account, timeout, LARGEST).await
+    }
+
+    /// The same for rows of any size.
+    pub async fn connect_for_bulk(account: &Account, timeout: Duration) -> Result<Self, Error> {
+        Self::connect_for(account, timeout, LARGEST_OF_ALL).await
+    }
+
+    async fn connect_for(
+        account: &Account,
+        timeout: Duration,
+        largest: usize,
+    ) -> Result<Self, Error> {
         let (host, port) = connect::split_address(&account.address, 3306);
         let options = OptsBuilder::default()
             .ip_or_hostname(host)
@@ -89,7 +110,7 @@ impl Admin {
             .user(Some(&account.user))
             .pass(Some(&account.password))
             // Without these two the library asks for them, and for the Unix socket, at each connect.
-            .max_allowed_packet(Some(1 << 24))
+            .max_allowed_packet(Some(largest))
             .wait_timeout(Some(28_800))
             .prefer_socket(Some(false))
             .stmt_cache_size(Some(0))
@@ -186,6 +207,14 @@ impl Admin {
         Ok(rows.first().and_then(|row| row.at(0)).map(str::to_owned))
     }
 
+    /// One of its counters (SHOW GLOBAL STATUS).
+    pub async fn status(&mut self, name: &str) -> Result<Option<String>, Error> {
+        let rows = self
+            .query(&format!("SHOW GLOBAL STATUS LIKE {}", literal(name)))
+            .await?;
+        Ok(rows.first().and_then(|row| row.at(1)).map(str::to_owned))
+    }
+
     /// The server's sessions, with columns `Id`, `User`, `Host`, `Command` and `State`. MySQL's
     /// `information_schema.PROCESSLIST` fails as a whole (ERR 3854) while any session runs a statement
     /// whose text is not UTF-8, such as one with a blob in it.
@@ -201,7 +230,17 @@ impl Admin {
 
     /// A statement whose rows, if any, do not matter.
     pub async fn execute(&mut self, statement: &str) -> Result<(), Error> {
-        self.run(self.timeout, async |connection| {
+        self.execute_within(statement, self.timeout).await
+    }
+
+    /// The same with another deadline.
+    pub async fn execute_within(
+        &mut self,
+        statement: &str,
+        timeout: Duration,
+    ) -> Result<(), Error> {
+        crash::statement();
+        self.run(timeout, async |connection| {
             connection.query_drop(statement).await
         })
         .await

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt::{self, Write};
+use std::io;
 
 use serde::Serialize;
 
@@ -21,7 +22,7 @@ const LONGEST: usize = 64 << 20;
 
 /// Changes of one table by one event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Change {
+pub struct Change {
     /// `database.table`.
     pub table: String,
     /// `inserted`, `updated` or `deleted`.
@@ -34,7 +35,7 @@ pub(super) struct Change {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Images {
+pub struct Images {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,12 +44,35 @@ pub(super) struct Images {
 
 impl Change {
     /// What it takes in memory.
-    pub fn weight(&self) -> usize {
+    pub(super) fn weight(&self) -> usize {
         let of = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let images = self.images.iter();
         images
             .map(|images| of(&images.before) + of(&images.after))
             .sum()
+    }
+
+    pub(super) fn write(&self, out: &mut impl io::Write) -> io::Result<()> {
+        let (table, verb) = (&self.table, self.change);
+        let Some(rows) = self.rows else {
+            return writeln!(
+                out,
+                "    {table} {verb}: {} bytes that are not shown",
+                self.bytes
+            );
+        };
+        writeln!(out, "    {table} {verb}: {rows} row(s)")?;
+        for images in &self.images {
+            for (sign, image) in [('-', &images.before), ('+', &images.after)] {
+                if let Some(image) = image {
+                    writeln!(out, "      {sign} {image}")?;
+                }
+            }
+        }
+        match rows - self.images.len() as u64 {
+            0 => Ok(()),
+            more => writeln!(out, "      … and {more} more"),
+        }
     }
 }
 

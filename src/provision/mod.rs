@@ -1,0 +1,41 @@
+//! Makes a replica of a server that has nothing, or nothing that is wanted: a copy of another one at a known GTID.
+//!
+//! ```text
+//! donor ── catalog ──► definitions ─────────────────────────────► target: schemas, tables
+//!   │                                                               │
+//!   └── point: snapshots of one moment ── pieces ── copy (streams) ─┴─► rows ─► views, routines, triggers, events, accounts
+//!                  │                                                                      │
+//!                  └── its GTID position ─────────────────────────────────────────────────┴─► the target stands there
+//! ```
+//!
+//! `object` is what a donor holds besides rows, `making` what makes it at the target, `value` how a row travels,
+//! `progress` what is told of it; `run` is the way from the first look to the end. That the server then follows us is
+//! [`failover`](crate::failover)'s.
+//!
+//! Invariants:
+//! - One copy has one read point: all snapshots show the same moment, whose GTID position is known, and no definition
+//!   changed around it. Where a snapshot is lost, everything begins anew.
+//! - The donor goes on: nothing waits for a lock of ours, but for tables that no snapshot holds, and on MySQL for the
+//!   moment of the read point.
+//! - The target is no other server, whatever names lead to: a lock that is taken there is not seen at them. That is proven
+//!   on the very connection that takes the server; each later session is on the machine that carries our mark.
+//! - A row is as it was, or the copy fails: a piece is in only when as many rows came as were sent, without a warning; in
+//!   the end all pieces are there, and nobody else has written.
+//! - Nothing of it is in the target's binlog, which begins at the read point.
+//! - Whatever ends it in the middle: the mark stays, the server follows nobody and votes nowhere, and the same command
+//!   begins anew.
+
+mod catalog;
+mod copy;
+mod making;
+mod object;
+mod pieces;
+mod point;
+mod progress;
+mod run;
+mod target;
+mod value;
+
+pub use progress::{Progress, Shown};
+pub use run::{Copied, Error, Looked, Order, Others, Server, copy, run_name};
+pub use target::Target;

@@ -1,0 +1,443 @@
+//! One copy, from the first look to a server that stands at the read point.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use super::catalog;
+use super::copy::{self, Copier, Rate, Way};
+use super::making;
+use super::object::{Catalog, Kind, Object, Rows, Table};
+use super::pieces::Pieces;
+use super::point::{self, Donor};
+use super::progress::Progress;
+use super::target::{self, Found, Target};
+use crate::gtid::Position;
+use crate::ids::{Flavor, ServerName};
+use crate::net;
+use crate::net::admin::{Account, Admin};
+
+/// What a copy is known by; nobody else's has it.
+pub fn run_name() -> String {
+    let mut bytes = [0; 12];
+    // Without the system's randomness nothing else of us works either.
+    let _ = getrandom::fill(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Somebody altered a table between two looks.
+const TRIES: usize = 5;
+/// Writers of tables that no snapshot holds wait while they are copied: applications at the source, the applier at a
+/// replica.
+const LOCKED_AT_THE_SOURCE: u64 = 16 << 20;
+const LOCKED_AT_A_REPLICA: u64 = 1 << 30;
+/// A target that goes away is not waited for meanwhile.
+const WHILE_LOCKED: Duration = Duration::from_secs(5);
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0} (the donor): {1}")]
+    Catalog(ServerName, catalog::Error),
+    #[error("{0} (the donor): {1}")]
+    Point(ServerName, point::Error),
+    #[error("{0}: {1}")]
+    Target(ServerName, target::Error),
+    #[error("{0}: {1}")]
+    Net(ServerName, net::Error),
+    #[error(transparent)]
+    Copy(#[from] copy::Error),
+    #[error("tables were altered at {donor} in each of {TRIES} tries, the last: {what} …")]
+    Restless { donor: ServerName, what: String },
+    #[error("{0}")]
+    Locked(String),
+    #[error(
+        "{donor}: {what} since the read point: rows of another one may have been copied; give the command again"
+    )]
+    Renamed { donor: ServerName, what: String },
+    #[error(
+        "{0} was started anew meanwhile, and tables that no transaction keeps ({1}) were there already; give the command again"
+    )]
+    Restarted(ServerName, String),
+    #[error("one who copies has ended: {0}")]
+    Ended(#[from] tokio::task::JoinError),
+}
+
+/// A server of the configuration.
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub name: ServerName,
+    pub account: Account,
+}
+
+#[derive(Clone)]
+pub struct Order {
+    /// Of this copy; nobody else's.
+    pub run: String,
+    pub donor: Server,
+    /// Who is the source now: it may be moved on the way.
+    pub source: Arc<dyn Fn() -> ServerName + Send + Sync>,
+    pub target: Server,
+    /// How many ranges at a time.
+    pub streams: usize,
+    /// Bytes in a second.
+    pub rate: Option<u64>,
+    /// Accounts that the target has not are made as well.
+    pub accounts: bool,
+}
+
+/// What became of it.
+#[derive(Clone, Debug)]
+pub struct Copied {
+    pub position: Position,
+    /// What could not be made there.
+    pub warnings: Vec<String>,
+}
+
+/// What would be copied, and onto what. Nothing is changed.
+#[derive(Clone, Debug)]
+pub struct Looked {
+    pub found: Found,
+    pub catalog: Catalog,
+}
+
+impl Order {
+    fn target(&self) -> Target {
+        Target::new(&self.target.account, &self.run)
+    }
+
+    fn of_target(&self) -> impl Fn(target::Error) -> Error {
+        let name = self.target.name.clone();
+        move |error| Error::Target(name.clone(), error)
+    }
+
+    fn of_donor(&self) -> impl Fn(catalog::Error) -> Error {
+        let name = self.donor.name.clone();
+        move |error| Error::Catalog(name.clone(), error)
+    }
+
+    fn reads_the_source(&self) -> bool {
+        (self.source)() == self.donor.name
+    }
+
+    /// `source`: the target must not be that one, whatever its name leads to.
+    pub async fn look(&self, source: &Server) -> Result<Looked, Error> {
+        let mut others = Others::connect([source, &self.donor]).await?;
+        let target = self.target();
+        let found = target.examine(&mut others.named()).await;
+        let found = found.map_err(self.of_target())?;
+        let mut donor = connect(&self.donor).await?;
+        let seen = catalog::sees_all(&mut donor).await;
+        seen.map_err(self.of_donor())?;
+        let catalog = catalog::read(&mut donor, self.accounts).await;
+        let catalog = catalog.map_err(self.of_donor())?;
+        self.may_lock(&catalog)?;
+        Ok(Looked { found, catalog })
+    }
+
+    /// A session at the target, which is none of these machines.
+    pub async fn apart(&self, others: &mut Others) -> Result<Admin, Error> {
+        let apart = self.target().apart(&mut others.named()).await;
+        apart.map_err(self.of_target())
+    }
+
+    /// From here on it is nobody's replica, and ours to fill.
+    pub async fn take(&self, admin: &mut Admin) -> Result<(), Error> {
+        self.target().take(admin).await.map_err(self.of_target())
+    }
+
+    fn may_lock(&self, catalog: &Catalog) -> Result<(), Error> {
+        let locked: Vec<&Table> = locked(catalog);
+        let bytes: u64 = locked.iter().map(|table| table.bytes).sum();
+        let (most, who) = match self.reads_the_source() {
+            true => (LOCKED_AT_THE_SOURCE, "is the source: its writers"),
+            false => (LOCKED_AT_A_REPLICA, "is a replica: its applier"),
+        };
+        if bytes <= most {
+            return Ok(());
+        }
+        let names: Vec<String> = locked.iter().map(|table| table.name.to_string()).collect();
+        Err(Error::Locked(format!(
+            "{} hold {} MiB that no snapshot holds, and {} {who} would wait for the copy (at most {} MiB); take another donor (--from), or ALTER TABLE … ENGINE=InnoDB",
+            names.join(", "),
+            bytes >> 20,
+            self.donor.name,
+            most >> 20
+        )))
+    }
+}
+
+fn locked(catalog: &Catalog) -> Vec<&Table> {
+    let tables = catalog.tables.iter();
+    tables.filter(|table| table.rows == Rows::Lock).collect()
+}
+
+/// Other servers, each with a session.
+pub struct Others(Vec<(ServerName, Admin)>);
+
+impl Others {
+    /// All of them have to answer.
+    pub async fn connect<'a>(servers: impl IntoIterator<Item = &'a Server>) -> Result<Self, Error> {
+        let mut others = Vec::new();
+        for server in servers {
+            others.push((server.name.clone(), connect(server).await?));
+        }
+        Ok(Self(others))
+    }
+
+    fn named(&mut self) -> Vec<(String, &mut Admin)> {
+        let named = self.0.iter_mut();
+        named
+            .map(|(name, admin)| (name.to_string(), admin))
+            .collect()
+    }
+}
+
+async fn connect(server: &Server) -> Result<Admin, Error> {
+    let admin = point::session(&server.account).await;
+    admin.map_err(|error| Error::Net(server.name.clone(), error))
+}
+
+/// To a server that was [taken](Order::take). What it holds is dropped first.
+pub async fn copy(
+    order: &Order,
+    mut admin: Admin,
+    progress: &Arc<Progress>,
+) -> Result<Copied, Error> {
+    let target = order.target();
+    let mut differs = None;
+    for _ in 0..TRIES {
+        progress.enters("empties the server");
+        if !admin.is_usable() {
+            admin = target.session().await.map_err(order.of_target())?;
+        }
+        target.clear(&mut admin).await.map_err(order.of_target())?;
+        match try_copy(order, &target, &mut admin, progress).await? {
+            Tried::Copied(copied) => return Ok(copied),
+            Tried::Altered(what) => differs = Some(what),
+        }
+    }
+    Err(Error::Restless {
+        donor: order.donor.name.clone(),
+        what: differs.unwrap_or_default(),
+    })
+}
+
+enum Tried {
+    Copied(Copied),
+    /// Before rows were copied.
+    Altered(String),
+}
+
+async fn try_copy(
+    order: &Order,
+    target: &Target,
+    admin: &mut Admin,
+    progress: &Arc<Progress>,
+) -> Result<Tried, Error> {
+    let of_point = |error| Error::Point(order.donor.name.clone(), error);
+    progress.enters("creates schemas and tables");
+    let donor = Donor::connect(&order.donor.account, &order.run).await;
+    let mut donor = donor.map_err(|error| of_point(error.into()))?;
+    let before = match read(order, &mut donor).await? {
+        Ok(catalog) => catalog,
+        Err(altered) => return Ok(Tried::Altered(altered)),
+    };
+    order.may_lock(&before)?;
+    making::tables(admin, &before)
+        .await
+        .map_err(order.of_target())?;
+
+    progress.enters("waits for a moment to read at");
+    let locked = locked(&before);
+    let tables = donor
+        .tables()
+        .await
+        .map_err(|error| of_point(error.into()))?;
+    // It may have become the source.
+    if order.reads_the_source() && donor.flavor() == Flavor::MySql {
+        return Err(of_point(point::Error::IsTheSource));
+    }
+    order.may_lock(&before)?;
+    let position = donor.take(order.streams, &locked).await.map_err(of_point)?;
+    progress.copies(before.bytes(), with_rows(&before));
+    progress.enters(format!("copies rows as of {position}"));
+    let life = Life::of(admin).await.map_err(order.of_target())?;
+    for table in &locked {
+        if let Some(locks) = donor.locks() {
+            copy_locked(locks, target, table, progress).await?;
+        }
+    }
+    donor.unlock();
+    let after = match read(order, &mut donor).await? {
+        Ok(catalog) => catalog,
+        Err(altered) => return Ok(Tried::Altered(altered)),
+    };
+    if let Some(what) = before.differs(&after) {
+        return Ok(Tried::Altered(what));
+    }
+    let mut sequences = Vec::new();
+    let is_sequence = |object: &&Object| object.kind == Kind::Sequence;
+    for object in after.objects.iter().filter(is_sequence) {
+        let row = catalog::sequence(donor.control(), &object.name).await;
+        sequences.push(row.map_err(order.of_donor())?);
+    }
+    let pieces = copy_rows(order, target, &mut donor, &after, progress).await?;
+    let now = donor
+        .tables()
+        .await
+        .map_err(|error| of_point(error.into()))?;
+    if let Some(what) = tables.renamed(&now) {
+        return Err(Error::Renamed {
+            donor: order.donor.name.clone(),
+            what,
+        });
+    }
+
+    if !admin.is_usable() || !matches!(target.has(admin, 0).await, Ok(true)) {
+        *admin = target.session().await.map_err(order.of_target())?;
+    }
+    target
+        .has_all(admin, pieces)
+        .await
+        .map_err(order.of_target())?;
+    let now = Life::of(admin).await.map_err(order.of_target())?;
+    if !locked.is_empty() && !now.is_same(&life) {
+        let names: Vec<String> = locked.iter().map(|table| table.name.to_string()).collect();
+        return Err(Error::Restarted(
+            order.target.name.clone(),
+            names.join(", "),
+        ));
+    }
+    progress.enters("creates views, routines, triggers, events and accounts");
+    let mut warnings = making::accounts(admin, &after.accounts)
+        .await
+        .map_err(order.of_target())?;
+    warnings.extend(
+        making::objects(admin, &after.objects)
+            .await
+            .map_err(order.of_target())?,
+    );
+    for row in sequences {
+        let set = admin.execute(&row).await;
+        set.map_err(|error| order.of_target()(error.into()))?;
+    }
+    progress.enters(format!("sets its position to {position}"));
+    target
+        .stands_at(admin, &position)
+        .await
+        .map_err(order.of_target())?;
+    Ok(Tried::Copied(Copied { position, warnings }))
+}
+
+/// What the donor holds; or what was altered or dropped while it was asked.
+async fn read(order: &Order, donor: &mut Donor) -> Result<Result<Catalog, String>, Error> {
+    match catalog::read(donor.control(), order.accounts).await {
+        Ok(catalog) => Ok(Ok(catalog)),
+        Err(error) if error.is_altered() => Ok(Err(error.to_string())),
+        Err(error) => Err(order.of_donor()(error)),
+    }
+}
+
+fn with_rows(catalog: &Catalog) -> u64 {
+    let tables = catalog.tables.iter();
+    tables.filter(|table| table.rows != Rows::None).count() as u64
+}
+
+/// A server's, from one start to its end: for how long it had run at a moment.
+#[derive(Clone, Copy, Debug)]
+struct Life {
+    at: Instant,
+    uptime: Duration,
+}
+
+impl Life {
+    /// It counts whole seconds.
+    const WITHIN: Duration = Duration::from_secs(2);
+
+    async fn of(admin: &mut Admin) -> Result<Self, target::Error> {
+        let uptime = admin.status("Uptime").await?;
+        let seconds = uptime.and_then(|uptime| uptime.parse().ok()).unwrap_or(0);
+        Ok(Self {
+            at: Instant::now(),
+            uptime: Duration::from_secs(seconds),
+        })
+    }
+
+    fn is_same(&self, earlier: &Self) -> bool {
+        self.uptime + Self::WITHIN >= earlier.uptime + (self.at - earlier.at)
+    }
+}
+
+async fn copy_locked(
+    locks: &mut Admin,
+    target: &Target,
+    table: &Table,
+    progress: &Progress,
+) -> Result<(), Error> {
+    locks
+        .execute(point::AS_IT_LIES)
+        .await
+        .map_err(copy::Error::Donor)?;
+    let way = Way {
+        target,
+        progress,
+        patience: WHILE_LOCKED,
+    };
+    way.carry(locks, &mut None, &Pieces::whole(table)).await?;
+    Ok(())
+}
+
+/// How many pieces it was.
+async fn copy_rows(
+    order: &Order,
+    target: &Target,
+    donor: &mut Donor,
+    catalog: &Catalog,
+    progress: &Arc<Progress>,
+) -> Result<u64, Error> {
+    let tables = catalog
+        .tables
+        .iter()
+        .filter(|table| table.rows == Rows::Snapshot);
+    let pieces = Pieces::of(tables);
+    let (pieces, rate) = (Arc::new(pieces), Arc::new(Rate::new(order.rate)));
+    let mut copiers = JoinSet::new();
+    for donor in donor.snapshots() {
+        let copier = Copier {
+            donor,
+            target: target.clone(),
+            pieces: pieces.clone(),
+            progress: progress.clone(),
+            rate: rate.clone(),
+        };
+        copiers.spawn(copier.run());
+    }
+    while let Some(ended) = copiers.join_next().await {
+        ended??;
+    }
+    Ok(pieces.count().await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restart_is_known_by_the_uptime() {
+        let at = Instant::now();
+        let life = |after: u64, uptime: u64| Life {
+            at: at + Duration::from_secs(after),
+            uptime: Duration::from_secs(uptime),
+        };
+        for (now, is_same) in [
+            (life(60, 65), true),
+            (life(60, 64), true),
+            // For longer than before, and not the same.
+            (life(60, 40), false),
+            (life(60, 0), false),
+        ] {
+            assert_eq!(now.is_same(&life(0, 5)), is_same, "{now:?}");
+        }
+    }
+}

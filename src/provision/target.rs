@@ -1,0 +1,376 @@
+//! The server that a copy is made on. Nothing that is done there is logged by it.
+//!
+//! It carries a mark, the table `ackline.provision`: which run is at work there, and which of its pieces are in. It is
+//! written in the piece's own transaction, and taken away when the server follows us, so that a copy that was left in the
+//! middle is known for what it is.
+
+use std::time::Duration;
+
+use super::catalog::database_names;
+use super::object::account_name;
+use crate::gtid::Position;
+use crate::ids::Flavor;
+use crate::net;
+use crate::net::admin::{self, Admin, literal};
+use crate::tables::{SYSTEM, quoted};
+
+/// A definition may be a long one, and a schema that is dropped large.
+const ASK: Duration = Duration::from_secs(600);
+/// ER_SERVER_SHUTDOWN, ER_CON_COUNT_ERROR, ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK, ER_CONNECTION_KILLED of both; and of a
+/// full disk ER_DISK_FULL, ER_ERROR_ON_WRITE, ER_RECORD_FILE_FULL.
+const PASSES: [u16; 9] = [1053, 1040, 1205, 1213, 1927, 3169, 1021, 1026, 1114];
+const MARK: &str = "ackline.provision";
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Net(#[from] net::Error),
+    #[error("{statement}: {source}")]
+    Statement {
+        statement: String,
+        source: net::Error,
+    },
+    #[error("{what}: error {code}")]
+    Hidden { what: String, code: u16 },
+    #[error("our account may not set it up: an administrator has to run there {0};")]
+    Denied(String),
+    #[error("its address leads to another machine than before, or somebody else provisions it now")]
+    Another,
+    #[error("it is the same machine as {0}")]
+    Same(String),
+    #[error("its binary log is off (log_bin)")]
+    NoBinlog,
+    #[error(
+        "somebody else wrote there while it was copied to ({0}): find out who, keep clients away from it, then give the command again"
+    )]
+    Foreign(String),
+    #[error(
+        "{there} of {copied} ranges are there: it lost what it had committed (innodb_flush_log_at_trx_commit is not 1 there, or its disk lies); give the command again"
+    )]
+    Lost { there: u64, copied: u64 },
+}
+
+impl Error {
+    /// It may take it later: it is away, or its disk is full.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Net(error) | Self::Statement { source: error, .. } => match error.server_code() {
+                Some(code) => PASSES.contains(&code),
+                None => true,
+            },
+            _ => false,
+        }
+    }
+}
+
+/// What is there before anything is done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Schemas with tables, views or routines in them.
+    pub schemas: Vec<String>,
+    /// They are what an earlier copy has left.
+    pub unfinished: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Target {
+    account: admin::Account,
+    /// Of this copy.
+    run: String,
+}
+
+impl Target {
+    pub fn new(account: &admin::Account, run: &str) -> Self {
+        Self {
+            account: account.clone(),
+            run: run.to_owned(),
+        }
+    }
+
+    /// A session on a machine that is none of these: what names lead to is not believed.
+    pub async fn apart(&self, others: &mut [(String, &mut Admin)]) -> Result<Admin, Error> {
+        let mut admin = self.connect().await?;
+        for (name, other) in others {
+            if is_same(&mut admin, other, &self.run).await? {
+                return Err(Error::Same(name.clone()));
+            }
+        }
+        Ok(admin)
+    }
+
+    pub async fn examine(&self, others: &mut [(String, &mut Admin)]) -> Result<Found, Error> {
+        let mut admin = self.apart(others).await?;
+        may_set_up(&mut admin).await?;
+        if admin.value("SELECT @@global.log_bin").await?.as_deref() != Some("1") {
+            return Err(Error::NoBinlog);
+        }
+        let question = format!(
+            "SELECT DISTINCT TABLE_SCHEMA FROM information_schema.TABLES WHERE TABLE_SCHEMA NOT IN ({0}, 'ackline') \
+             UNION SELECT ROUTINE_SCHEMA FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA NOT IN ({0}, 'ackline')",
+            SYSTEM
+        );
+        let rows = admin.query(&question).await?;
+        let marked = match admin.value(&format!("SELECT COUNT(*) FROM {MARK}")).await {
+            Ok(count) => count.is_some_and(|count| count != "0"),
+            // ER_BAD_DB_ERROR, ER_NO_SUCH_TABLE.
+            Err(error) if matches!(error.server_code(), Some(1049 | 1146)) => false,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Found {
+            schemas: rows
+                .iter()
+                .filter_map(|row| Some(row.at(0)?.to_owned()))
+                .collect(),
+            unfinished: marked,
+        })
+    }
+
+    async fn connect(&self) -> Result<Admin, net::Error> {
+        let mut admin = Admin::connect_for_bulk(&self.account, ASK).await?;
+        // Before anything else.
+        admin.execute("SET SESSION sql_log_bin=0").await?;
+        let of_flavor: &[&str] = match admin.flavor() {
+            Flavor::MariaDb => &["SET SESSION check_constraint_checks=0, max_statement_time=0"],
+            Flavor::MySql => {
+                &["SET SESSION sql_require_primary_key=0, sql_generate_invisible_primary_key=0"]
+            }
+        };
+        let all = [
+            "SET SESSION sql_mode='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION', time_zone='+00:00'",
+            "SET SESSION foreign_key_checks=0, unique_checks=0, autocommit=1, innodb_strict_mode=0",
+            // A warning must not go unseen.
+            "SET SESSION max_error_count=64",
+            "SET SESSION wait_timeout=604800, net_read_timeout=3600, lock_wait_timeout=60",
+        ];
+        for statement in of_flavor.iter().chain(&all) {
+            admin.execute(statement).await?;
+        }
+        Ok(admin)
+    }
+
+    /// On the machine that carries our mark.
+    pub async fn session(&self) -> Result<Admin, Error> {
+        let mut admin = self.connect().await?;
+        match has_piece(&mut admin, &self.run, 0).await {
+            Ok(true) => {
+                self.open(&mut admin).await?;
+                Ok(admin)
+            }
+            Ok(false) => Err(Error::Another),
+            Err(error) if matches!(error.server_code(), Some(1049 | 1146)) => Err(Error::Another),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// It follows nobody, claims to have nothing, and carries our mark: from here on nobody takes it for a replica, and
+    /// it is known for a copy's beginning however this ends.
+    pub async fn take(&self, admin: &mut Admin) -> Result<(), Error> {
+        let noun = match admin.flavor() {
+            Flavor::MariaDb => "SLAVE",
+            Flavor::MySql => "REPLICA",
+        };
+        run(admin, &format!("STOP {noun}")).await?;
+        run(admin, &format!("RESET {noun} ALL")).await?;
+        self.open(admin).await?;
+        run(admin, "CREATE DATABASE IF NOT EXISTS ackline").await?;
+        run(admin, &format!("DROP TABLE IF EXISTS {MARK}")).await?;
+        let mark = format!(
+            "CREATE TABLE {MARK} (run VARCHAR(64) NOT NULL, piece BIGINT UNSIGNED NOT NULL, PRIMARY KEY (run, piece)) ENGINE=InnoDB"
+        );
+        run(admin, &mark).await?;
+        let first = format!("INSERT INTO {MARK} VALUES ({}, 0)", literal(&self.run));
+        run(admin, &first).await?;
+        // What it confirmed while it had that counts no more as soon as it says so itself.
+        self.has_nothing(admin).await
+    }
+
+    /// We may write there, and nobody else. After a restart again.
+    async fn open(&self, admin: &mut Admin) -> Result<(), Error> {
+        if admin.flavor() == Flavor::MySql {
+            run(admin, "SET GLOBAL super_read_only=OFF").await?;
+        }
+        run(admin, "SET GLOBAL read_only=ON").await?;
+        run(admin, "SET GLOBAL local_infile=ON").await
+    }
+
+    async fn has_nothing(&self, admin: &mut Admin) -> Result<(), Error> {
+        let statements: &[&str] = match admin.flavor() {
+            Flavor::MariaDb => &["RESET MASTER", "SET GLOBAL gtid_slave_pos=''"],
+            Flavor::MySql => &["RESET BINARY LOGS AND GTIDS"],
+        };
+        for statement in statements {
+            run(admin, statement).await?;
+        }
+        Ok(())
+    }
+
+    /// Everything but the mark.
+    pub async fn clear(&self, admin: &mut Admin) -> Result<(), Error> {
+        for database in database_names(admin).await? {
+            if database == "ackline" {
+                for table in ours(admin).await? {
+                    run(admin, &table).await?;
+                }
+            } else {
+                run(admin, &format!("DROP DATABASE {}", quoted(&database))).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes into the piece's transaction. An error where the server belongs to another copy by now.
+    pub async fn mark(&self, admin: &mut Admin, piece: u64) -> Result<(), Error> {
+        let run_name = literal(&self.run);
+        let mark = format!(
+            "INSERT INTO {MARK} SELECT run, {piece} FROM {MARK} WHERE run = {run_name} AND piece = 0"
+        );
+        run(admin, &mark).await?;
+        match self.has(admin, piece).await? {
+            true => Ok(()),
+            false => Err(Error::Another),
+        }
+    }
+
+    pub async fn has(&self, admin: &mut Admin, piece: u64) -> Result<bool, Error> {
+        Ok(has_piece(admin, &self.run, piece).await?)
+    }
+
+    /// All that was copied is there still, though the server was away in between.
+    pub async fn has_all(&self, admin: &mut Admin, copied: u64) -> Result<(), Error> {
+        let question = format!(
+            "SELECT COUNT(*) FROM {MARK} WHERE run = {} AND piece > 0",
+            literal(&self.run)
+        );
+        let there = admin.value(&question).await?;
+        let there = there.and_then(|there| there.parse().ok()).unwrap_or(0);
+        match there == copied {
+            true => Ok(()),
+            false => Err(Error::Lost { there, copied }),
+        }
+    }
+
+    /// From now on it stands at this position, and its binlog begins there.
+    pub async fn stands_at(&self, admin: &mut Admin, position: &Position) -> Result<(), Error> {
+        if !self.has(admin, 0).await? {
+            return Err(Error::Another);
+        }
+        untouched(admin).await?;
+        let text = literal(&position.to_string());
+        let statements = match position.flavor() {
+            Flavor::MariaDb => vec![
+                format!("SET GLOBAL gtid_binlog_state={text}"),
+                format!("SET GLOBAL gtid_slave_pos={text}"),
+            ],
+            Flavor::MySql => vec![
+                // Its own default.
+                "SET GLOBAL local_infile=OFF".to_owned(),
+                format!("SET GLOBAL gtid_purged={text}"),
+            ],
+        };
+        self.has_nothing(admin).await?;
+        for statement in statements {
+            run(admin, &statement).await?;
+        }
+        Ok(())
+    }
+
+    /// It is a copy's beginning no longer.
+    pub async fn unmark(&self) -> Result<(), Error> {
+        let mut admin = self.connect().await?;
+        if !self.has(&mut admin, 0).await? {
+            return Err(Error::Another);
+        }
+        let drop = format!("DROP TABLE {MARK}");
+        if admin.flavor() == Flavor::MariaDb {
+            return run(&mut admin, &drop).await;
+        }
+        run(&mut admin, "SET GLOBAL super_read_only=OFF").await?;
+        let dropped = run(&mut admin, &drop).await;
+        run(&mut admin, "SET GLOBAL super_read_only=ON").await?;
+        dropped
+    }
+}
+
+/// Whoever logs there has written between our rows; we never do.
+async fn untouched(admin: &mut Admin) -> Result<(), Error> {
+    let (variable, channels) = match admin.flavor() {
+        Flavor::MariaDb => ("gtid_binlog_pos", "SHOW ALL SLAVES STATUS"),
+        Flavor::MySql => ("gtid_executed", "SHOW REPLICA STATUS"),
+    };
+    let logged = admin.value(&format!("SELECT @@global.{variable}")).await?;
+    if let Some(logged) = logged.filter(|logged| !logged.is_empty()) {
+        return Err(Error::Foreign(logged));
+    }
+    match admin.query(channels).await?.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Foreign("it was told to follow a source".into())),
+    }
+}
+
+/// Statements that drop what `ackline` holds besides the mark.
+async fn ours(admin: &mut Admin) -> Result<Vec<String>, net::Error> {
+    let question = "SELECT TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES \
+         WHERE TABLE_SCHEMA = 'ackline' AND TABLE_NAME <> 'provision'";
+    let rows = admin.query(question).await?;
+    let drop = |row: &admin::Row| {
+        let kind = if row.at(1) == Some("VIEW") {
+            "VIEW"
+        } else {
+            "TABLE"
+        };
+        Some(format!("DROP {kind} ackline.{}", quoted(row.at(0)?)))
+    };
+    Ok(rows.iter().filter_map(drop).collect())
+}
+
+async fn has_piece(admin: &mut Admin, run: &str, piece: u64) -> Result<bool, net::Error> {
+    let question = format!(
+        "SELECT COUNT(*) FROM {MARK} WHERE run = {} AND piece = {piece}",
+        literal(run)
+    );
+    Ok(admin.value(&question).await?.as_deref() == Some("1"))
+}
+
+/// A lock that one of them takes is seen at the other one only if they are the same.
+async fn is_same(one: &mut Admin, other: &mut Admin, lock: &str) -> Result<bool, net::Error> {
+    let lock = literal(&format!("ackline-{lock}"));
+    one.value(&format!("SELECT GET_LOCK({lock}, 0)")).await?;
+    let seen = other.value(&format!("SELECT IS_USED_LOCK({lock})")).await;
+    one.value(&format!("SELECT RELEASE_LOCK({lock})")).await?;
+    Ok(seen?.is_some())
+}
+
+/// All privileges, with GRANT OPTION: what it makes is everything.
+async fn may_set_up(admin: &mut Admin) -> Result<(), Error> {
+    let lines = admin.query("SHOW GRANTS").await?;
+    let suffices = |line: &str| match admin.flavor() {
+        Flavor::MariaDb => line.starts_with("GRANT ALL PRIVILEGES ON *.* TO "),
+        // It lists them one by one.
+        Flavor::MySql => line.contains("CREATE USER") && line.contains(" ON *.* TO "),
+    } && line.ends_with("WITH GRANT OPTION");
+    if lines.iter().filter_map(|row| row.at(0)).any(suffices) {
+        return Ok(());
+    }
+    let account = admin
+        .value("SELECT CURRENT_USER()")
+        .await?
+        .unwrap_or_default();
+    let (user, host) = account.rsplit_once('@').unwrap_or((&account, "%"));
+    Err(Error::Denied(format!(
+        "GRANT ALL PRIVILEGES ON *.* TO {} WITH GRANT OPTION",
+        account_name(user, Some(host))
+    )))
+}
+
+pub(super) async fn run(admin: &mut Admin, statement: &str) -> Result<(), Error> {
+    named(admin, statement, statement).await
+}
+
+/// A statement that is shown by another name, as it is long.
+pub(super) async fn named(admin: &mut Admin, statement: &str, shown: &str) -> Result<(), Error> {
+    let done = admin.execute(statement).await;
+    done.map_err(|source| Error::Statement {
+        statement: shown.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,403 @@
+//! One table after the other.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use super::expression::{self, is_whole};
+use super::pace::Pace;
+use super::replica::{Replica, Server};
+use super::source::{self, Listed, Ran, Source, UNORDERED};
+use super::statement::Place;
+use super::verdict::{Computed, Outcome, judge};
+use super::witness::{self, Witness};
+use crate::gtid::Position;
+use crate::ids::ServerName;
+use crate::net::admin::Admin;
+use crate::tables::{Definition, Name, Ordered, Range, definition::differences};
+
+/// Our binlog shows a commit a moment after it was answered.
+const SHOWN_WITHIN: Duration = Duration::from_secs(30);
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Source(#[from] source::Error),
+    #[error(transparent)]
+    Witness(#[from] witness::Error),
+    #[error(
+        "{0} takes no statements, and ours would stop replication there (REQUIRE_ROW_FORMAT or PRIVILEGE_CHECKS_USER of its channel)"
+    )]
+    TakesNoStatements(ServerName),
+    #[error("{name} does not say whether it takes statements (mysql.slave_relay_log_info): {why}")]
+    Unknown { name: ServerName, why: String },
+    #[error("{0}: there is no such table at the source, or our account may not see it")]
+    NoTable(Name),
+}
+
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Our binlog's folder.
+    pub dir: PathBuf,
+    /// All replicas.
+    pub replicas: Vec<Server>,
+    /// None: all.
+    pub tables: Vec<Name>,
+    /// How long a replica may take to apply what it is asked about.
+    pub wait: Duration,
+}
+
+/// What came out of a table on a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub table: Name,
+    pub replica: ServerName,
+    /// Other than InnoDB.
+    pub engine: Option<String>,
+    pub outcome: Outcome,
+}
+
+#[derive(Debug)]
+pub struct Run {
+    /// Nobody else's.
+    name: String,
+    source: Source,
+    replicas: Vec<Replica>,
+    witness: Witness,
+    tables: Vec<Name>,
+    wait: Duration,
+}
+
+/// What became of a table at the source.
+enum AtSource {
+    Computed(Vec<Computed>, Position),
+    Not(String),
+}
+
+impl Run {
+    /// `admin`: at the source.
+    pub async fn begin(admin: Admin, request: Request) -> Result<Self, Error> {
+        let witness = Witness::begin(&request.dir)?;
+        let source = Source::prepare(admin).await?;
+        let mut replicas = Vec::new();
+        for server in request.replicas {
+            let mut replica = Replica::connect(server).await;
+            let name = replica.name.clone();
+            match replica.takes_statements().await {
+                None | Some(Ok(true)) => replicas.push(replica),
+                Some(Ok(false)) => return Err(Error::TakesNoStatements(name)),
+                Some(Err(why)) => return Err(Error::Unknown { name, why }),
+            }
+        }
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        Ok(Self {
+            name: format!(
+                "{}-{}",
+                since.unwrap_or_default().as_nanos(),
+                std::process::id()
+            ),
+            source,
+            replicas,
+            witness,
+            tables: request.tables,
+            wait: request.wait,
+        })
+    }
+
+    /// By it `ackline.checksums` knows this run.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Compares all tables, and tells of each as it is done.
+    pub async fn compare(&mut self, mut found: impl FnMut(Finding)) -> Result<(), Error> {
+        let everything = self.tables.is_empty();
+        if everything {
+            self.source.sees_all().await?;
+        }
+        let listed = self.source.tables().await?;
+        for name in &self.tables {
+            if !listed.iter().any(|listed| listed.name == *name) {
+                return Err(Error::NoTable(name.clone()));
+            }
+        }
+        for table in &listed {
+            if !everything && !self.tables.contains(&table.name) {
+                continue;
+            }
+            let outcomes = self.table(table).await?;
+            for (replica, outcome) in self.replicas.iter().zip(outcomes) {
+                if let Some(outcome) = outcome.filter(|_| replica.wanted) {
+                    let engine = &table.engine;
+                    found(Finding {
+                        table: table.name.clone(),
+                        replica: replica.name.clone(),
+                        engine: Some(engine.clone())
+                            .filter(|name| !name.eq_ignore_ascii_case("InnoDB")),
+                        outcome,
+                    });
+                }
+            }
+        }
+        if everything {
+            self.only_there(&listed, found).await?;
+        }
+        Ok(())
+    }
+
+    /// None where the table is gone from the source: then there is nothing to compare.
+    async fn table(&mut self, table: &Listed) -> Result<Vec<Option<Outcome>>, Error> {
+        let all = |why: &str, run: &Self| {
+            let outcome = Some(Outcome::NotCompared(why.to_owned()));
+            vec![outcome; run.replicas.len()]
+        };
+        if table.kind != "BASE TABLE" {
+            let kind = table.kind.to_lowercase();
+            return Ok(all(
+                &format!("it is a {kind} table, which is not compared yet"),
+                self,
+            ));
+        }
+        let name = &table.name;
+        let Some(definition) = self.source.definition(name).await? else {
+            return Ok(vec![None; self.replicas.len()]);
+        };
+        let sum = match expression::sum(&definition) {
+            Ok(sum) => sum,
+            Err(unknown) => return Ok(all(&unknown.to_string(), self)),
+        };
+        let key = Ordered::of(&definition);
+        if key.is_none() && self.source.rows(name).await? > UNORDERED {
+            let why = format!(
+                "it has no key that orders its rows (primary, or unique and NOT NULL), and more than {UNORDERED} rows"
+            );
+            return Ok(all(&why, self));
+        }
+        // Behind the definition that was read, so that the replicas have it when they are asked.
+        let begun = match self.mark(name).await? {
+            Ok(begun) => begun,
+            Err(why) => return Ok(all(&why, self)),
+        };
+        let (mut outcomes, bears) = self.definitions(name, &definition, &begun).await;
+        if let Err(why) = bears {
+            for outcome in &mut outcomes {
+                outcome.get_or_insert_with(|| Outcome::NotCompared(why.clone()));
+            }
+            return Ok(outcomes);
+        }
+        let open =
+            |(replica, outcome): (&Replica, &Option<Outcome>)| replica.wanted && outcome.is_none();
+        if !self.replicas.iter().zip(&outcomes).any(open) {
+            return Ok(outcomes);
+        }
+        let (computed, end) = match self.compute(name, &sum, key.as_ref()).await? {
+            AtSource::Computed(computed, end) => (computed, end),
+            AtSource::Not(why) => {
+                for outcome in &mut outcomes {
+                    outcome.get_or_insert_with(|| Outcome::NotCompared(why.clone()));
+                }
+                return Ok(outcomes);
+            }
+        };
+        let unchanged = self.source.definition(name).await?.as_ref() == Some(&definition);
+        for (replica, outcome) in self.replicas.iter_mut().zip(&mut outcomes) {
+            if !unchanged {
+                let why = "its definition was changed meanwhile: compare it again";
+                *outcome = Some(Outcome::NotCompared(why.to_owned()));
+            } else if outcome.is_none() && replica.wanted {
+                let judged = async {
+                    replica.applies(&end, self.wait).await?;
+                    let held = replica.results(&self.name, name).await?;
+                    Ok(judge(&computed, &held))
+                };
+                *outcome = Some(judged.await.unwrap_or_else(Outcome::NotCompared));
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Begins with a table: who has come there has all that came before. Or why it cannot begin.
+    async fn mark(&mut self, table: &Name) -> Result<Result<Position, String>, Error> {
+        let place = self.place(table, 0);
+        let statements = [place.forget_others(), place.begin()];
+        for statement in &statements {
+            if let Ran::Not(why) = self.source.log(statement).await? {
+                return Ok(Err(why));
+            }
+        }
+        self.proven(statements.into()).await.map(Ok)
+    }
+
+    /// What is known of each replica by its definition already, and whether all of them bear our statements. One
+    /// that does not answer is not asked: it has what it had.
+    async fn definitions(
+        &mut self,
+        name: &Name,
+        source: &Definition,
+        begun: &Position,
+    ) -> (Vec<Option<Outcome>>, Result<(), String>) {
+        let (mut outcomes, mut bears) = (Vec::new(), Ok(()));
+        for replica in &mut self.replicas {
+            let reached = match replica.wanted {
+                true => replica.applies(begun, self.wait).await,
+                false => Ok(()),
+            };
+            let theirs = match replica.definition(name).await {
+                Ok(theirs) => theirs,
+                Err(why) => {
+                    outcomes.push(Some(Outcome::NotCompared(why)));
+                    continue;
+                }
+            };
+            let lacks = match &theirs {
+                None => Some("the table".to_owned()),
+                Some(theirs) => theirs
+                    .lacks(source)
+                    .map(|column| format!("its column {column}")),
+            };
+            if let Some(lacks) = lacks {
+                bears = Err(format!(
+                    "{} does not have {lacks}, and our statement would stop replication there",
+                    replica.name
+                ));
+            }
+            let different = match &theirs {
+                None => vec!["there is no such table there".to_owned()],
+                Some(theirs) => differences(source, theirs),
+            };
+            outcomes.push(match reached {
+                Err(why) => Some(Outcome::NotCompared(why)),
+                Ok(()) if !different.is_empty() => Some(Outcome::Definition(different)),
+                Ok(()) => None,
+            });
+        }
+        (outcomes, bears)
+    }
+
+    /// Range by range, at the source.
+    async fn compute(
+        &mut self,
+        name: &Name,
+        sum: &str,
+        key: Option<&Ordered>,
+    ) -> Result<AtSource, Error> {
+        let mut pace = Pace::new();
+        let (mut computed, mut logged) = (Vec::new(), HashSet::new());
+        let mut from = None;
+        loop {
+            let to = match key {
+                None => None,
+                Some(key) => {
+                    let bound = self.source.bound(key, name, from.as_ref(), pace.rows());
+                    match bound.await {
+                        Ok(to) => to,
+                        Err(error) if error.server_code().is_some() => {
+                            return Ok(AtSource::Not(format!("the source refused it: {error}")));
+                        }
+                        Err(error) => return Err(source::Error::from(error).into()),
+                    }
+                }
+            };
+            let range = Range { from, to };
+            let (condition, shown) = match key {
+                None => ("1".to_owned(), "all rows".to_owned()),
+                Some(key) => (key.condition(&range), key.shown(&range)),
+            };
+            let chunk = computed.len() as u64 + 1;
+            let place = self.place(name, chunk);
+            let compute = place.compute(&range, sum, &condition);
+            let result = place.result();
+            let took = match self.source.log(&compute).await? {
+                Ran::In(took) => took,
+                Ran::Not(why) => return Ok(AtSource::Not(why)),
+            };
+            let Some((rows, sum)) = self.source.result(&result).await? else {
+                let why = format!("the source's result of chunk {chunk} is gone");
+                return Ok(AtSource::Not(why));
+            };
+            if !is_whole(&sum) {
+                let why = format!(
+                    "a row of chunk {chunk} cannot be computed at the source (max_allowed_packet?)"
+                );
+                return Ok(AtSource::Not(why));
+            }
+            let tell = self.place(name, chunk).tell(rows, &sum);
+            match self.source.log(&tell).await? {
+                Ran::In(told) => pace.took(took, told),
+                Ran::Not(why) => return Ok(AtSource::Not(why)),
+            }
+            logged.extend([compute, tell]);
+            computed.push(Computed {
+                chunk,
+                range: shown,
+                rows,
+                sum,
+            });
+            from = range.to;
+            if from.is_none() {
+                let end = self.proven(logged).await?;
+                return Ok(AtSource::Computed(computed, end));
+            }
+        }
+    }
+
+    /// Tables that the source does not have.
+    async fn only_there(
+        &mut self,
+        before: &[Listed],
+        mut found: impl FnMut(Finding),
+    ) -> Result<(), Error> {
+        let wait = self.wait;
+        for index in 0..self.replicas.len() {
+            let replica = &mut self.replicas[index];
+            if !replica.wanted {
+                continue;
+            }
+            // One that cannot be asked is "not compared" already, table by table.
+            let theirs = replica.tables().await.unwrap_or_default();
+            let known = |name: &Name| before.iter().any(|listed| listed.name == *name);
+            let others: Vec<Name> = theirs.into_iter().filter(|name| !known(name)).collect();
+            for table in others {
+                // It may have been made, or dropped, meanwhile: asked once more, behind what came since.
+                let Ok(position) = self.mark(&table).await? else {
+                    continue;
+                };
+                let forget = self.place(&table, 0).forget();
+                self.source.log(&forget).await?;
+                let at_source = self.source.definition(&table).await?.is_some();
+                let replica = &mut self.replicas[index];
+                let outcome = match replica.applies(&position, wait).await {
+                    Err(why) => Outcome::NotCompared(why),
+                    Ok(()) => match replica.definition(&table).await {
+                        Ok(Some(_)) if !at_source => {
+                            Outcome::Definition(vec!["there is no such table at the source".into()])
+                        }
+                        Ok(_) => continue,
+                        Err(why) => Outcome::NotCompared(why),
+                    },
+                };
+                found(Finding {
+                    table,
+                    replica: replica.name.clone(),
+                    engine: None,
+                    outcome,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn place<'a>(&'a self, table: &'a Name, chunk: u64) -> Place<'a> {
+        Place {
+            run: &self.name,
+            table,
+            chunk,
+        }
+    }
+
+    /// Where a replica is that has all of these. They are in our binlog as they were sent.
+    async fn proven(&mut self, statements: HashSet<String>) -> Result<Position, Error> {
+        let gtids = self.witness.find(statements, SHOWN_WITHIN).await?;
+        Ok(Position::of_history(self.source.flavor(), &gtids))
+    }
+}

@@ -1,0 +1,334 @@
+//! The first day: a source that writes and replicas that follow it natively, in semi-sync of their own, are taken in
+//! while it goes on writing, and none has to be set up anew.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::support::{ACKLINE, Account, Flavor, Part, SOON, Sandbox, on_both_flavors, wait_until};
+
+on_both_flavors![
+    live_replicas_are_taken_in_while_the_source_writes,
+    a_replica_that_stands_still_is_left_and_taken_in_later,
+];
+
+/// Writers may be held no longer than this.
+const PAUSE: Duration = Duration::from_secs(1);
+
+struct Words {
+    semi_sync_source: &'static str,
+    semi_sync_replica: &'static str,
+    stop: &'static str,
+    start: &'static str,
+}
+
+fn words(flavor: Flavor) -> Words {
+    match flavor {
+        Flavor::MariaDb => Words {
+            semi_sync_source: "rpl_semi_sync_master",
+            semi_sync_replica: "rpl_semi_sync_slave",
+            stop: "STOP SLAVE",
+            start: "START SLAVE",
+        },
+        Flavor::MySql => Words {
+            semi_sync_source: "rpl_semi_sync_source",
+            semi_sync_replica: "rpl_semi_sync_replica",
+            stop: "STOP REPLICA",
+            start: "START REPLICA",
+        },
+    }
+}
+
+/// As it is before anybody has heard of us: replicas follow the source, the first by GTID and the second by file and
+/// position, both in semi-sync.
+async fn native(flavor: Flavor) -> Sandbox {
+    let sandbox = Sandbox::of(flavor).await;
+    sandbox.create_seen().await;
+    sandbox.stop(Part::Proxy);
+    std::fs::remove_dir_all(&sandbox.manifest.binlog_dir).unwrap();
+    let names = words(flavor);
+    let mut source = sandbox.source().connect().await;
+    for setting in ["enabled=OFF", "timeout=1000", "enabled=ON"] {
+        let set = format!("SET GLOBAL {}_{setting}", names.semi_sync_source);
+        source.run(&set).await;
+    }
+    source.run("SET GLOBAL read_only=OFF").await;
+    let Account {
+        user,
+        password,
+        host,
+        port,
+        ..
+    } = sandbox.source();
+    let show = match flavor {
+        Flavor::MariaDb => "SHOW MASTER STATUS",
+        Flavor::MySql => "SHOW BINARY LOG STATUS",
+    };
+    for (index, account) in sandbox.replicas().iter().enumerate() {
+        let mut replica = account.connect().await;
+        // Nobody writes now, and both have everything.
+        let row: (String, u64) = {
+            let rows: Vec<mysql_async::Row> = source.rows(show).await;
+            (rows[0].get(0).unwrap(), rows[0].get(1).unwrap())
+        };
+        let by_gtid = index == 0;
+        let change = match (flavor, by_gtid) {
+            (Flavor::MariaDb, true) => format!(
+                "CHANGE MASTER TO MASTER_HOST='{host}', MASTER_PORT={port}, MASTER_USER='{user}', \
+                 MASTER_PASSWORD='{password}', MASTER_USE_GTID=slave_pos"
+            ),
+            (Flavor::MariaDb, false) => format!(
+                "CHANGE MASTER TO MASTER_HOST='{host}', MASTER_PORT={port}, MASTER_USER='{user}', \
+                 MASTER_PASSWORD='{password}', MASTER_USE_GTID=no, MASTER_LOG_FILE='{}', MASTER_LOG_POS={}",
+                row.0, row.1
+            ),
+            (Flavor::MySql, true) => format!(
+                "CHANGE REPLICATION SOURCE TO SOURCE_HOST='{host}', SOURCE_PORT={port}, SOURCE_USER='{user}', \
+                 SOURCE_PASSWORD='{password}', SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1"
+            ),
+            (Flavor::MySql, false) => format!(
+                "CHANGE REPLICATION SOURCE TO SOURCE_HOST='{host}', SOURCE_PORT={port}, SOURCE_USER='{user}', \
+                 SOURCE_PASSWORD='{password}', SOURCE_AUTO_POSITION=0, SOURCE_LOG_FILE='{}', SOURCE_LOG_POS={}, \
+                 GET_SOURCE_PUBLIC_KEY=1",
+                row.0, row.1
+            ),
+        };
+        for statement in [
+            names.stop,
+            &format!("SET GLOBAL {}_enabled=ON", names.semi_sync_replica),
+            &change,
+            names.start,
+        ] {
+            replica.run(statement).await;
+        }
+    }
+    source.run("CREATE TABLE earlier (n INT PRIMARY KEY)").await;
+    if flavor == Flavor::MariaDb {
+        // Another server was the source for a while: within the domain its numbers go on over both.
+        source.run("SET SESSION server_id=77").await;
+        source.run("INSERT INTO earlier VALUES (1)").await;
+        source.run("SET SESSION server_id=@@global.server_id").await;
+    }
+    source.run("INSERT INTO earlier VALUES (2)").await;
+    wait_until(
+        "both replicas acknowledge to the source",
+        SOON,
+        async || {
+            let mut source = sandbox.source().connect().await;
+            let status = format!(
+                "SHOW GLOBAL STATUS LIKE '{}_clients'",
+                match flavor {
+                    Flavor::MariaDb => "Rpl_semi_sync_master",
+                    Flavor::MySql => "Rpl_semi_sync_source",
+                }
+            );
+            let rows: Vec<(String, String)> = source.rows(&status).await;
+            match rows[0].1.as_str() {
+                "2" => Ok(()),
+                other => Err(other.to_owned()),
+            }
+        },
+    )
+    .await;
+    sandbox
+}
+
+/// Writes at the source itself, one row after the other.
+struct Writer {
+    stop: Arc<AtomicBool>,
+    task: tokio::task::JoinHandle<(u32, Duration)>,
+}
+
+async fn write(account: Account, stopped: Arc<AtomicBool>, from: u32) -> (u32, Duration) {
+    let mut source = account.connect_again().await;
+    let (mut n, mut longest) = (from, Duration::ZERO);
+    while !stopped.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        let insert = format!("INSERT INTO seen VALUES ({n})");
+        source.try_run(&insert).await.unwrap();
+        longest = longest.max(begun.elapsed());
+        n += 1;
+    }
+    (n - from, longest)
+}
+
+impl Writer {
+    fn begin(sandbox: &Sandbox, from: u32) -> Self {
+        let (account, stop) = (sandbox.source(), Arc::<AtomicBool>::default());
+        let stopped = stop.clone();
+        let task = tokio::spawn(write(account, stopped, from));
+        Self { stop, task }
+    }
+
+    /// How many rows, and how long one took at most.
+    async fn end(self) -> (u32, Duration) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.task.await.unwrap()
+    }
+}
+
+/// `ackline adopt`, line by line.
+struct Adoption {
+    child: Child,
+    lines: tokio::sync::mpsc::UnboundedReceiver<String>,
+    said: Vec<String>,
+}
+
+impl Adoption {
+    fn begin(sandbox: &Sandbox, arguments: &[&str]) -> Self {
+        let mut child = Command::new(ACKLINE)
+            .arg("adopt")
+            .args(arguments)
+            .args(["--config", &sandbox.config_path()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = tokio::sync::mpsc::unbounded_channel();
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                println!("adopt| {line}");
+                let _ = sender.send(line);
+            }
+        });
+        Self {
+            child,
+            lines,
+            said: Vec::new(),
+        }
+    }
+
+    async fn says(&mut self, what: &str) {
+        let until = async {
+            while let Some(line) = self.lines.recv().await {
+                self.said.push(line);
+                if self.said.last().is_some_and(|line| line.contains(what)) {
+                    return;
+                }
+            }
+            panic!("it ended without '{what}': {:?}", self.said);
+        };
+        tokio::time::timeout(SOON, until)
+            .await
+            .unwrap_or_else(|_| panic!("it does not say '{what}'"));
+    }
+
+    async fn ends(self) -> Output {
+        let waits = tokio::task::spawn_blocking(move || self.child.wait_with_output().unwrap());
+        let ended = tokio::time::timeout(SOON * 2, waits).await;
+        ended.expect("it does not end").unwrap()
+    }
+}
+
+async fn live_replicas_are_taken_in_while_the_source_writes(flavor: Flavor) {
+    let sandbox = native(flavor).await;
+    let config = sandbox.config();
+    // A rehearsal touches nothing.
+    let rehearsed = sandbox.ackline(&["adopt", "--dry-run"]);
+    assert!(rehearsed.status.success(), "{rehearsed:?}");
+    assert_eq!(sandbox.config(), config);
+
+    let writer = Writer::begin(&sandbox, 1);
+    // Its applier stands, so it needs what was written long before we attach, in older files of the source.
+    let mut behind = sandbox.replica(0).connect().await;
+    behind.run("FLUSH TABLES WITH READ LOCK").await;
+    let mut source = sandbox.source().connect().await;
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        source.run("FLUSH BINARY LOGS").await;
+    }
+    let mut adoption = Adoption::begin(&sandbox, &[]);
+    adoption.says("Start the proxy now").await;
+    sandbox.start(Part::Proxy);
+    adoption.says("ackline is attached").await;
+    behind.run("UNLOCK TABLES").await;
+    let output = adoption.ends().await;
+    let (rows, longest) = writer.end().await;
+    println!(
+        "{flavor}: {rows} rows meanwhile, the longest took {} ms",
+        longest.as_millis()
+    );
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    assert!(longest < PAUSE, "a writer was held for {longest:?}");
+    assert!(rows > 100, "{rows} rows");
+
+    let status = sandbox.status().await;
+    assert_eq!(status.text("mode"), "semi-sync");
+    for replica in ["replica1", "replica2"] {
+        assert!(status.replica(replica).unwrap().flag("vote"), "{replica}");
+    }
+    assert_eq!(sandbox.config().matches("mode = \"async\"").count(), 0);
+    let mut app = sandbox.app().connect().await;
+    app.run("INSERT INTO seen VALUES (0)").await;
+    assert_eq!(app.count("seen").await, u64::from(rows) + 1);
+    sandbox.assert_equal().await;
+    // It comes to the same once more.
+    let again = sandbox.ackline(&["adopt"]);
+    assert!(again.status.success(), "{again:?}");
+    assert!(String::from_utf8_lossy(&again.stdout).contains("replica1: follows ackline already"));
+}
+
+async fn a_replica_that_stands_still_is_left_and_taken_in_later(flavor: Flavor) {
+    let sandbox = native(flavor).await;
+    let names = words(flavor);
+    let mut stopped = sandbox.replica(1).connect().await;
+    stopped.run(&format!("{} SQL_THREAD", names.stop)).await;
+    // Who starts the proxy first stops nobody's writes.
+    let mut source = sandbox.source().connect().await;
+    let set = format!("SET GLOBAL {}_enabled=OFF", names.semi_sync_source);
+    source.run(&set).await;
+    for replica in sandbox.replicas() {
+        let mut replica = replica.connect().await;
+        for statement in [
+            &format!("SET GLOBAL {}_enabled=OFF", names.semi_sync_replica),
+            &format!("{} IO_THREAD", names.stop),
+            &format!("{} IO_THREAD", names.start),
+        ] {
+            replica.run(statement).await;
+        }
+    }
+    sandbox.start(Part::Proxy);
+    sandbox
+        .status_until("the source is refused", SOON, |status| {
+            status.text("source.state") == "refused"
+                && status.text("source.reason").contains("ackline adopt")
+        })
+        .await;
+    let begun = Instant::now();
+    source.run("INSERT INTO earlier VALUES (3)").await;
+    assert!(begun.elapsed() < PAUSE);
+    let mut adoption = Adoption::begin(&sandbox, &["--mode", "quorum"]);
+    adoption
+        .says("replica2: left as it is: its replication threads do not run")
+        .await;
+    adoption.says("replica1: follows ackline").await;
+    let output = adoption.ends().await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("replica2 did not come, or has no vote"),
+        "{said}"
+    );
+    assert_eq!(sandbox.status().await.text("mode"), "async");
+    let mut app = sandbox.app().connect().await;
+    app.run("INSERT INTO seen VALUES (1)").await;
+
+    stopped.run(&format!("{} SQL_THREAD", names.start)).await;
+    let again = sandbox.ackline(&["adopt", "--mode", "quorum"]);
+    let said = String::from_utf8_lossy(&again.stdout).into_owned();
+    assert!(
+        again.status.success(),
+        "{said} {}",
+        String::from_utf8_lossy(&again.stderr)
+    );
+    assert!(said.contains("replica1: follows ackline already"), "{said}");
+    let status = sandbox.status().await;
+    assert_eq!(status.text("mode"), "quorum");
+    assert!(status.replica("replica2").unwrap().flag("vote"));
+    app.run("INSERT INTO seen VALUES (2)").await;
+    sandbox.assert_equal().await;
+}

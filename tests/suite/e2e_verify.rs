@@ -1,0 +1,483 @@
+//! `ackline verify`: equal is said where rows are equal, while everybody writes, and each planted difference is named.
+
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use ackline::verify::witness::{self, Witness};
+use serde_json::Value;
+
+use crate::support::{Account, Database, Flavor, SOON, Sandbox, on_both_flavors};
+
+on_both_flavors![
+    equal_while_everybody_writes,
+    each_difference_is_found_and_named,
+    rows_instead_of_statements_are_refused,
+];
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn verify(sandbox: &Sandbox, arguments: &[&str], status: i32) -> String {
+    let mut all = vec!["verify"];
+    all.extend(arguments);
+    let output = sandbox.ackline(&all);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(status), "{said}");
+    said
+}
+
+async fn migrated(flavor: Flavor) -> Sandbox {
+    let sandbox = Sandbox::of(flavor).await;
+    let output = sandbox.ackline(&["migrate"]);
+    assert!(output.status.success(), "{}", text(&output));
+    sandbox
+}
+
+/// Of many types, each with values that are easy to get wrong.
+const TYPES: &str = "CREATE TABLE types (
+  a INT NOT NULL, b VARCHAR(20) CHARACTER SET latin1 NOT NULL,
+  ti TINYINT UNSIGNED, bu BIGINT UNSIGNED, z INT(6) ZEROFILL, dc DECIMAL(30,10), f FLOAT, d DOUBLE, d2 DOUBLE(10,2),
+  bi BIT(1), bits BIT(64), e ENUM('', 'a', 'b'), s SET('a', 'b', 'c'), y YEAR,
+  da DATE, t TIME(3), dt DATETIME(6), ts TIMESTAMP(6) NULL,
+  c CHAR(5), v VARCHAR(400), vb VARBINARY(20), bn BINARY(4), bl LONGBLOB, tx TEXT CHARACTER SET utf16, j JSON,
+  g GEOMETRY, n VARCHAR(10),
+  gv INT AS (a * 2) VIRTUAL, gs VARCHAR(40) AS (CONCAT(b, '!')) STORED, hidden INT {INVISIBLE} DEFAULT 7,
+  PRIMARY KEY (a, b)) ENGINE=InnoDB";
+
+const ROWS: [&str; 4] = [
+    "(1, 'x', 255, 18446744073709551615, 7, 12345678901234567890.0123456789, 1.1, 0.1, 1.25, 1, 0xffffffffffffffff, 'b', 'a,c', 2024, \
+     '2024-02-29', '-12:00:00.5', '2024-01-01 00:00:00.123456', '2024-01-01 12:00:00.654321', 'ab', 'ä€😀', 0x00ff, 'x', REPEAT(0x00ff27, 100000), \
+     '😀', '{\"a\": [1, null, \"ä\"]}', ST_GeomFromText('POINT(1 2)'), '')",
+    "(1, 'y#', 0, 0, 0, 0, 3.4e38, -0e0, 0, 0, 0, '', '', 1901, '1000-01-01', '00:00:00', '1000-01-01 00:00:00', NULL, '', '', '', '', '', '', '[]', NULL, NULL)",
+    "(2, 'é', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
+    "(-3, '', 1, 1, 1, -1.5, 1e-30, 1e300, -9.99, 1, 1, 'a', 'b', 2155, '9999-12-31', '838:59:59', '9999-12-31 23:59:59.999999', '2038-01-19 03:14:07', 'a  ', '\\'\\\\', '#', 'N', 'N', 'N', '\"N\"', NULL, 'N')",
+];
+
+const COLUMNS: &str = "a, b, ti, bu, z, dc, f, d, d2, bi, bits, e, s, y, da, t, dt, ts, c, v, vb, bn, bl, tx, j, g, n";
+
+async fn create_types(source: &mut Database) {
+    source.run(&TYPES.replace("{INVISIBLE}", "INVISIBLE")).await;
+    for row in ROWS {
+        source
+            .run(&format!("INSERT INTO types ({COLUMNS}) VALUES {row}"))
+            .await;
+    }
+}
+
+/// Rows 0 to 4999 in `columns`, each made of `i`.
+async fn fill(source: &mut Database, table: &str, values: &str) {
+    let digits = "(SELECT 0 AS d UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 \
+         UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9)";
+    let insert = format!(
+        "INSERT INTO {table} SELECT {values} FROM (SELECT a.d + 10 * b.d + 100 * c.d + 1000 * e.d AS i \
+         FROM {digits} AS a, {digits} AS b, {digits} AS c, {digits} AS e) AS numbers WHERE i < 5000"
+    );
+    source.run(&insert).await;
+}
+
+/// Writes until it is told to stop; how often.
+async fn writer(app: Account, number: u64, stop: Arc<AtomicBool>, written: Arc<AtomicU64>) {
+    let mut app = app.connect_again().await;
+    let mut at = number;
+    while !stop.load(Ordering::Relaxed) {
+        at = (at * 7919 + number) % 5000;
+        for statement in [
+            format!(
+                "UPDATE busy SET v = CONCAT('w', {number}, '-', {at}), n = n + 1 WHERE id = {at}"
+            ),
+            format!("REPLACE INTO busy VALUES ({}, 'new', {number})", 5000 + at),
+            format!("DELETE FROM busy WHERE id = {}", 5000 + (at * 31) % 5000),
+            format!("UPDATE types SET f = f + 1, j = '[{at}]' WHERE a = 1 AND b = 'x'"),
+        ] {
+            // Writers may lock each other out; then nothing was written.
+            if app.try_run(&statement).await.is_ok() {
+                written.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+async fn equal_while_everybody_writes(flavor: Flavor) {
+    let sandbox = migrated(flavor).await;
+    let mut source = sandbox.source().connect().await;
+    create_types(&mut source).await;
+    source
+        .run("CREATE TABLE nothing (id INT PRIMARY KEY) ENGINE=InnoDB")
+        .await;
+    source
+        .run("CREATE TABLE keyless (v VARCHAR(10), n INT) ENGINE=InnoDB")
+        .await;
+    source
+        .run("INSERT INTO keyless VALUES ('a', 1), ('a', 1), (NULL, NULL)")
+        .await;
+    source
+        .run("CREATE TABLE busy (id INT PRIMARY KEY, v VARCHAR(40), n INT) ENGINE=InnoDB")
+        .await;
+    fill(&mut source, "busy", "i, CONCAT('v', i), i").await;
+    source
+        .run("CREATE TABLE `od d` (k VARCHAR(30) CHARACTER SET utf8mb4 NOT NULL, l DOUBLE NOT NULL, m DATE NOT NULL, UNIQUE u (k, l, m)) ENGINE=InnoDB")
+        .await;
+    fill(
+        &mut source,
+        "`od d`",
+        "CONCAT('ä''\\\\', i MOD 50), i / 7, DATE('2024-01-01') + INTERVAL i DAY",
+    )
+    .await;
+    source.run("CREATE VIEW seen AS SELECT * FROM busy").await;
+
+    let told = verify(&sandbox, &[], 0);
+    for line in [
+        "app.busy: equal on replica1",
+        "app.types: equal on replica2 (1 chunks, 4 rows)",
+        "app.nothing: equal on replica1 (1 chunks, 0 rows)",
+        "app.keyless: equal on replica1 (1 chunks, 3 rows)",
+        "app.od d: equal on replica2",
+        "10 tables (counted on each replica): 10 equal, 0 different, 0 not compared",
+    ] {
+        assert!(told.contains(line), "{line}\n{told}");
+    }
+    assert!(
+        !told.contains("app.od d: equal on replica2 (1 chunks"),
+        "{told}"
+    );
+
+    let (stop, written) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU64::new(0)),
+    );
+    let writers: Vec<_> = (1..=4)
+        .map(|number| {
+            let written = written.clone();
+            tokio::spawn(writer(sandbox.app().clone(), number, stop.clone(), written))
+        })
+        .collect();
+    for _ in 0..4 {
+        let before = written.load(Ordering::Relaxed);
+        let config = sandbox.config_path();
+        let run = tokio::task::spawn_blocking(move || {
+            Command::new(crate::support::ACKLINE)
+                .args(["verify", "--json", "--config", &config])
+                .stdin(Stdio::null())
+                .output()
+                .unwrap()
+        });
+        let output = run.await.unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["total"]["equal"], 10, "{report}");
+        let during = written.load(Ordering::Relaxed) - before;
+        assert!(during > 4, "nobody wrote meanwhile: {during}");
+    }
+    stop.store(true, Ordering::Relaxed);
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    // What it wrote came everywhere, and is no unsafe statement.
+    sandbox.assert_equal().await;
+    let status = sandbox.status().await;
+    assert_eq!(status.number("binlog.unsafe_statements"), 0);
+    let audit = sandbox.ackline(&["binlog", "audit"]);
+    assert!(audit.status.success(), "{}", text(&audit));
+
+    // Without the privilege it says which one.
+    let all = match flavor {
+        Flavor::MariaDb => "BINLOG ADMIN, SUPER",
+        Flavor::MySql => "SYSTEM_VARIABLES_ADMIN",
+    };
+    source
+        .run(&format!("REVOKE {all} ON *.* FROM ackline@'%'"))
+        .await;
+    let denied = verify(&sandbox, &[], 1);
+    assert!(
+        denied.contains("our account may not run SET SESSION binlog_format='STATEMENT'")
+            && denied.contains("an administrator has to run there GRANT "),
+        "{denied}"
+    );
+}
+
+/// A table, what is planted in it at one replica, and what is said then.
+const PLANTED: [(&str, &str, &str, &str); 13] = [
+    (
+        "one_byte",
+        "id INT PRIMARY KEY, v VARBINARY(20)",
+        "UPDATE one_byte SET v = 'v1234\\0' WHERE id = 1234",
+        "rows on both, with other content",
+    ),
+    (
+        "missing",
+        "id INT PRIMARY KEY, v VARCHAR(20)",
+        "DELETE FROM missing WHERE id = 4321",
+        "rows there, ",
+    ),
+    (
+        "extra",
+        "id INT PRIMARY KEY, v VARCHAR(20)",
+        "INSERT INTO extra VALUES (70000, 'v70000')",
+        "rows there, ",
+    ),
+    (
+        "null_for_empty",
+        "id INT PRIMARY KEY, v VARCHAR(20)",
+        "UPDATE null_for_empty SET v = NULL WHERE id = 17",
+        "rows on both, with other content",
+    ),
+    (
+        "last_bit",
+        "id INT PRIMARY KEY, v FLOAT",
+        "UPDATE last_bit SET v = 16777215 WHERE id = 5",
+        "rows on both, with other content",
+    ),
+    (
+        "letter",
+        "id INT PRIMARY KEY, v VARCHAR(20)",
+        "UPDATE letter SET v = 'V77' WHERE id = 77",
+        "rows on both, with other content",
+    ),
+    (
+        "blank",
+        "id INT PRIMARY KEY, v VARCHAR(20)",
+        "UPDATE blank SET v = 'v77 ' WHERE id = 77",
+        "rows on both, with other content",
+    ),
+    (
+        "swapped",
+        "id INT PRIMARY KEY, v VARCHAR(20)",
+        "UPDATE swapped SET v = CONCAT('v', 5 - id) WHERE id IN (2, 3)",
+        "rows on both, with other content",
+    ),
+    (
+        "bigger",
+        "id INT PRIMARY KEY, v BIGINT UNSIGNED",
+        "UPDATE bigger SET v = 18446744073709551614 WHERE id = 9",
+        "rows on both, with other content",
+    ),
+    (
+        "twice",
+        "id INT PRIMARY KEY, v VARCHAR(20)",
+        "UPDATE twice SET v = 'same' WHERE id IN (10, 11)",
+        "rows on both, with other content",
+    ),
+    (
+        "moved",
+        "id INT PRIMARY KEY, v VARCHAR(20), w VARCHAR(20)",
+        "UPDATE moved SET v = CONCAT(v, LEFT(w, 1)), w = SUBSTR(w, 2) WHERE id = 44",
+        "rows on both, with other content",
+    ),
+    (
+        "wider",
+        "id INT PRIMARY KEY, v VARCHAR(20)",
+        "ALTER TABLE wider MODIFY v VARCHAR(30)",
+        "DEFINITION DIFFERS on replica2: v: varchar(30) there, varchar(20) at the source",
+    ),
+    (
+        "narrower",
+        "id INT PRIMARY KEY, v VARCHAR(20)",
+        "ALTER TABLE narrower DROP COLUMN v",
+        "DEFINITION DIFFERS on replica2: column v is not there",
+    ),
+];
+
+async fn plant(replica: &mut Database, flavor: Flavor, statement: &str) {
+    // MySQL's replicas are closed to administrators as well.
+    if flavor == Flavor::MySql {
+        replica.run("SET GLOBAL super_read_only = OFF").await;
+    }
+    replica.run("SET SESSION sql_log_bin = 0").await;
+    replica.run(statement).await;
+}
+
+async fn each_difference_is_found_and_named(flavor: Flavor) {
+    let sandbox = migrated(flavor).await;
+    let mut source = sandbox.source().connect().await;
+    for (table, columns, ..) in PLANTED {
+        source
+            .run(&format!("CREATE TABLE {table} ({columns}) ENGINE=InnoDB"))
+            .await;
+        let values = match table {
+            "null_for_empty" => "i, ''",
+            "last_bit" => "i, 16777216",
+            "bigger" => "i, 18446744073709551615",
+            "moved" => "i, CONCAT('v', i), CONCAT('w', i)",
+            _ => "i, CONCAT('v', i)",
+        };
+        fill(&mut source, table, values).await;
+    }
+    source.run("CREATE TABLE alike LIKE missing").await;
+    sandbox.assert_equal().await;
+    let mut replica = sandbox.replica(1).connect().await;
+    for (_, _, statement, _) in PLANTED {
+        plant(&mut replica, flavor, statement).await;
+    }
+    plant(
+        &mut replica,
+        flavor,
+        "CREATE TABLE only_there (id INT PRIMARY KEY)",
+    )
+    .await;
+
+    let told = verify(&sandbox, &[], 1);
+    let line = |table: &str, replica: &str| {
+        let begins = format!("app.{table}: ");
+        let on = format!(" on {replica}");
+        let mut lines = told.lines();
+        let found = lines.find(|line| line.starts_with(&begins) && line.contains(&on));
+        found.unwrap_or_else(|| panic!("{table} on {replica}\n{told}"))
+    };
+    for (table, _, _, says) in PLANTED {
+        let found = line(table, "replica2");
+        assert!(found.contains(says), "{found}");
+        if !says.starts_with("DEFINITION") {
+            assert!(found.contains(": DIFFERENT on replica2: chunk "), "{found}");
+            assert!(!found.contains("; chunk"), "one chunk only: {found}");
+        }
+        // Its statement would have stopped replica2.
+        let equal = match table {
+            "narrower" => "NOT COMPARED on replica1: replica2 does not have its column v",
+            _ => "equal on replica1",
+        };
+        let found = line(table, "replica1");
+        assert!(found.contains(equal), "{found}");
+    }
+    assert!(line("alike", "replica1").contains(": equal on"), "{told}");
+    assert!(line("alike", "replica2").contains(": equal on"), "{told}");
+    assert!(
+        line("only_there", "replica2").contains("there is no such table at the source"),
+        "{told}"
+    );
+    assert!(
+        told.contains(
+            "29 tables (counted on each replica): 14 equal, 14 different, 1 not compared"
+        ),
+        "{told}"
+    );
+    // Where it is: row 1234 is not among the first thousand.
+    let found = line("one_byte", "replica2");
+    assert!(!found.contains("(id <"), "{found}");
+
+    // The other replica alone, and one table.
+    let told = verify(
+        &sandbox,
+        &["replica1", "--tables", "app.missing,app.extra"],
+        0,
+    );
+    assert_eq!(told.lines().count(), 3, "{told}");
+    for (arguments, status, says) in [
+        (
+            &["nobody"][..],
+            2,
+            "nobody is no replica of the configuration",
+        ),
+        (
+            &["--tables", "app.none"],
+            1,
+            "app.none: there is no such table",
+        ),
+        (&["--tables", "none"], 2, "write the database and the table"),
+    ] {
+        let told = verify(&sandbox, arguments, status);
+        assert!(told.contains(says), "{told}");
+    }
+    // It stopped nobody.
+    for replica in sandbox.replicas() {
+        let mut replica = replica.connect().await;
+        assert_eq!(replica.slave_status("Slave_SQL_Running").await, "Yes");
+    }
+
+    // A table without a key, too large for one piece.
+    source
+        .run("CREATE TABLE keyless (v INT) ENGINE=InnoDB")
+        .await;
+    for _ in 0..3 {
+        fill(&mut source, "keyless", "i").await;
+    }
+    let told = verify(&sandbox, &["--tables", "app.keyless"], 1);
+    assert!(
+        told.contains("NOT COMPARED on replica1: it has no key that orders its rows"),
+        "{told}"
+    );
+
+    // Who does not come is not compared, and what it has is not said to be equal.
+    let (stop, start) = match flavor {
+        Flavor::MariaDb => ("STOP SLAVE SQL_THREAD", "START SLAVE SQL_THREAD"),
+        Flavor::MySql => ("STOP REPLICA SQL_THREAD", "START REPLICA SQL_THREAD"),
+    };
+    replica.run(stop).await;
+    let told = verify(
+        &sandbox,
+        &["--tables", "app.missing,app.alike", "--wait", "1s"],
+        1,
+    );
+    for table in ["missing", "alike"] {
+        assert!(
+            told.contains(&format!("app.{table}: equal on replica1")),
+            "{told}"
+        );
+        assert!(
+            told.contains(&format!(
+                "app.{table}: NOT COMPARED on replica2: it has not applied "
+            )),
+            "{told}"
+        );
+    }
+    replica.run(start).await;
+
+    // Who follows somebody else might have that one's results.
+    let (stop, start) = (stop.replace("SQL", "IO"), start.replace("SQL", "IO"));
+    replica.run(&stop).await;
+    sandbox
+        .status_until("replica2 does not follow", SOON, |status| {
+            status.0["replicas"][1]["state"] == "disconnected"
+        })
+        .await;
+    let told = verify(&sandbox, &["--tables", "app.alike"], 1);
+    let says = "app.alike: NOT COMPARED on replica2: it does not follow the proxy (disconnected)";
+    assert!(told.contains(says), "{told}");
+    replica.run(&start).await;
+
+    sandbox.stop(crate::support::Part::Proxy);
+    let told = verify(&sandbox, &[], 3);
+    assert!(told.contains("no running proxy"), "{told}");
+}
+
+/// A statement of ours that came to be logged as rows hands replicas the source's result.
+async fn rows_instead_of_statements_are_refused(flavor: Flavor) {
+    let sandbox = migrated(flavor).await;
+    let mut source = sandbox.source().connect().await;
+    let statement = |chunk: u64| {
+        format!(
+            "INSERT INTO ackline.checksums (db_name, table_name, chunk, this_cnt, this_crc, run, checked_at) \
+             SELECT 'app', 't', {chunk}, COUNT(*), '0', 'r', UTC_TIMESTAMP(6) FROM information_schema.SCHEMATA"
+        )
+    };
+    let within = Duration::from_secs(20);
+    for (chunk, format) in [(1, "STATEMENT"), (2, "ROW")] {
+        let text = statement(chunk);
+        let mut witness = Witness::begin(&sandbox.manifest.binlog_dir).unwrap();
+        source
+            .run(&format!("SET SESSION binlog_format = '{format}'"))
+            .await;
+        source.run(&text).await;
+        let found = witness.find([text].into(), within).await;
+        match (format, &found) {
+            ("STATEMENT", Ok(gtids)) => {
+                let last = source.last_gtid().await;
+                assert!(gtids.contains(&last.parse().unwrap()), "{gtids}");
+            }
+            ("ROW", Err(error @ witness::Error::Rows(_))) => {
+                assert!(
+                    error.to_string().contains("was logged as row events"),
+                    "{error}"
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    // What is not there at all is not taken for granted either.
+    let mut witness = Witness::begin(&sandbox.manifest.binlog_dir).unwrap();
+    let never = witness.find([statement(3)].into(), Duration::from_millis(100));
+    let error = never.await.unwrap_err().to_string();
+    assert!(error.contains("were not found in our binlog"), "{error}");
+}
