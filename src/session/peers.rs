@@ -20,6 +20,9 @@ use crate::protocol::{self, ErrPacket, handshake_response, packet};
 
 /// A client that sends commands ahead of their answers is read this far ahead.
 pub const READ_AHEAD: usize = 64 * 1024;
+/// Whoever reads so much at once lets the other sessions of its event loop have their turn before it goes
+/// on: looking at it takes its time, and a stream that always has more never has to wait by itself.
+const TURN: usize = 32 * 1024;
 /// What a source that leaves still has to say is passed on for so long.
 const FAREWELL: Duration = Duration::from_millis(500);
 /// A login packet with its connection attributes is never longer than this.
@@ -47,10 +50,14 @@ impl Peer {
         }
     }
 
-    /// Takes the bytes that are there, if any; the end of the stream is an error.
+    /// Takes the bytes that are there, if any; the end of the stream is an error. Cancel-safe.
     pub async fn try_fill(&mut self) -> io::Result<()> {
         match self.inbound.try_fill(&mut self.stream).await? {
             Some(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Some(count) if count >= TURN => {
+                tokio::task::yield_now().await;
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

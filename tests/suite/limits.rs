@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::certificates::Authority;
@@ -261,6 +262,54 @@ fn who_says_nothing_hears_what_he_would_hear_from_the_server() {
     let (_, took) = hears(proxy.port, setting, b"\x20\0\0\0\x03SELECT");
     assert!(took >= Duration::from_millis(900), "{took:?}");
     eventually("no session is left", || proxy.registry.is_empty());
+}
+
+/// How long what `session` does takes.
+fn time(session: impl FnOnce()) -> Duration {
+    let began = Instant::now();
+    session();
+    began.elapsed()
+}
+
+fn median(mut all: Vec<Duration>) -> Duration {
+    all.sort();
+    all[all.len() / 2]
+}
+
+/// A login needs its event loop some ten times, and the source does not wait for ever between them.
+#[test]
+fn large_statements_let_the_other_sessions_have_their_turn() {
+    let server = Server::shared();
+    let proxy = Proxy::start(&server);
+    // Nothing of it can be skipped over.
+    let text = format!("SELECT LENGTH('{}')", "\\'\u{e9}\u{4e9c}".repeat(300_000));
+    let busy = 2 * std::thread::available_parallelism().map_or(1, usize::from);
+    let ends = AtomicBool::new(false);
+    let (statement, login) = std::thread::scope(|scope| {
+        let large = || {
+            let mut wire = login(proxy.port);
+            let mut all = vec![time(|| wire.ask_one(&text).unwrap())];
+            while !ends.load(Ordering::Relaxed) {
+                all.push(time(|| wire.ask_one(&text).unwrap()));
+            }
+            median(all)
+        };
+        let large: Vec<_> = (0..busy).map(|_| scope.spawn(large)).collect();
+        eventually("all of them are under way", || {
+            let sessions = proxy.registry.list().into_iter();
+            sessions
+                .filter(|it| it.activity == Activity::Running)
+                .count()
+                == busy
+        });
+        let small = || login(proxy.port).ask_one("SELECT 1").unwrap();
+        let small = (0..5).map(|_| time(small)).collect();
+        ends.store(true, Ordering::Relaxed);
+        let large = large.into_iter().map(|one| one.join().unwrap());
+        (median(large.collect()), median(small))
+    });
+    println!("a large statement: {statement:?}; a login and a small one: {login:?}");
+    assert!(login < statement / 3, "{login:?}, {statement:?}");
 }
 
 const HALF_A_GIGABYTE: &str = "SELECT REPEAT('x', 1048576) FROM shop.seq_1_to_500";

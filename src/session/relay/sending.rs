@@ -8,6 +8,10 @@ use crate::session::peers::Side;
 use crate::session::refusal;
 use crate::session::requirement::Mistake;
 
+/// So much of a text is looked at before the other sessions of the event loop have their turn: it costs
+/// many times what passing it on does.
+const TURN: usize = 16 * 1024;
+
 impl Relay {
     /// The rest of a large command. The source runs nothing of it before it has come as a whole, so
     /// what speaks against it may be in its last byte.
@@ -31,7 +35,18 @@ impl Relay {
                 missing = rest;
                 continue;
             };
-            let (used, rest) = text.pass(still, unread);
+            let (mut used, mut rest) = (0, Some(still));
+            while let (Some(missing), [_, ..]) = (rest, &unread[used..]) {
+                let piece = &unread[used..unread.len().min(used + TURN)];
+                let (passed, behind) = text.pass(missing, piece);
+                rest = behind;
+                used += passed;
+                if passed == 0 {
+                    // Half a header.
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
             running.case.touches_tracking |= text.touches_tracking();
             if !hazard_seen && let Some(hazard) = text.hazard() {
                 hazard_seen = true;
