@@ -1,6 +1,7 @@
-//! `ackline verify [NAME…] [--tables db.table,…]`: a line for each table and replica, and what it comes to.
+//! `ackline verify [NAME…] [--tables db.table,…] [--repair print|apply]`: a line for each table and replica, one for each
+//! row that differs, and what it comes to.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -19,7 +20,10 @@ use crate::sql::shortened::printable;
 use crate::tables::Name;
 use crate::topology::Role;
 use crate::units::parse_duration;
-use crate::verify::{ChunkDifference, Finding, Outcome, Request, Run, Server};
+use crate::verify::{
+    ChunkDifference, ColumnDifference, Finding, Narrowed, Outcome, Request, RowDifference, Run,
+    Server, Serves, What,
+};
 
 /// For each question, and for each commit with its acknowledgements.
 const ANSWERS: Duration = Duration::from_secs(60);
@@ -38,9 +42,18 @@ pub(super) struct Args {
     /// How long a replica may take to apply what it is asked about.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "60s")]
     wait: Duration,
+    /// What is done about rows that differ, at the replica only: `print` says what `apply` would do.
+    #[arg(long, value_name = "HOW")]
+    repair: Option<Repair>,
     /// One document at the end.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Repair {
+    Print,
+    Apply,
 }
 
 fn table(text: &str) -> Result<Name, String> {
@@ -77,16 +90,18 @@ pub(super) async fn run(path: &Path, args: Args) -> Result<(), Failure> {
     let admin = Admin::connect(&source.account, ANSWERS).await?;
     let request = Request {
         dir: config.binlog.dir.clone(),
+        source: source.account.clone(),
         replicas,
         tables: args.tables,
         wait: args.wait,
+        mend: (args.repair == Some(Repair::Apply)).then(|| serves(path.to_owned(), &status)),
     };
     let of_source = || source.name.to_string();
     let mut run = Run::begin(admin, request).await.with_context(of_source)?;
     let mut report = Report::new(run.name());
     let compared = run.compare(|finding| {
         if !args.json {
-            print!("{}", said(&finding));
+            print!("{}", said(&finding, args.repair));
         }
         report.add(&finding);
     });
@@ -103,6 +118,21 @@ pub(super) async fn run(path: &Path, args: Args) -> Result<(), Failure> {
         println!("{total}");
     }
     Ok(())
+}
+
+/// As it is now.
+fn serves(config: PathBuf, status: &Status) -> Serves {
+    let before = (status.source.name.clone(), status.epoch);
+    Box::new(move || {
+        let (config, before) = (config.clone(), before.clone());
+        let asks = async move {
+            let status: Status = Client::new(&config)?.get("/api/v1/status").await?;
+            let now = (status.source.name, status.epoch);
+            let is_attached = status.source.state == "attached";
+            Ok::<_, Failure>(now == before && is_attached && status.moving.is_none())
+        };
+        Box::pin(async { asks.await.unwrap_or(false) })
+    })
 }
 
 /// All of them, and which are meant.
@@ -168,6 +198,33 @@ struct Row {
     /// What is not alike in the definitions, or why it was not compared.
     reasons: Vec<String>,
     differences: Vec<Difference>,
+    /// Of the rows that differ, or did before they were mended.
+    narrowed: Option<Rows>,
+}
+
+#[derive(Debug, Serialize)]
+struct Rows {
+    /// The first of them.
+    named: Vec<Named>,
+    met: u64,
+    mended: u64,
+    /// Why rows were not looked at, or not mended.
+    reasons: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Named {
+    key: String,
+    /// `missing`, `extra` or `other`, at the replica.
+    what: &'static str,
+    columns: Vec<Values>,
+}
+
+#[derive(Debug, Serialize)]
+struct Values {
+    column: String,
+    replica: String,
+    source: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -193,6 +250,7 @@ impl Report {
             table: finding.table.table.clone(),
             replica: finding.replica.to_string(),
             engine: finding.engine.clone(),
+            narrowed: finding.narrowed.as_ref().map(Rows::of),
             ..Row::default()
         };
         let total = &mut self.total;
@@ -219,6 +277,34 @@ impl Report {
             }
         }
         self.tables.push(row);
+    }
+}
+
+impl Rows {
+    fn of(narrowed: &Narrowed) -> Self {
+        let values = |column: &ColumnDifference| Values {
+            column: column.column.clone(),
+            replica: column.there.clone(),
+            source: column.source.clone(),
+        };
+        let named = |row: &RowDifference| {
+            let (what, columns) = match &row.what {
+                What::NotThere => ("missing", &[][..]),
+                What::OnlyThere => ("extra", &[][..]),
+                What::Other(columns) => ("other", &columns[..]),
+            };
+            Named {
+                key: row.key.clone(),
+                what,
+                columns: columns.iter().map(values).collect(),
+            }
+        };
+        Self {
+            named: narrowed.rows.iter().map(named).collect(),
+            met: narrowed.met,
+            mended: narrowed.mended,
+            reasons: narrowed.reasons.clone(),
+        }
     }
 }
 
@@ -250,7 +336,7 @@ impl Total {
     }
 }
 
-fn said(finding: &Finding) -> String {
+fn said(finding: &Finding, repair: Option<Repair>) -> String {
     let replica = &finding.replica;
     let mut text = match &finding.outcome {
         Outcome::Equal { chunks, rows } => {
@@ -272,8 +358,58 @@ fn said(finding: &Finding) -> String {
     if let Some(engine) = &finding.engine {
         text.push_str(&format!(" [{engine}]"));
     }
-    let line = format!("{}: {text}", finding.table);
-    format!("{}\n", printable(line.as_bytes()))
+    let mut lines = vec![format!("{}: {text}", finding.table)];
+    if let Some(narrowed) = &finding.narrowed {
+        lines.extend(rows_said(narrowed, repair));
+    }
+    let line = |line: String| format!("{}\n", printable(line.as_bytes()));
+    lines.into_iter().map(line).collect()
+}
+
+/// Each row that is named on a line of its own.
+fn rows_said(narrowed: &Narrowed, repair: Option<Repair>) -> Vec<String> {
+    let mut lines: Vec<String> = narrowed
+        .rows
+        .iter()
+        .map(|row| of_row(row, repair))
+        .collect();
+    let more = narrowed.met.saturating_sub(narrowed.rows.len() as u64);
+    if more > 0 {
+        lines.push(format!("    and {more} more rows"));
+    }
+    let reasons = narrowed.reasons.iter();
+    lines.extend(reasons.map(|why| format!("    not to the end: {why}")));
+    if narrowed.mended > 0 {
+        lines.push(format!(
+            "    {} rows were mended, and the table compared again",
+            narrowed.mended
+        ));
+    }
+    lines
+}
+
+fn of_row(row: &RowDifference, repair: Option<Repair>) -> String {
+    let what = match &row.what {
+        What::NotThere => "it is not there".to_owned(),
+        What::OnlyThere => "it is there only".to_owned(),
+        What::Other(columns) if columns.is_empty() => "it differed".to_owned(),
+        What::Other(columns) => {
+            let column = |of: &ColumnDifference| {
+                format!(
+                    "{} is {} there, {} at the source",
+                    of.column, of.there, of.source
+                )
+            };
+            columns.iter().map(column).collect::<Vec<_>>().join("; ")
+        }
+    };
+    let would = match (&row.what, repair) {
+        (_, None | Some(Repair::Apply)) => "",
+        (What::NotThere, Some(Repair::Print)) => " (apply would insert it)",
+        (What::OnlyThere, Some(Repair::Print)) => " (apply would delete it)",
+        (What::Other(_), Some(Repair::Print)) => " (apply would write it anew)",
+    };
+    format!("    {}: {what}{would}", row.key)
 }
 
 fn of_chunk(of: &ChunkDifference) -> String {
@@ -282,6 +418,7 @@ fn of_chunk(of: &ChunkDifference) -> String {
         range,
         rows,
         source_rows,
+        ..
     } = of;
     let what = match rows == source_rows {
         true => format!("{rows} rows on both, with other content"),
@@ -300,7 +437,48 @@ mod tests {
             replica: ServerName::new("replica1"),
             engine: None,
             outcome,
+            narrowed: None,
         }
+    }
+
+    #[test]
+    fn a_line_for_each_row() {
+        let row = |key: &str, what| RowDifference {
+            key: key.into(),
+            what,
+        };
+        let other = What::Other(vec![ColumnDifference {
+            column: "v".into(),
+            there: "NULL".into(),
+            source: "''".into(),
+        }]);
+        let rows = vec![
+            row("id = 5", What::NotThere),
+            row("id = 6", What::OnlyThere),
+            row("id = 7", other),
+        ];
+        let narrowed = Narrowed {
+            rows,
+            met: 4,
+            mended: 0,
+            reasons: vec!["it lags".into()],
+        };
+        let finding = Finding {
+            narrowed: Some(narrowed),
+            ..finding(Outcome::NotCompared("x".into()))
+        };
+        let told = said(&finding, Some(Repair::Print));
+        let told: Vec<&str> = told.lines().skip(1).collect();
+        assert_eq!(
+            told,
+            [
+                "    id = 5: it is not there (apply would insert it)",
+                "    id = 6: it is there only (apply would delete it)",
+                "    id = 7: v is NULL there, '' at the source (apply would write it anew)",
+                "    and 1 more rows",
+                "    not to the end: it lags",
+            ]
+        );
     }
 
     #[test]
@@ -308,6 +486,7 @@ mod tests {
         let chunk = ChunkDifference {
             chunk: 2,
             range: "1000 <= id < 2000".into(),
+            within: crate::tables::Range::default(),
             rows: 999,
             source_rows: 1000,
         };
@@ -336,7 +515,7 @@ mod tests {
                 "shop.orders: NOT COMPARED on replica1: it is away\n",
             ),
         ] {
-            let said = said(&finding(outcome));
+            let said = said(&finding(outcome), None);
             assert!(said.ends_with(line), "{said}");
         }
     }

@@ -1,11 +1,11 @@
 //! Asks a donor what it holds.
 
 use super::object::{Account, Catalog, Kind, Object, Rows, Table, account_name, show_create};
-use super::value::{Travel, UnknownType};
 use crate::ids::Flavor;
 use crate::net;
 use crate::net::admin::{Admin, Row};
-use crate::tables::{Name, SYSTEM, definition, quoted};
+use crate::tables::travel::UnknownType;
+use crate::tables::{Name, SYSTEM, Travel, definition, quoted};
 use crate::topology::doctor::grants::{self, Grants};
 
 /// The server's own accounts.

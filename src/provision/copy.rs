@@ -9,10 +9,9 @@ use tokio::sync::mpsc;
 use super::pieces::{Piece, Pieces};
 use super::progress::Progress;
 use super::target::{self, Target};
-use super::value;
 use crate::net;
 use crate::net::admin::Admin;
-use crate::tables::Name;
+use crate::tables::{Name, travel};
 
 /// Pieces of 64 KiB that were read and not written yet.
 const AHEAD: usize = 16;
@@ -90,7 +89,7 @@ impl Copier {
         let mut session = None;
         let failed = Error::Donor;
         self.donor
-            .execute(super::point::AS_IT_LIES)
+            .execute(travel::AS_IT_LIES)
             .await
             .map_err(failed)?;
         loop {
@@ -210,7 +209,7 @@ async fn attempt(
     let counter = bytes.clone();
     let write = move |values: &net::admin::bulk::Values, to: &mut Vec<u8>| {
         let before = to.len();
-        value::line(values, to);
+        travel::line(values, to);
         counter.fetch_add((to.len() - before) as u64, Ordering::Relaxed);
     };
     let all_read = AtomicBool::new(false);

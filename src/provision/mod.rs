@@ -8,8 +8,8 @@
 //!                  └── its GTID position ─────────────────────────────────────────────────┴─► the target stands there
 //! ```
 //!
-//! `object` is what a donor holds besides rows, `making` what makes it at the target, `value` how a row travels,
-//! `progress` what is told of it; `run` is the way from the first look to the end. That the server then follows us is
+//! `object` is what a donor holds besides rows, `making` what makes it at the target, `progress` what is
+//! told of it; `run` is the way from the first look to the end. That the server then follows us is
 //! [`failover`](crate::failover)'s.
 //!
 //! Invariants:
@@ -34,7 +34,6 @@ mod point;
 mod progress;
 mod run;
 mod target;
-mod value;
 
 pub use progress::{Progress, Shown};
 pub use run::{Copied, Error, Looked, Order, Others, Server, copy, run_name};

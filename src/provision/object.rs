@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::value::Travel;
 use crate::ids::Flavor;
 use crate::net::admin::literal;
-use crate::tables::{Definition, Name, quoted};
+use crate::tables::{Definition, Name, Travel, quoted};
 
 /// What stands in a schema and holds no rows, in the order in which it is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

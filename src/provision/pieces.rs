@@ -5,10 +5,9 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use super::object::Table;
-use super::value::Travel;
 use crate::net;
 use crate::net::admin::Admin;
-use crate::tables::{Bound, Name, Ordered, Range};
+use crate::tables::{Bound, Name, Ordered, Range, Travel};
 
 /// What a range is to hold.
 const BYTES: u64 = 8 << 20;
@@ -102,7 +101,11 @@ impl Pieces {
         let to = match &table.key {
             None => None,
             Some(key) => {
-                let question = key.question(&table.name.quoted(), table.from.as_ref(), table.rows);
+                let rest = Range {
+                    from: table.from.clone(),
+                    to: None,
+                };
+                let question = key.question(&table.name.quoted(), &rest, table.rows);
                 let answer = donor.query_within(&question, SEARCHES).await;
                 let answer = answer.map_err(|error| (table.name.clone(), error))?;
                 answer.first().and_then(|row| key.bound(|at| row.at(at)))

@@ -366,9 +366,6 @@ fn united(position: &Position, other: &Position) -> Position {
     }
 }
 
-/// What a reading session says first of all: values come as they lie in the table.
-pub const AS_IT_LIES: &str = "SET SESSION character_set_results=NULL";
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,6 +17,7 @@ use crate::gtid::Position;
 use crate::ids::{Flavor, ServerName};
 use crate::net;
 use crate::net::admin::{Account, Admin};
+use crate::tables::travel;
 
 /// What a copy is known by; nobody else's has it.
 pub fn run_name() -> String {
@@ -376,7 +377,7 @@ async fn copy_locked(
     progress: &Progress,
 ) -> Result<(), Error> {
     locks
-        .execute(point::AS_IT_LIES)
+        .execute(travel::AS_IT_LIES)
         .await
         .map_err(copy::Error::Donor)?;
     let way = Way {

@@ -12,7 +12,7 @@ use crate::gtid::Position;
 use crate::ids::Flavor;
 use crate::net;
 use crate::net::admin::{self, Admin, literal};
-use crate::tables::{SYSTEM, quoted};
+use crate::tables::{SYSTEM, quoted, travel};
 
 /// A definition may be a long one, and a schema that is dropped large.
 const ASK: Duration = Duration::from_secs(600);
@@ -127,24 +127,8 @@ impl Target {
 
     async fn connect(&self) -> Result<Admin, net::Error> {
         let mut admin = Admin::connect_for_bulk(&self.account, ASK).await?;
-        // Before anything else.
-        admin.execute("SET SESSION sql_log_bin=0").await?;
-        let of_flavor: &[&str] = match admin.flavor() {
-            Flavor::MariaDb => &["SET SESSION check_constraint_checks=0, max_statement_time=0"],
-            Flavor::MySql => {
-                &["SET SESSION sql_require_primary_key=0, sql_generate_invisible_primary_key=0"]
-            }
-        };
-        let all = [
-            "SET SESSION sql_mode='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION', time_zone='+00:00'",
-            "SET SESSION foreign_key_checks=0, unique_checks=0, autocommit=1, innodb_strict_mode=0",
-            // A warning must not go unseen.
-            "SET SESSION max_error_count=64",
-            "SET SESSION wait_timeout=604800, net_read_timeout=3600, lock_wait_timeout=60",
-        ];
-        for statement in of_flavor.iter().chain(&all) {
-            admin.execute(statement).await?;
-        }
+        travel::prepare_to_load(&mut admin).await?;
+        admin.execute("SET SESSION unique_checks=0").await?;
         Ok(admin)
     }
 

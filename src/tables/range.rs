@@ -81,23 +81,55 @@ impl Ordered {
         keys.find_map(ordered)
     }
 
-    /// Asks for the key of the row that is `rows` rows behind `from`.
-    pub fn question(&self, table: &str, from: Option<&Bound>, rows: u64) -> String {
-        let name = |part: &Part| quoted(&part.name);
-        let values = self.parts.iter().map(|part| match part.kind {
-            Kind::Number => format!("{}+0", name(part)),
-            Kind::Float => format!("{}*1e0", name(part)),
-            Kind::Text(_) | Kind::Bytes => format!("HEX({})", name(part)),
-            Kind::Quoted => format!("CAST({} AS CHAR)", name(part)),
-        });
-        let order: Vec<String> = self.parts.iter().map(name).collect();
+    /// What [`Self::bound`] is made of, to be selected.
+    pub fn values(&self) -> String {
+        let value = |part: &Part| {
+            let name = quoted(&part.name);
+            match part.kind {
+                Kind::Number => format!("{name}+0"),
+                Kind::Float => format!("{name}*1e0"),
+                Kind::Text(_) | Kind::Bytes => format!("HEX({name})"),
+                Kind::Quoted => format!("CAST({name} AS CHAR)"),
+            }
+        };
+        let values: Vec<String> = self.parts.iter().map(value).collect();
+        values.join(", ")
+    }
+
+    /// How many [`Self::values`] are.
+    pub fn width(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// What stands behind FROM, so that rows are met by this key.
+    pub fn of_table(&self, table: &str) -> String {
+        format!("{table} FORCE INDEX ({})", quoted(&self.name))
+    }
+
+    /// Asks for the key of the row that is `rows` rows behind the beginning of a range.
+    pub fn question(&self, table: &str, within: &Range, rows: u64) -> String {
+        let order: Vec<String> = self.parts.iter().map(|part| quoted(&part.name)).collect();
         format!(
-            "SELECT {} FROM {table} FORCE INDEX ({}) WHERE {} ORDER BY {} LIMIT {rows}, 1",
-            values.collect::<Vec<_>>().join(", "),
-            quoted(&self.name),
-            from.map_or_else(|| "1".to_owned(), |from| self.at_least(from)),
+            "SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT {rows}, 1",
+            self.values(),
+            self.of_table(table),
+            self.condition(within),
             order.join(", ")
         )
+    }
+
+    /// The condition for a row to have this key.
+    pub fn is(&self, bound: &Bound) -> String {
+        let equal =
+            |(part, literal): (&Part, &String)| format!("{} = {literal}", quoted(&part.name));
+        let terms: Vec<String> = self.parts.iter().zip(&bound.literals).map(equal).collect();
+        format!("({})", terms.join(" AND "))
+    }
+
+    /// The row with this key, as people read it.
+    pub fn named(&self, bound: &Bound) -> String {
+        let names: Vec<&str> = self.parts.iter().map(|part| part.name.as_str()).collect();
+        format!("{} = {}", tuple(&names), tuple(&bound.shown))
     }
 
     /// From the answer's values. None where one is missing.
@@ -204,8 +236,8 @@ fn tuple<T: AsRef<str>>(values: &[T]) -> String {
     }
 }
 
-/// The text whose bytes these are, where they are UTF-8.
-fn readable(hex: &str) -> String {
+/// Bytes in hexadecimal: the text that they are, where they are UTF-8.
+pub fn readable(hex: &str) -> String {
     let digits: Vec<u8> = hex.bytes().collect();
     let bytes: Option<Vec<u8>> = digits
         .chunks(2)
@@ -261,7 +293,7 @@ mod tests {
             assert_eq!(key.shown(&range), shown);
         }
         assert_eq!(
-            key.question("`d`.`t`", None, 1000),
+            key.question("`d`.`t`", &Range::default(), 1000),
             "SELECT `a`+0 FROM `d`.`t` FORCE INDEX (`PRIMARY`) WHERE 1 ORDER BY `a` LIMIT 1000, 1"
         );
     }

@@ -3,7 +3,10 @@
 //! Text and bytes travel as they lie in the table, whatever their character set, valid or not. Floating-point numbers
 //! travel as DOUBLE, whose text is exact. What a server makes of text only if it knows its character set is told that.
 
-use crate::tables::{Column, Definition, quoted};
+use super::{Column, Definition, quoted};
+use crate::ids::Flavor;
+use crate::net;
+use crate::net::admin::Admin;
 
 /// A type that is not known here, by the column that has it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,14 +93,49 @@ impl Travel {
         })
     }
 
-    /// The file is what [`line`] writes.
+    /// The file is what [`line`] writes. A row whose key is there already is left out, with a warning.
     pub fn load(&self, table: &str) -> String {
+        self.load_as("INTO", table)
+    }
+
+    /// The same, in place of every row that has the same value of a unique key.
+    pub fn load_instead(&self, table: &str) -> String {
+        self.load_as("REPLACE INTO", table)
+    }
+
+    fn load_as(&self, verb: &str, table: &str) -> String {
         format!(
-            "LOAD DATA LOCAL INFILE 'ackline' INTO TABLE {table} CHARACTER SET binary \
+            "LOAD DATA LOCAL INFILE 'ackline' {verb} TABLE {table} CHARACTER SET binary \
              FIELDS TERMINATED BY '\\t' ENCLOSED BY '' ESCAPED BY '\\\\' LINES STARTING BY '' TERMINATED BY '\\n' {}",
             self.into
         )
     }
+}
+
+/// What a reading session says first of all: values come as they lie in the table.
+pub const AS_IT_LIES: &str = "SET SESSION character_set_results=NULL";
+
+/// A session that loads rows as they were, into no binlog.
+pub async fn prepare_to_load(admin: &mut Admin) -> Result<(), net::Error> {
+    // Before anything else.
+    admin.execute("SET SESSION sql_log_bin=0").await?;
+    let of_flavor: &[&str] = match admin.flavor() {
+        Flavor::MariaDb => &["SET SESSION check_constraint_checks=0, max_statement_time=0"],
+        Flavor::MySql => {
+            &["SET SESSION sql_require_primary_key=0, sql_generate_invisible_primary_key=0"]
+        }
+    };
+    let all = [
+        "SET SESSION sql_mode='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION', time_zone='+00:00'",
+        "SET SESSION foreign_key_checks=0, autocommit=1, innodb_strict_mode=0",
+        // A warning must not go unseen.
+        "SET SESSION max_error_count=64",
+        "SET SESSION wait_timeout=604800, net_read_timeout=3600, lock_wait_timeout=60",
+    ];
+    for statement in of_flavor.iter().chain(&all) {
+        admin.execute(statement).await?;
+    }
+    Ok(())
 }
 
 /// A row of LOAD DATA's file.

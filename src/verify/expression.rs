@@ -10,6 +10,9 @@ use crate::tables::{Column, Definition, quoted};
 /// Longer text is taken by its digest, so that no row comes near `max_allowed_packet`.
 const WRITTEN_OUT: u64 = 1024;
 
+/// Of a value that is shown, so many characters.
+pub(super) const SHOWN: usize = 40;
+
 /// What a row counts that could not be computed: more than all the rows of a table can add up to otherwise, 2^64 each.
 const UNKNOWN: &str = "1000000000000000000000000000000";
 
@@ -21,13 +24,78 @@ pub(super) struct UnknownType {
     pub data_type: String,
 }
 
-/// The sum over rows, as text.
-pub(super) fn sum(definition: &Definition) -> Result<String, UnknownType> {
+/// A row, as the digest of all its values. NULL where it cannot be computed.
+pub(super) fn row(definition: &Definition) -> Result<String, UnknownType> {
     let values: Result<Vec<String>, UnknownType> = definition.columns.iter().map(value).collect();
-    let row = format!("CONCAT_WS('#', {})", values?.join(", "));
+    Ok(format!("SHA2(CONCAT_WS('#', {}), 256)", values?.join(", ")))
+}
+
+/// The sum over rows, as text, of what [`row`] makes of each.
+pub(super) fn sum(row: &str) -> String {
+    format!(
+        "COALESCE(CAST(SUM(IFNULL(CAST(CONV(LEFT({row}, 16), 16, 10) AS UNSIGNED), {UNKNOWN})) AS CHAR), '0')"
+    )
+}
+
+/// A value as [`super::rows::shown`] reads it.
+pub(super) fn shown(column: &Column) -> Result<String, UnknownType> {
+    let name = quoted(&column.name);
+    let (letter, beginning) = match Kind::of(column)? {
+        Kind::Number(written) => return Ok(written),
+        Kind::Text => (
+            't',
+            format!("HEX(CONVERT(LEFT({name}, {SHOWN}) USING utf8mb4))"),
+        ),
+        Kind::Json => (
+            't',
+            format!("HEX(CONVERT(LEFT(CAST({name} AS CHAR), {SHOWN}) USING utf8mb4))"),
+        ),
+        Kind::Bytes => ('b', format!("HEX(LEFT({name}, {SHOWN}))")),
+        Kind::Shape => ('b', "''".to_owned()),
+    };
     Ok(format!(
-        "COALESCE(CAST(SUM(IFNULL(CAST(CONV(LEFT(SHA2({row}, 256), 16), 16, 10) AS UNSIGNED), {UNKNOWN})) AS CHAR), '0')"
+        "CONCAT('{letter}', {beginning}, ' ', LENGTH({name}), ' ', LEFT(SHA2({name}, 256), 16))"
     ))
+}
+
+/// How a value is written.
+enum Kind {
+    /// As this, which is short.
+    Number(String),
+    Text,
+    Json,
+    Bytes,
+    Shape,
+}
+
+impl Kind {
+    fn of(column: &Column) -> Result<Self, UnknownType> {
+        let name = quoted(&column.name);
+        Ok(match column.data_type.as_str() {
+            "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "decimal" | "year"
+            | "date" | "time" | "datetime" | "timestamp" | "uuid" | "inet4" | "inet6" => {
+                Self::Number(format!("CAST({name} AS CHAR)"))
+            }
+            // As a DOUBLE, whose text is exact, and with the sign of a zero.
+            "float" | "double" => Self::Number(format!("{name}*1e0")),
+            "bit" => Self::Number(format!("{name}+0")),
+            // The number in the list, or the bits: `+0` would go by DOUBLE.
+            "enum" | "set" => Self::Number(format!("CAST({name} AS UNSIGNED)")),
+            "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => Self::Text,
+            "json" => Self::Json,
+            "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => Self::Bytes,
+            "vector" | "geometry" | "point" | "linestring" | "polygon" | "multipoint"
+            | "multilinestring" | "multipolygon" | "geometrycollection" | "geomcollection" => {
+                Self::Shape
+            }
+            other => {
+                return Err(UnknownType {
+                    column: column.name.clone(),
+                    data_type: other.to_owned(),
+                });
+            }
+        })
+    }
 }
 
 /// Whether all rows of a sum could be computed.
@@ -37,34 +105,13 @@ pub(super) fn is_whole(sum: &str) -> bool {
 
 fn value(column: &Column) -> Result<String, UnknownType> {
     let name = quoted(&column.name);
-    let written = match column.data_type.as_str() {
-        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "decimal" | "year" => {
-            format!("CAST({name} AS CHAR)")
-        }
-        // As a DOUBLE, whose text is exact, and with the sign of a zero.
-        "float" | "double" => format!("{name}*1e0"),
-        "bit" => format!("{name}+0"),
-        // The number in the list, or the bits: `+0` would go by DOUBLE.
-        "enum" | "set" => format!("CAST({name} AS UNSIGNED)"),
-        "date" | "time" | "datetime" | "timestamp" | "uuid" | "inet4" | "inet6" => {
-            format!("CAST({name} AS CHAR)")
-        }
-        "char" | "varchar" | "binary" | "varbinary" => {
-            match column.octets.is_some_and(|octets| octets <= WRITTEN_OUT) {
-                true => format!("HEX({name})"),
-                false => digest(&name),
-            }
-        }
-        "tinytext" | "text" | "mediumtext" | "longtext" | "tinyblob" | "blob" | "mediumblob"
-        | "longblob" | "json" | "vector" | "geometry" | "point" | "linestring" | "polygon"
-        | "multipoint" | "multilinestring" | "multipolygon" | "geometrycollection"
-        | "geomcollection" => digest(&name),
-        other => {
-            return Err(UnknownType {
-                column: column.name.clone(),
-                data_type: other.to_owned(),
-            });
-        }
+    let is_short = column.octets.is_some_and(|octets| octets <= WRITTEN_OUT);
+    let is_kept_short =
+        ["char", "varchar", "binary", "varbinary"].contains(&column.data_type.as_str());
+    let written = match Kind::of(column)? {
+        Kind::Number(written) => written,
+        Kind::Text | Kind::Bytes if is_kept_short && is_short => format!("HEX({name})"),
+        Kind::Text | Kind::Json | Kind::Bytes | Kind::Shape => digest(&name),
     };
     Ok(format!("IFNULL({written}, 'N')"))
 }

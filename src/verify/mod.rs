@@ -11,7 +11,10 @@
 //! pace        how many rows a range has
 //! form        how a transaction of ours came to be logged: as statements, or as rows
 //! verdict     what a replica has against what the source has
+//! rows        which rows of a range differ, and in what
 //! source, replica, witness   the IO: the source's session, a replica's, our binlog's files
+//! holder, mender             a second session at the source, which holds rows; one at a replica, which mends them
+//! narrow      from a range that differs to its rows
 //! run         one table after the other
 //! ```
 //!
@@ -22,19 +25,28 @@
 //! - A statement that is logged must not fail on a replica, which would stop there: before it, each replica that answers
 //!   was seen to have the table and every column that it names; it names no index, and no `sql_mode` makes an
 //!   error of a warning.
+//! - A row is named, or mended, only while it is held at the source, on a replica that has applied a commit of that time.
+//!   What is written at a replica is compared once more before it is committed there; the source's rows are never written.
 //! - Nobody waits long for our locks: a range is made for 50 ms, and one that does not get its own locks within a
 //!   second is given up and begun again.
 
 mod expression;
 mod form;
+mod holder;
+mod mender;
+mod narrow;
 mod pace;
 mod replica;
+mod rows;
 mod run;
 mod source;
 mod statement;
 mod verdict;
 pub mod witness;
 
+pub use mender::Serves;
+pub use narrow::Narrowed;
 pub use replica::Server;
+pub use rows::{ColumnDifference, RowDifference, What};
 pub use run::{Error, Finding, Request, Run};
 pub use verdict::{ChunkDifference, Outcome};

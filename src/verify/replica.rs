@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::source::SEES_ALIKE;
 use super::statement;
 use super::verdict::Held;
 use crate::gtid::Position;
@@ -33,6 +34,7 @@ pub(super) struct Replica {
     pub wanted: bool,
     /// Why what it has did not come to it from our binlog.
     stray: Option<String>,
+    account: Account,
     link: Link,
     /// It was waited for once, in vain.
     late: bool,
@@ -47,7 +49,7 @@ enum Link {
 
 impl Replica {
     pub async fn connect(server: Server) -> Self {
-        let link = match Admin::connect(&server.account, ANSWERS).await {
+        let link = match connect(&server.account).await {
             Ok(admin) => Link::Up(Box::new(admin)),
             Err(error) => Link::Down(format!("it does not answer: {error}")),
         };
@@ -55,6 +57,7 @@ impl Replica {
             name: server.name,
             wanted: server.wanted,
             stray: server.stray,
+            account: server.account,
             link,
             late: false,
         }
@@ -94,6 +97,26 @@ impl Replica {
                 wait.as_secs_f64()
             )),
         }
+    }
+
+    /// The same, for who holds locks meanwhile.
+    pub async fn is_at(&mut self, position: &Position, within: Duration) -> Result<(), String> {
+        let question = async |admin: &mut Admin| applied::comes_to(admin, position, within).await;
+        match self.ask(question).await? {
+            true => Ok(()),
+            false => Err(format!(
+                "it comes more than {} s behind the source",
+                within.as_secs_f64()
+            )),
+        }
+    }
+
+    pub async fn rows(&mut self, question: &str) -> Result<Vec<net::admin::Row>, String> {
+        self.ask(async |admin| admin.query(question).await).await
+    }
+
+    pub fn account(&self) -> &Account {
+        &self.account
     }
 
     pub async fn definition(&mut self, table: &Name) -> Result<Option<Definition>, String> {
@@ -147,4 +170,12 @@ impl Replica {
         };
         Ok(rows.iter().filter_map(held).collect())
     }
+}
+
+async fn connect(account: &Account) -> Result<Admin, net::Error> {
+    let mut admin = Admin::connect(account, ANSWERS).await?;
+    for setting in SEES_ALIKE {
+        admin.execute(setting).await?;
+    }
+    Ok(admin)
 }

@@ -5,19 +5,25 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use super::expression::{self, is_whole};
+use super::holder::Holder;
+use super::mender::{Mender, Serves};
+use super::narrow::{Mends, Narrow, Narrowed};
 use super::pace::Pace;
 use super::replica::{Replica, Server};
+use super::rows::Reader;
 use super::source::{self, Listed, Ran, Source, UNORDERED};
 use super::statement::Place;
-use super::verdict::{Computed, Outcome, judge};
+use super::verdict::{ChunkDifference, Computed, Outcome, judge};
 use super::witness::{self, Witness};
 use crate::gtid::Position;
 use crate::ids::ServerName;
-use crate::net::admin::Admin;
-use crate::tables::{Definition, Name, Ordered, Range, definition::differences};
+use crate::net::admin::{Account, Admin};
+use crate::tables::{Definition, Name, Ordered, Range, Travel, definition::differences};
 
 /// Our binlog shows a commit a moment after it was answered.
 const SHOWN_WITHIN: Duration = Duration::from_secs(30);
+/// A table that is mended is gone through so often.
+const ROUNDS: u32 = 3;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -35,16 +41,18 @@ pub enum Error {
     NoTable(Name),
 }
 
-#[derive(Clone, Debug)]
 pub struct Request {
     /// Our binlog's folder.
     pub dir: PathBuf,
+    pub source: Account,
     /// All replicas.
     pub replicas: Vec<Server>,
     /// None: all.
     pub tables: Vec<Name>,
     /// How long a replica may take to apply what it is asked about.
     pub wait: Duration,
+    /// Rows that differ are written anew at the replica, while the source stays the source.
+    pub mend: Option<Serves>,
 }
 
 /// What came out of a table on a replica.
@@ -54,18 +62,24 @@ pub struct Finding {
     pub replica: ServerName,
     /// Other than InnoDB.
     pub engine: Option<String>,
+    /// Where rows were mended: how it is since.
     pub outcome: Outcome,
+    /// Of rows that differ, or did.
+    pub narrowed: Option<Narrowed>,
 }
 
-#[derive(Debug)]
 pub struct Run {
     /// Nobody else's.
     name: String,
     source: Source,
+    account: Account,
     replicas: Vec<Replica>,
     witness: Witness,
     tables: Vec<Name>,
     wait: Duration,
+    mend: Option<Serves>,
+    /// Counts our commits beside those that compute.
+    times: u64,
 }
 
 /// What became of a table at the source.
@@ -97,10 +111,13 @@ impl Run {
                 std::process::id()
             ),
             source,
+            account: request.source,
             replicas,
             witness,
             tables: request.tables,
             wait: request.wait,
+            mend: request.mend,
+            times: 0,
         })
     }
 
@@ -126,23 +143,102 @@ impl Run {
                 continue;
             }
             let outcomes = self.table(table).await?;
-            for (replica, outcome) in self.replicas.iter().zip(outcomes) {
-                if let Some(outcome) = outcome.filter(|_| replica.wanted) {
-                    let engine = &table.engine;
-                    found(Finding {
-                        table: table.name.clone(),
-                        replica: replica.name.clone(),
-                        engine: Some(engine.clone())
-                            .filter(|name| !name.eq_ignore_ascii_case("InnoDB")),
-                        outcome,
-                    });
-                }
+            for (index, outcome) in outcomes.into_iter().enumerate() {
+                let Some(outcome) = outcome.filter(|_| self.replicas[index].wanted) else {
+                    continue;
+                };
+                let (outcome, narrowed) = self.narrowed(table, index, outcome).await?;
+                found(Finding {
+                    table: table.name.clone(),
+                    replica: self.replicas[index].name.clone(),
+                    engine: Some(table.engine.clone()).filter(|_| !table.is_innodb()),
+                    outcome,
+                    narrowed,
+                });
             }
         }
         if everything {
             self.only_there(&listed, found).await?;
         }
         Ok(())
+    }
+
+    /// Looks at the rows of what differs. Where some were mended, the table is compared once more; a row that was mended may
+    /// have taken the place of another one.
+    async fn narrowed(
+        &mut self,
+        table: &Listed,
+        index: usize,
+        mut outcome: Outcome,
+    ) -> Result<(Outcome, Option<Narrowed>), Error> {
+        let mut all: Option<Narrowed> = None;
+        for _ in 0..ROUNDS {
+            let Outcome::Different(chunks) = &outcome else {
+                break;
+            };
+            let narrowed = self.narrow(table, index, chunks).await?;
+            // Also where nothing was found any more.
+            let goes_on = narrowed.mended > 0 || narrowed == Narrowed::default();
+            match &mut all {
+                Some(all) => all.goes_on(narrowed),
+                None => all = Some(narrowed),
+            }
+            if !goes_on {
+                break;
+            }
+            let since = self.table(table).await?.into_iter().nth(index).flatten();
+            outcome = since.unwrap_or(outcome);
+        }
+        Ok((outcome, all))
+    }
+
+    async fn narrow(
+        &mut self,
+        table: &Listed,
+        index: usize,
+        chunks: &[ChunkDifference],
+    ) -> Result<Narrowed, Error> {
+        let not_at_all = |why: &str| Ok(Narrowed::not_at_all(why.to_owned()));
+        let name = &table.name;
+        if !table.is_innodb() {
+            return not_at_all("the rows of its engine cannot be held, so they are not looked at");
+        }
+        let Some(definition) = self.source.definition(name).await? else {
+            return not_at_all("it is gone from the source");
+        };
+        let Some(key) = Ordered::of(&definition) else {
+            return not_at_all("it has no key by which a row could be named");
+        };
+        let reader = match Reader::new(name, &definition, &key) {
+            Ok(reader) => reader,
+            Err(unknown) => return not_at_all(&unknown.to_string()),
+        };
+        let holder = Holder::connect(&self.account).await?;
+        let (mut to_mend, mut spared) = (None, None);
+        if let Some(serves) = &self.mend {
+            let account = self.replicas[index].account();
+            match mends(account, name, definition, serves).await {
+                Ok(mends) => to_mend = Some(mends),
+                Err(why) => spared = Some(why),
+            }
+        }
+        let narrow = Narrow {
+            place: Place {
+                run: &self.name,
+                table: name,
+                chunk: 0,
+            },
+            reader,
+            source: &mut self.source,
+            holder,
+            replica: &mut self.replicas[index],
+            wait: self.wait,
+            mends: to_mend,
+            times: &mut self.times,
+        };
+        let mut narrowed = narrow.run(chunks).await?;
+        narrowed.reasons.splice(0..0, spared);
+        Ok(narrowed)
     }
 
     /// None where the table is gone from the source: then there is nothing to compare.
@@ -162,8 +258,8 @@ impl Run {
         let Some(definition) = self.source.definition(name).await? else {
             return Ok(vec![None; self.replicas.len()]);
         };
-        let sum = match expression::sum(&definition) {
-            Ok(sum) => sum,
+        let sum = match expression::row(&definition) {
+            Ok(row) => expression::sum(&row),
             Err(unknown) => return Ok(all(&unknown.to_string(), self)),
         };
         let key = Ordered::of(&definition);
@@ -219,7 +315,7 @@ impl Run {
     /// Begins with a table: who has come there has all that came before. Or why it cannot begin.
     async fn mark(&mut self, table: &Name) -> Result<Result<Position, String>, Error> {
         let place = self.place(table, 0);
-        let statements = [place.forget_others(), place.begin()];
+        let statements = [place.forget_all(), place.begin()];
         for statement in &statements {
             if let Ran::Not(why) = self.source.log(statement).await? {
                 return Ok(Err(why));
@@ -288,7 +384,11 @@ impl Run {
             let to = match key {
                 None => None,
                 Some(key) => {
-                    let bound = self.source.bound(key, name, from.as_ref(), pace.rows());
+                    let rest = Range {
+                        from: from.clone(),
+                        to: None,
+                    };
+                    let bound = self.source.bound(key, name, &rest, pace.rows());
                     match bound.await {
                         Ok(to) => to,
                         Err(error) if error.server_code().is_some() => {
@@ -330,6 +430,7 @@ impl Run {
             computed.push(Computed {
                 chunk,
                 range: shown,
+                within: range.clone(),
                 rows,
                 sum,
             });
@@ -381,6 +482,7 @@ impl Run {
                     replica: replica.name.clone(),
                     engine: None,
                     outcome,
+                    narrowed: None,
                 });
             }
         }
@@ -399,5 +501,28 @@ impl Run {
     async fn proven(&mut self, statements: HashSet<String>) -> Result<Position, Error> {
         let gtids = self.witness.find(statements, SHOWN_WITHIN).await?;
         Ok(Position::of_history(self.source.flavor(), &gtids))
+    }
+}
+
+/// Or why the table is not mended there.
+async fn mends<'a>(
+    account: &Account,
+    table: &Name,
+    definition: Definition,
+    serves: &'a Serves,
+) -> Result<Mends<'a>, String> {
+    let travel = Travel::of(&definition).map_err(|unknown| unknown.to_string())?;
+    let mut mender = Mender::open(account).await?;
+    match mender.spares(table).await {
+        Ok(()) => Ok(Mends {
+            mender,
+            travel,
+            definition,
+            serves,
+        }),
+        Err(why) => match mender.restore().await {
+            Ok(()) => Err(why),
+            Err(by_hand) => Err(format!("{why}; {by_hand}")),
+        },
     }
 }

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use crate::gtid::Position;
 use crate::ids::Flavor;
 use crate::net;
 use crate::net::admin::Admin;
-use crate::tables::{Bound, Definition, LEFT_OUT, Name, Ordered, definition};
+use crate::tables::{Bound, Definition, LEFT_OUT, Name, Ordered, Range, definition};
 use crate::topology::doctor::grants::{self, Grants};
 
 /// For each question, and for each commit with its acknowledgements.
@@ -13,18 +14,21 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 /// A table without a key that orders its rows is taken in one piece up to here.
 pub(super) const UNORDERED: u64 = 10_000;
 /// ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK.
-const LOCKED: [u16; 2] = [1205, 1213];
-const ATTEMPTS: u32 = 20;
+pub(super) const LOCKED: [u16; 2] = [1205, 1213];
+pub(super) const ATTEMPTS: u32 = 20;
+
+/// Whoever reads rows to compare them sees them so. A day that there is not may bound a range.
+pub(super) const SEES_ALIKE: [&str; 2] = [
+    "SET NAMES utf8mb4 COLLATE utf8mb4_bin",
+    "SET SESSION sql_mode='ALLOW_INVALID_DATES', time_zone='+00:00'",
+];
 
 /// What a statement's result depends on, besides the rows. Without a strict `sql_mode`, nothing that a replica computes
-/// is an error there; and a day that there is not
-/// may bound a range. Locks are waited for shortly, since who comes behind us waits as well.
-const SETTINGS: [&str; 7] = [
+/// is an error there. Locks are waited for shortly, since who comes behind us waits as well.
+const SETTINGS: [&str; 5] = [
     "SET SESSION binlog_format='STATEMENT'",
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-    "SET NAMES utf8mb4 COLLATE utf8mb4_bin",
-    "SET SESSION sql_mode='ALLOW_INVALID_DATES', time_zone='+00:00', autocommit=1",
-    "SET SESSION innodb_lock_wait_timeout=1, lock_wait_timeout=5",
+    "SET SESSION innodb_lock_wait_timeout=1, lock_wait_timeout=5, autocommit=1",
     // While replicas are waited for, it has nothing to say.
     "SET SESSION wait_timeout=28800",
     "USE ackline",
@@ -63,6 +67,12 @@ pub(super) struct Listed {
     pub engine: String,
 }
 
+impl Listed {
+    pub fn is_innodb(&self) -> bool {
+        self.engine.eq_ignore_ascii_case("InnoDB")
+    }
+}
+
 /// How a statement of ours ended that did not end the run.
 pub(super) enum Ran {
     In(Duration),
@@ -77,12 +87,12 @@ pub(super) struct Source {
 
 impl Source {
     pub async fn prepare(mut admin: Admin) -> Result<Self, Error> {
-        for setting in SETTINGS {
+        for setting in SEES_ALIKE.iter().chain(&SETTINGS) {
             match admin.execute(setting).await {
                 Err(error) if error.is_denied() => {
                     let privilege = grants::named_in_refusal(&error.to_string());
                     let privilege = privilege.as_deref().unwrap_or("SUPER");
-                    let statement = setting.to_owned();
+                    let statement = (*setting).to_owned();
                     let grant = grants::statement(&[privilege], &account(&mut admin).await?);
                     return Err(Error::Denied { statement, grant });
                 }
@@ -166,15 +176,15 @@ impl Source {
             .unwrap_or(UNORDERED + 1))
     }
 
-    /// The key that comes `rows` rows behind `from`; None at the end.
+    /// The key that comes `rows` rows behind the range's beginning; None where the range ends before.
     pub async fn bound(
         &mut self,
         key: &Ordered,
         table: &Name,
-        from: Option<&Bound>,
+        within: &Range,
         rows: u64,
     ) -> Result<Option<Bound>, net::Error> {
-        let question = key.question(&table.quoted(), from, rows);
+        let question = key.question(&table.quoted(), within, rows);
         let answer = self.admin.query(&question).await?;
         Ok(answer.first().and_then(|row| key.bound(|at| row.at(at))))
     }
@@ -184,6 +194,17 @@ impl Source {
         Ok(rows
             .first()
             .and_then(|row| Some((row.at(0)?.parse().ok()?, row.at(1)?.to_owned()))))
+    }
+
+    /// All that it has committed.
+    pub async fn stands_at(&mut self) -> Result<Option<Position>, Error> {
+        let variable = match self.flavor() {
+            Flavor::MariaDb => "gtid_binlog_pos",
+            Flavor::MySql => "gtid_executed",
+        };
+        let question = format!("SELECT @@global.{variable}");
+        let text = self.admin.value(&question).await?.unwrap_or_default();
+        Ok(Position::parse(self.flavor(), &text).ok())
     }
 
     /// Runs a statement that is logged. Who was locked out begins again.
@@ -215,10 +236,12 @@ impl Source {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(Ran::Not(format!(
-            "others held locks on its rows at the source: {ATTEMPTS} attempts of 1 s each"
-        )))
+        Ok(Ran::Not(locked_out()))
     }
+}
+
+pub(super) fn locked_out() -> String {
+    format!("others held locks on it at the source: {ATTEMPTS} attempts in vain")
 }
 
 async fn account(admin: &mut Admin) -> Result<String, net::Error> {

@@ -34,14 +34,11 @@ impl Place<'_> {
         )
     }
 
-    /// What other runs found: as a statement, it takes away what only a replica has as well, so that no row of ours
-    /// meets another one there.
-    pub fn forget_others(&self) -> String {
+    /// What was found of the table before: as a statement, it takes away what only a replica has as well, so that no row
+    /// of ours meets another one there.
+    pub fn forget_all(&self) -> String {
         let rows = self.table.is_in("db_name", "table_name");
-        format!(
-            "DELETE FROM {TABLE} WHERE {rows} AND run <> {}",
-            literal(self.run)
-        )
+        format!("DELETE FROM {TABLE} WHERE {rows} /* {} */", self.run)
     }
 
     pub fn forget(&self) -> String {
@@ -55,6 +52,25 @@ impl Place<'_> {
             "INSERT INTO {TABLE} ({COLUMNS}) VALUES ({}, NULL, NULL, 0, '', 0, '', {run}, UTC_TIMESTAMP(6))",
             self.key()
         )
+    }
+
+    /// Changes that row, each time in other words: whoever has come so far has all that came before.
+    pub fn passes(&self, time: u64) -> String {
+        format!(
+            "UPDATE {TABLE} SET lower_boundary = {} WHERE {}",
+            literal(&Self::time(time)),
+            self.row()
+        )
+    }
+
+    /// What it then has.
+    pub fn time(time: u64) -> String {
+        format!("passed {time}")
+    }
+
+    /// Asks for that.
+    pub fn passed(&self) -> String {
+        format!("SELECT lower_boundary FROM {TABLE} WHERE {}", self.row())
     }
 
     /// Computes it, on each server from its own rows. No REPLACE … SELECT: servers warn of each one in their logs.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::expression::is_whole;
+use crate::tables::Range;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -22,6 +23,7 @@ pub struct ChunkDifference {
     pub chunk: u64,
     /// Which rows, as a condition.
     pub range: String,
+    pub within: Range,
     pub rows: u64,
     /// At the source. Where there are as many, their content is another.
     pub source_rows: u64,
@@ -32,6 +34,7 @@ pub struct ChunkDifference {
 pub(super) struct Computed {
     pub chunk: u64,
     pub range: String,
+    pub within: Range,
     pub rows: u64,
     pub sum: String,
 }
@@ -72,6 +75,7 @@ pub(super) fn judge(source: &[Computed], replica: &BTreeMap<u64, Held>) -> Outco
             different.push(ChunkDifference {
                 chunk,
                 range: computed.range.clone(),
+                within: computed.within.clone(),
                 rows: held.rows,
                 source_rows: computed.rows,
             });
@@ -96,6 +100,7 @@ mod tests {
         let computed = |chunk: u64, range: &str| Computed {
             chunk,
             range: range.into(),
+            within: Range::default(),
             rows: 10,
             sum: format!("{chunk}77"),
         };
@@ -142,6 +147,7 @@ mod tests {
         let two = ChunkDifference {
             chunk: 2,
             range: "id >= 10".into(),
+            within: Range::default(),
             rows: 9,
             source_rows: 10,
         };

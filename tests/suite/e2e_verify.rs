@@ -14,6 +14,7 @@ on_both_flavors![
     equal_while_everybody_writes,
     each_difference_is_found_and_named,
     rows_instead_of_statements_are_refused,
+    rows_are_mended_while_everybody_writes,
 ];
 
 fn text(output: &Output) -> String {
@@ -93,9 +94,14 @@ async fn writer(app: Account, number: u64, stop: Arc<AtomicBool>, written: Arc<A
             format!("UPDATE types SET f = f + 1, j = '[{at}]' WHERE a = 1 AND b = 'x'"),
         ] {
             // Writers may lock each other out; then nothing was written.
-            if app.try_run(&statement).await.is_ok() {
-                written.fetch_add(1, Ordering::Relaxed);
-            }
+            match app.try_run(&statement).await {
+                Ok(_) => written.fetch_add(1, Ordering::Relaxed),
+                // And where the connection is gone it must not spin.
+                Err(_) => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    0
+                }
+            };
         }
     }
 }
@@ -357,6 +363,21 @@ async fn each_difference_is_found_and_named(flavor: Flavor) {
     let found = line("one_byte", "replica2");
     assert!(!found.contains("(id <"), "{found}");
 
+    for row in [
+        " at the source\n    id = 4321: it is not there\n",
+        "\n    id = 1234: v is 0x763132333400 there, 'v1234' at the source\n",
+        "\n    id = 70000: it is there only\n",
+        "\n    id = 17: v is NULL there, '' at the source\n",
+        "\n    id = 5: v is 16777215 there, 16777216 at the source\n",
+        "\n    id = 77: v is 'V77' there, 'v77' at the source\n",
+        "\n    id = 77: v is 'v77 ' there, 'v77' at the source\n",
+        "\n    id = 2: v is 'v3' there, 'v2' at the source\n    id = 3: v is 'v2' there, 'v3' at the source\n",
+        "\n    id = 9: v is 18446744073709551614 there, 18446744073709551615 at the source\n",
+        "\n    id = 44: v is 'v44w' there, 'v44' at the source; w is '44' there, 'w44' at the source\n",
+    ] {
+        assert!(told.contains(row), "{row}\n{told}");
+    }
+
     // The other replica alone, and one table.
     let told = verify(
         &sandbox,
@@ -480,4 +501,180 @@ async fn rows_instead_of_statements_are_refused(flavor: Flavor) {
     let never = witness.find([statement(3)].into(), Duration::from_millis(100));
     let error = never.await.unwrap_err().to_string();
     assert!(error.contains("were not found in our binlog"), "{error}");
+}
+
+/// What is planted at one replica, beside rows that are written all the time, and how each is named.
+const BESIDE: [(&str, &str); 9] = [
+    (
+        "UPDATE types SET f = f + 1, bl = CONCAT(bl, 'x'), tx = 'ä€' WHERE a = -3",
+        "(a, b) = (-3, ''): ",
+    ),
+    (
+        "DELETE FROM types WHERE a = 2",
+        "(a, b) = (2, 0xE9): it is not there",
+    ),
+    (
+        "UPDATE types SET b = 'Y#' WHERE a = 1 AND b = 'y#'",
+        "(a, b) = (1, 'Y#'): it is there only",
+    ),
+    (
+        "UPDATE busy SET v = 'another' WHERE id = -2",
+        "id = -2: v is 'another' there, 'v' at the source",
+    ),
+    ("DELETE FROM busy WHERE id = -3", "id = -3: it is not there"),
+    (
+        "INSERT INTO busy VALUES (-10, 'more', 1)",
+        "id = -10: it is there only",
+    ),
+    (
+        "UPDATE uniques SET u = 4 WHERE id = 1",
+        "id = 1: u is 4 there, 1 at the source",
+    ),
+    (
+        "UPDATE uniques SET u = 1 WHERE id = 2",
+        "id = 2: u is 1 there, 2 at the source",
+    ),
+    (
+        "DELETE FROM parents WHERE id = 1",
+        "id = 1: it is not there",
+    ),
+];
+
+async fn rows_are_mended_while_everybody_writes(flavor: Flavor) {
+    let sandbox = migrated(flavor).await;
+    let mut source = sandbox.source().connect().await;
+    create_types(&mut source).await;
+    for statement in [
+        "CREATE TABLE busy (id INT PRIMARY KEY, v VARCHAR(40), n INT) ENGINE=InnoDB",
+        "INSERT INTO busy VALUES (-1, 'v', 0), (-2, 'v', 0), (-3, 'v', 0)",
+        "CREATE TABLE uniques (id INT PRIMARY KEY, u INT UNIQUE) ENGINE=InnoDB",
+        "INSERT INTO uniques VALUES (1, 1), (2, 2), (3, 3)",
+        "CREATE TABLE parents (id INT PRIMARY KEY) ENGINE=InnoDB",
+        "CREATE TABLE children (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES parents (id) ON DELETE CASCADE) ENGINE=InnoDB",
+        "INSERT INTO parents VALUES (1), (2)",
+        "INSERT INTO children VALUES (1, 1), (2, 2)",
+        "CREATE TABLE watched (id INT PRIMARY KEY, v INT) ENGINE=InnoDB",
+        "INSERT INTO watched VALUES (1, 1)",
+        "CREATE TABLE seen (id INT) ENGINE=InnoDB",
+        "CREATE TRIGGER watches AFTER INSERT ON watched FOR EACH ROW INSERT INTO seen VALUES (NEW.id)",
+    ] {
+        source.run(statement).await;
+    }
+    fill(&mut source, "busy", "i, CONCAT('v', i), i").await;
+    sandbox.assert_equal().await;
+    let mut replica = sandbox.replica(1).connect().await;
+    plant(&mut replica, flavor, "SET SESSION foreign_key_checks = 0").await;
+    for (statement, _) in BESIDE {
+        replica.run(statement).await;
+    }
+    replica.run("UPDATE watched SET v = 2").await;
+    if flavor == Flavor::MySql {
+        replica.run("SET GLOBAL super_read_only = ON").await;
+    }
+    let (stop, written) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU64::new(0)),
+    );
+    let writers: Vec<_> = (1..=4)
+        .map(|number| {
+            let written = written.clone();
+            tokio::spawn(writer(sandbox.app().clone(), number, stop.clone(), written))
+        })
+        .collect();
+    let blocking = async |arguments: &'static [&'static str]| {
+        let config = sandbox.config_path();
+        let run = tokio::task::spawn_blocking(move || {
+            Command::new(crate::support::ACKLINE)
+                .arg("verify")
+                .args(arguments)
+                .args(["--config", &config])
+                .stdin(Stdio::null())
+                .output()
+                .unwrap()
+        });
+        let output = run.await.unwrap();
+        (output.status.code(), text(&output))
+    };
+
+    let (status, told) = blocking(&["--repair", "print"]).await;
+    assert_eq!(status, Some(1), "{told}");
+    for (_, named) in BESIDE {
+        assert!(told.contains(&format!("\n    {named}")), "{named}\n{told}");
+    }
+    assert!(told.contains("(apply would insert it)"), "{told}");
+    assert!(!told.contains("on replica1: chunk"), "{told}");
+
+    let (status, told) = blocking(&["replica2", "--repair", "apply"]).await;
+    assert_eq!(status, Some(1), "{told}");
+    assert!(told.contains("our account may not mend there: "), "{told}");
+
+    replica.run("SET SESSION sql_log_bin = 0").await;
+    if flavor == Flavor::MySql {
+        replica.run("SET GLOBAL super_read_only = OFF").await;
+    }
+    replica
+        .run("GRANT ALL PRIVILEGES ON *.* TO ackline@'%' WITH GRANT OPTION")
+        .await;
+    if flavor == Flavor::MySql {
+        replica.run("SET GLOBAL super_read_only = ON").await;
+    }
+    let before = written.load(Ordering::Relaxed);
+    let (status, told) = blocking(&["replica2", "--repair", "apply"]).await;
+    assert!(written.load(Ordering::Relaxed) > before + 4);
+    assert_eq!(status, Some(1), "{told}");
+    let line = |table: &str| {
+        let begins = format!("app.{table}: ");
+        let from = told
+            .find(&begins)
+            .unwrap_or_else(|| panic!("{table}\n{told}"));
+        let rest = &told[from..];
+        rest[..rest[1..].find("\napp.").map_or(rest.len(), |at| at + 1)].to_owned()
+    };
+    for (table, rows) in [("types", 4), ("busy", 3), ("uniques", 2), ("parents", 1)] {
+        let said = line(table);
+        assert!(said.contains(": equal on replica2"), "{said}");
+        let mended = format!("{rows} rows were mended, and the table compared again");
+        assert!(said.contains(&mended), "{said}");
+    }
+    assert!(line("children").contains(": equal on replica2"), "{told}");
+    let said = line("watched");
+    for part in [
+        "DIFFERENT",
+        "id = 1: v is 2 there, 1 at the source",
+        "it has triggers, which would fire there",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    stop.store(true, Ordering::Relaxed);
+    for writer in writers {
+        writer.await.unwrap();
+    }
+
+    // The server is as it was: closed, and without a transaction of its own.
+    let (log, own) = match flavor {
+        Flavor::MariaDb => ("gtid_binlog_state", "server_id"),
+        Flavor::MySql => ("gtid_executed", "server_uuid"),
+    };
+    let log = replica.value(&format!("SELECT @@global.{log}")).await;
+    let own = replica.value(&format!("SELECT @@global.{own}")).await;
+    let is_own = match flavor {
+        Flavor::MariaDb => log.contains(&format!("-{own}-")),
+        Flavor::MySql => log.contains(&own),
+    };
+    assert!(!is_own, "{log}");
+    if flavor == Flavor::MySql {
+        for (variable, wanted) in [("super_read_only", "1"), ("local_infile", "0")] {
+            let value = replica.value(&format!("SELECT @@global.{variable}")).await;
+            assert_eq!(value, wanted, "{variable}");
+        }
+    }
+    assert_eq!(replica.slave_status("Slave_SQL_Running").await, "Yes");
+    if flavor == Flavor::MySql {
+        replica.run("SET GLOBAL super_read_only = OFF").await;
+    }
+    replica.run("UPDATE watched SET v = 1").await;
+    let told = verify(&sandbox, &[], 0);
+    assert!(told.contains(" 0 different, 0 not compared"), "{told}");
+    // By the servers' own word as well, and with what ackline.checksums holds by now.
+    sandbox.assert_equal().await;
 }
