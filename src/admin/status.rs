@@ -36,6 +36,29 @@ pub struct Status {
     pub problems: Vec<String>,
 }
 
+impl Status {
+    /// What awaits the next commit, where it will wait for somebody who is not there.
+    pub fn outlook(&self) -> Option<String> {
+        let mode = &self.mode;
+        let absent = self.replicas.iter().filter(|replica| !replica.vote);
+        // One that is not to vote has no objections.
+        let missed = absent.filter(|it| !it.objections.is_empty() || it.state != "streaming");
+        let missed: Vec<&str> = missed.map(|it| it.name.as_str()).collect();
+        let votes = self.replicas.iter().any(|replica| replica.vote);
+        match mode.as_str() {
+            "async" => None,
+            _ if !votes => Some(format!(
+                "mode {mode}, and no replica has a vote now: commits wait until one has (ackline status says why)"
+            )),
+            "sync" if !missed.is_empty() => Some(format!(
+                "mode sync waits for every voter, and {} has no vote now: commits wait for it (ackline status says why)",
+                missed.join(", ")
+            )),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct CertificateRow {
     pub file: String,
@@ -223,6 +246,40 @@ mod tests {
     "disk full"
   ]
 }"#;
+
+    #[test]
+    fn what_awaits_the_next_commit() {
+        let replica = |name: &str, vote, state: &str| ReplicaRow {
+            name: name.into(),
+            vote,
+            state: state.into(),
+            ..ReplicaRow::default()
+        };
+        let told = |mode: &str, replicas: &[ReplicaRow]| {
+            let status: Status = serde_json::from_str(GOLDEN).unwrap();
+            let status = Status {
+                mode: mode.into(),
+                replicas: replicas.to_vec(),
+                ..status
+            };
+            status.outlook().unwrap_or_default()
+        };
+        let both = [
+            replica("db2", true, "streaming"),
+            replica("db3", false, "unreachable"),
+        ];
+        assert_eq!(told("semi-sync", &both), "");
+        assert!(told("sync", &both).contains("every voter, and db3 has no vote now"));
+        // It is not to vote.
+        let reader = [
+            replica("db2", true, "streaming"),
+            replica("db3", false, "streaming"),
+        ];
+        assert_eq!(told("sync", &reader), "");
+        let none = [replica("db2", false, "disconnected")];
+        assert!(told("quorum", &none).contains("no replica has a vote now"));
+        assert_eq!(told("async", &none), "");
+    }
 
     #[test]
     fn the_document_is_a_contract() {

@@ -1,4 +1,5 @@
-//! `ackline mode [NAME]`: shows or changes the policy of the running proxy, in its file.
+//! `ackline mode [NAME]`: shows or changes the policy of the running proxy, in its file, and what the next commit will
+//! wait for in vain.
 
 use std::path::Path;
 
@@ -7,6 +8,7 @@ use serde_json::{Value, json};
 use super::Failure;
 use super::client::Client;
 use crate::ack::policy::Mode;
+use crate::admin::status::Status;
 
 pub(super) async fn run(config: &Path, name: Option<&str>) -> Result<(), Failure> {
     let client = Client::new(config)?;
@@ -26,5 +28,9 @@ pub(super) async fn run(config: &Path, name: Option<&str>) -> Result<(), Failure
         text("timeout"),
         text("on_timeout")
     );
+    let status: Status = client.get("/api/v1/status").await?;
+    if let Some(outlook) = status.outlook() {
+        println!("warning: {outlook}");
+    }
     Ok(())
 }

@@ -1,12 +1,14 @@
 //! `ackline switchover` and `ackline failover`: one line for what came of it, the proof and the steps before it.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
 use super::Failure;
 use super::client::Client;
 use crate::admin::moves::Request;
+use crate::admin::status::Status;
 use crate::failover::mover::{Moved, Rehearsal};
 use crate::failover::proof::Proof;
 use crate::store::state::MoveKind;
@@ -50,6 +52,9 @@ pub(super) async fn run(
         true => {
             if !json {
                 println!("{}", moved.sentence());
+                if let Some(outlook) = outlook(&client).await {
+                    println!("warning: {outlook}");
+                }
             }
             Ok(())
         }
@@ -62,6 +67,23 @@ pub(super) async fn run(
         }
     }
 }
+
+/// After replicas had the time to come.
+async fn outlook(client: &Client) -> Option<String> {
+    let begun = Instant::now();
+    loop {
+        let status: Status = client.get("/api/v1/status").await.ok()?;
+        let outlook = status.outlook()?;
+        if begun.elapsed() > SETTLES {
+            return Some(outlook);
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Replicas come to a new source, and are judged anew.
+const SETTLES: Duration = Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_millis(100);
 
 const UNREADABLE: &str = "the proxy's answer is not what it should be; is it another version?";
 

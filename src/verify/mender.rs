@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::holder::Holder;
 use super::rows::{Differing, Digests, Reader};
 use super::source::{LOCKED, SEES_ALIKE};
+use crate::crash;
 use crate::ids::Flavor;
 use crate::net;
 use crate::net::admin::{Account, Admin, bulk};
@@ -38,6 +39,9 @@ const SETTINGS: [&str; 2] = [
 /// Should we be stopped, or our machine be gone, the server lets go by itself.
 const FORGOTTEN: &str = "SET SESSION wait_timeout=30";
 const KEPT: &str = "SET SESSION wait_timeout=28800";
+
+/// As replicas are; but should it be the source by then, it must not be closed.
+const CLOSES: &str = "SET GLOBAL super_read_only=@@global.read_only";
 
 /// Why rows were not mended.
 #[derive(Debug)]
@@ -96,45 +100,42 @@ impl Mender {
         for setting in SETTINGS.iter().chain(&[SEES_ALIKE[0], KEPT]) {
             self.admin.execute(setting).await?;
         }
-        self.let_in("local_infile", "ON", "OFF").await?;
+        crash::step("mend");
+        if self.is_off("local_infile").await? {
+            self.sets("SET GLOBAL local_infile=ON", "SET GLOBAL local_infile=OFF")
+                .await?;
+        }
         // Whether it may at all is known before a row is held.
         self.opens().await?;
         self.shuts().await
+    }
+
+    async fn is_off(&mut self, variable: &str) -> Result<bool, net::Error> {
+        let question = format!("SELECT @@global.{variable}");
+        // MariaDB 12 has words for some.
+        let value = self.admin.value(&question).await?;
+        Ok(matches!(value.as_deref(), Some("0" | "OFF")))
+    }
+
+    /// `back` is kept in mind, whatever comes of it.
+    async fn sets(&mut self, statement: &str, back: &str) -> Result<(), net::Error> {
+        self.restores.push(back.to_owned());
+        self.admin.execute(statement).await
     }
 
     /// On MySQL we may write there, from now on.
     async fn opens(&mut self) -> Result<(), net::Error> {
         match self.admin.flavor() {
             Flavor::MariaDb => Ok(()),
-            // Should it be the source by then, it must not be closed.
-            Flavor::MySql => {
-                self.let_in("super_read_only", "OFF", "@@global.read_only")
-                    .await
-            }
+            Flavor::MySql => self.sets("SET GLOBAL super_read_only=OFF", CLOSES).await,
         }
     }
 
     /// As soon as may be: while it is open, it has no vote.
     async fn shuts(&mut self) -> Result<(), net::Error> {
-        let last = self.restores.last();
-        if let Some(statement) = last
-            .filter(|last| last.contains("super_read_only"))
-            .cloned()
-        {
-            self.admin.execute(&statement).await?;
+        if self.restores.last().is_some_and(|last| last == CLOSES) {
+            self.admin.execute(CLOSES).await?;
             self.restores.pop();
-        }
-        Ok(())
-    }
-
-    /// Sets a variable unless it is so, and keeps in mind how it is set back.
-    async fn let_in(&mut self, name: &str, wanted: &str, back: &str) -> Result<(), net::Error> {
-        let now = self.admin.value(&format!("SELECT @@global.{name}")).await?;
-        if (now.as_deref() == Some("1")) != (wanted == "ON") {
-            self.restores.push(format!("SET GLOBAL {name}={back}"));
-            self.admin
-                .execute(&format!("SET GLOBAL {name}={wanted}"))
-                .await?;
         }
         Ok(())
     }
@@ -194,9 +195,7 @@ impl Mender {
             self.write(reader, travel, rows, source, holder).await?;
             // These rows are ours by now, and who has become the source since did not have them written before.
             let is_source = holder.is_writable().await.map_err(Failed::Server)?;
-            let read_only = self.admin.value("SELECT @@global.read_only").await;
-            // MariaDB 12 has words for it.
-            let is_open = matches!(read_only.map_err(Failed::of)?.as_deref(), Some("0" | "OFF"));
+            let is_open = self.is_off("read_only").await.map_err(Failed::of)?;
             if !is_source || is_open || !serves().await {
                 return Err(Failed::Server("the source is moved meanwhile".to_owned()));
             }

@@ -145,7 +145,7 @@ impl Narrow<'_> {
                 };
                 let begun = Instant::now();
                 match self.range(&range, narrowed).await? {
-                    Ok(()) => attempts = 0,
+                    Ok(()) => {}
                     Err(Ended::Again(why)) if attempts + 1 < ATTEMPTS => {
                         tracing::debug!(why, "a range is gone through again");
                         attempts += 1;
@@ -157,6 +157,7 @@ impl Narrow<'_> {
                         return Ok(());
                     }
                 }
+                attempts = 0;
                 size = match begun.elapsed() > LONG {
                     true => (size / 4).max(FEWEST),
                     false => (size * 2).min(HELD),

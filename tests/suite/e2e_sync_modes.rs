@@ -100,6 +100,24 @@ async fn each_mode_waits_for_its_voters(flavor: Flavor) {
     sandbox.signal(first, Signal::CONT);
     commit.succeeds_within(SOON).await;
 
+    // Who asks for a mode is told what it will wait for.
+    sandbox.kill(Part::Replica(0));
+    sandbox
+        .status_until("replica1 is missed", SOON, |status| {
+            status
+                .replica("replica1")
+                .is_some_and(|row| !row.flag("vote"))
+        })
+        .await;
+    for (mode, warns) in [("semi-sync", false), ("sync", true)] {
+        let output = sandbox.ackline(&["mode", mode]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{said}");
+        let warning = "warning: mode sync waits for every voter, and replica1 has no vote now";
+        assert_eq!(said.contains(warning), warns, "{said}");
+    }
+    sandbox.start(Part::Replica(0));
+
     // async: at once, with nobody there.
     sandbox.sync(json!({"mode": "async"})).await;
     sandbox.freeze_replicas();

@@ -15,6 +15,7 @@ on_both_flavors![
     each_difference_is_found_and_named,
     rows_instead_of_statements_are_refused,
     rows_are_mended_while_everybody_writes,
+    a_repair_that_is_killed_is_given_again,
 ];
 
 fn text(output: &Output) -> String {
@@ -56,6 +57,14 @@ const ROWS: [&str; 4] = [
     "(2, 'é', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
     "(-3, '', 1, 1, 1, -1.5, 1e-30, 1e300, -9.99, 1, 1, 'a', 'b', 2155, '9999-12-31', '838:59:59', '9999-12-31 23:59:59.999999', '2038-01-19 03:14:07', 'a  ', '\\'\\\\', '#', 'N', 'N', 'N', '\"N\"', NULL, 'N')",
 ];
+
+/// So far apart are the statements before which a repair is killed; 1 with ACKLINE_ROUNDS=2.
+fn stride() -> usize {
+    match std::env::var("ACKLINE_ROUNDS").as_deref() {
+        Ok("2") => 1,
+        _ => 11,
+    }
+}
 
 const COLUMNS: &str = "a, b, ti, bu, z, dc, f, d, d2, bi, bits, e, s, y, da, t, dt, ts, c, v, vb, bn, bl, tx, j, g, n";
 
@@ -676,5 +685,66 @@ async fn rows_are_mended_while_everybody_writes(flavor: Flavor) {
     let told = verify(&sandbox, &[], 0);
     assert!(told.contains(" 0 different, 0 not compared"), "{told}");
     // By the servers' own word as well, and with what ackline.checksums holds by now.
+    sandbox.assert_equal().await;
+}
+
+/// Killed before one statement after another: the replica goes on, and the same command mends what is left.
+async fn a_repair_that_is_killed_is_given_again(flavor: Flavor) {
+    let sandbox = migrated(flavor).await;
+    let mut source = sandbox.source().connect().await;
+    for statement in [
+        "CREATE TABLE busy (id INT PRIMARY KEY, v VARCHAR(40), n INT) ENGINE=InnoDB",
+        "CREATE TABLE uniques (id INT PRIMARY KEY, u INT UNIQUE) ENGINE=InnoDB",
+        "INSERT INTO uniques VALUES (1, 1), (2, 2), (3, 3)",
+    ] {
+        source.run(statement).await;
+    }
+    fill(&mut source, "busy", "i, CONCAT('v', i), i").await;
+    sandbox.assert_equal().await;
+    let mut replica = sandbox.replica(1).connect().await;
+    let grant = "GRANT ALL PRIVILEGES ON *.* TO ackline@'%' WITH GRANT OPTION";
+    plant(&mut replica, flavor, grant).await;
+    let planted = [
+        "UPDATE busy SET v = 'another' WHERE id = 7",
+        "DELETE FROM busy WHERE id = 4000",
+        "INSERT IGNORE INTO busy VALUES (9000, 'more', 1)",
+        "UPDATE uniques SET u = 9 WHERE id = 1",
+        "UPDATE uniques SET u = 1 WHERE id = 2",
+    ];
+    let mut killed = 0;
+    for number in (1..).step_by(stride()) {
+        for statement in planted {
+            plant(&mut replica, flavor, statement).await;
+        }
+        if flavor == Flavor::MySql {
+            replica.run("SET GLOBAL super_read_only = ON").await;
+        }
+        let output = Command::new(crate::support::ACKLINE)
+            .args(["verify", "replica2", "--repair", "apply", "--config"])
+            .arg(sandbox.config_path())
+            .env("ACKLINE_CRASH_AT", format!("statement {number}"))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = text(&output);
+        assert_eq!(replica.slave_status("Slave_SQL_Running").await, "Yes");
+        if output.status.code().is_some() {
+            assert!(output.status.success(), "statement {number}: {said}");
+            break;
+        }
+        killed += 1;
+        // What it left is closed by the next one.
+        let told = verify(&sandbox, &["replica2", "--repair", "apply"], 0);
+        assert!(told.contains(" 0 different, 0 not compared"), "{told}");
+        if flavor == Flavor::MySql {
+            let closed = replica.value("SELECT @@global.super_read_only").await;
+            assert!(
+                closed == "1" || !told.contains("were mended"),
+                "{said}\n{told}"
+            );
+        }
+    }
+    println!("{flavor}: killed {killed} times");
+    assert!(killed >= 3, "killed {killed} times");
     sandbox.assert_equal().await;
 }

@@ -5,7 +5,7 @@ use clap::CommandFactory;
 use super::{Cli, Failure};
 
 /// In the README's order.
-const TOPICS: [(&str, &str); 13] = [
+const TOPICS: [(&str, &str); 14] = [
     ("moves", include_str!("moves.md")),
     ("votes", include_str!("votes.md")),
     ("requirements", include_str!("requirements.md")),
@@ -19,6 +19,7 @@ const TOPICS: [(&str, &str); 13] = [
     ("limits", include_str!("limits.md")),
     ("figures", include_str!("figures.md")),
     ("testing", include_str!("testing.md")),
+    ("leaving", include_str!("leaving.md")),
 ];
 
 /// A topic is a page, or else a command.
