@@ -199,6 +199,10 @@ pub async fn make_voter(admin: &mut Admin) -> Result<(), net::Error> {
     for setting in settings {
         admin.execute(&format!("SET GLOBAL {setting}")).await?;
     }
+    // As the source it had what `[binlog] format` says, if it let us.
+    if let Err(error) = admin.execute("SET GLOBAL binlog_format=MIXED").await {
+        tracing::warn!(%error, "binlog_format is not set at a replica, which may cost it its vote");
+    }
     Ok(())
 }
 

@@ -185,6 +185,7 @@ pub fn conditions(report: &Report) -> Vec<Condition> {
             &[&format!("SET GLOBAL {}=OFF", semi_sync.enabled)],
         ),
     ));
+    conditions.push(format(report));
     conditions.push(Condition::text(
         exec_mode,
         mode,
@@ -230,6 +231,33 @@ pub fn conditions(report: &Report) -> Vec<Condition> {
 
 /// What a replica only keeps in its relay log, its next start may throw away (FACTS.md, section 10), and nobody is
 /// served from it.
+/// With ROW, a statement of ours that changes no row leaves nothing in the replica's binlog (MySQL: an empty transaction),
+/// which then looks as if it had been skipped. With STATEMENT the applier stops at row events (1666).
+fn format(report: &Report) -> Condition {
+    let found = &report.binlog_format;
+    let noun = match report.flavor {
+        Flavor::MariaDb => "SLAVE",
+        Flavor::MySql => "REPLICA",
+    };
+    let set = "SET GLOBAL binlog_format=MIXED".to_owned();
+    // Appliers take it when they begin.
+    let statements = match report.main_replication() {
+        Some(_) => vec![
+            format!("STOP {noun} SQL_THREAD"),
+            set,
+            format!("START {noun} SQL_THREAD"),
+        ],
+        None => vec![set],
+    };
+    let fault = Reason {
+        what: format!(
+            "a statement that changes no row would be missing in its binlog (binlog_format={found})"
+        ),
+        repair: Repair::Sql(statements),
+    };
+    Condition::text("binlog_format", found, "MIXED", fault)
+}
+
 fn applier(flavor: Flavor, following: &Following) -> Option<Condition> {
     let Following::Known(connections) = following else {
         return None;
@@ -443,7 +471,7 @@ mod tests {
 
     #[test]
     fn one_reason_for_each_fault_with_its_repair() {
-        let cases: [(Reason, &str, &str); 11] = [
+        let cases: [(Reason, &str, &str); 12] = [
             (
                 only(|r| r.log_bin = false),
                 "binary log is off",
@@ -478,6 +506,11 @@ mod tests {
                 only(|r| r.slave_skip_errors = "1062".into()),
                 "skips errors (slave_skip_errors=1062)",
                 "ackline provision",
+            ),
+            (
+                only(|r| r.binlog_format = "ROW".into()),
+                "binlog_format=ROW",
+                "run STOP SLAVE SQL_THREAD; SET GLOBAL binlog_format=MIXED; START SLAVE SQL_THREAD",
             ),
             (
                 only(|r| r.slave_exec_mode = "IDEMPOTENT".into()),

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 
 use crate::support::{
-    Commit, Flavor, Part, SOON, Sandbox, Signal, Status, on_both_flavors, wait_until,
+    Commit, Flavor, Part, SOON, Sandbox, Signal, Status, mysql, on_both_flavors, wait_until,
 };
 
 on_both_flavors![
@@ -39,6 +39,66 @@ async fn vote_of_second(sandbox: &Sandbox, objection: Option<&str>) {
         votes && row.text("state") == "streaming"
     };
     sandbox.status_until(&what, SOON, as_wanted).await;
+}
+
+/// With ROW it writes nothing of a statement that changes no row (MySQL: an empty transaction), as if it had been skipped.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_logs_nothing_but_rows() {
+    for flavor in [Flavor::MariaDb, Flavor::MySql] {
+        if flavor == Flavor::MySql
+            && mysql::programs("a_replica_that_logs_nothing_but_rows").is_none()
+        {
+            continue;
+        }
+        let sandbox = prepared(flavor).await;
+        vote_of_second(&sandbox, None).await;
+        let mut replica = sandbox.replica(1).connect().await;
+        let noun = if flavor == Flavor::MariaDb {
+            "SLAVE"
+        } else {
+            "REPLICA"
+        };
+        for statement in [
+            format!("STOP {noun} SQL_THREAD"),
+            "SET GLOBAL binlog_format = ROW".to_owned(),
+            format!("START {noun} SQL_THREAD"),
+        ] {
+            replica.run(&statement).await;
+        }
+        vote_of_second(&sandbox, Some("binlog_format=ROW")).await;
+        let fixed = sandbox.ackline(&["doctor", "--fix"]);
+        let said = String::from_utf8_lossy(&fixed.stdout).into_owned();
+        assert!(said.contains("SET GLOBAL binlog_format=MIXED"), "{said}");
+        vote_of_second(&sandbox, None).await;
+        let mut app = sandbox.app().connect().await;
+        // Logged as a statement, and nothing comes of it.
+        app.run("UPDATE seen SET n = n + 1 WHERE n = 4711").await;
+        insert(&sandbox, 1).await.succeeds_within(SOON).await;
+        is_at_second(&sandbox, 1).await;
+        // The proof is by its own binlog, from the beginning.
+        let before = sandbox.proxy_log().len();
+        sandbox.kill(Part::Proxy);
+        sandbox.start(Part::Proxy);
+        sandbox.serves().await;
+        vote_of_second(&sandbox, None).await;
+        let since = &sandbox.proxy_log()[before..];
+        assert!(!since.contains("claims to have executed"), "{since}");
+
+        // A source that logs rows comes back as a replica that does not.
+        sandbox.stop(Part::Proxy);
+        sandbox.edit_config("dir = \"binlog\"", "dir = \"binlog\"\nformat = \"row\"");
+        sandbox.start(Part::Proxy);
+        sandbox.serves().await;
+        let mut source = sandbox.source().connect().await;
+        assert_eq!(source.value("SELECT @@global.binlog_format").await, "ROW");
+        let moved = sandbox.ackline(&["switchover", "--to", "replica1"]);
+        assert!(moved.status.success(), "{moved:?}");
+        sandbox
+            .status_until("the old source votes", SOON, |status| {
+                status.replica("source").is_some_and(|row| row.flag("vote"))
+            })
+            .await;
+    }
 }
 
 async fn is_at_second(sandbox: &Sandbox, n: u32) {

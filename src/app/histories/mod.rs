@@ -392,7 +392,7 @@ impl Histories {
             let statements = self.statements(holes).await;
             reasons.push(Reason {
                 what: format!(
-                    "it claims to have executed {holes} of our binlog{statements}, and its own binlog has nothing of it: it was moved over them by hand, or skipped them"
+                    "it claims to have executed {holes} of our binlog{statements}, and its own binlog has nothing of it: it was moved over them by hand, or skipped them, or its binlog_format was ROW and they changed no row there"
                 ),
                 repair: Repair::ByHand(format!(
                     "run ackline provision {name} --replace, since what it skipped is missing there; or, if you know that nothing is, run ackline accept {name} --hole with the GTIDs"
