@@ -162,9 +162,7 @@ async fn lock(admin: &mut Admin, deadline: Duration) -> Result<(), Error> {
 }
 
 async fn run(admin: &mut Admin, statement: &str, deadline: Duration) -> Result<(), Error> {
-    let read_only = admin.value("SELECT @@global.read_only").await?;
-    // MariaDB 12 has words for it.
-    if !matches!(read_only.as_deref(), Some("0" | "OFF")) {
+    if admin.is_read_only().await? {
         return Err(Error::ReadOnly);
     }
     let begun = Instant::now();

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::source::{ATTEMPTS, Error, LOCKED, SEES_ALIKE, locked_out};
+use super::source::{ATTEMPTS, Error, FORGOTTEN, KEPT, LOCKED, SEES_ALIKE, locked_out};
 use crate::net::admin::{Account, Admin, Row};
 use crate::tables::{Definition, Name, definition, travel};
 
@@ -15,9 +15,6 @@ const SETTINGS: [&str; 3] = [
     travel::AS_IT_LIES,
 ];
 const ANSWERS: Duration = Duration::from_secs(60);
-/// Should we be stopped, or our machine be gone, the server lets go by itself.
-const FORGOTTEN: &str = "SET SESSION wait_timeout=30";
-const KEPT: &str = "SET SESSION wait_timeout=28800";
 
 #[derive(Debug)]
 pub(super) struct Holder {
@@ -76,12 +73,8 @@ impl Holder {
             .map_err(refused)
     }
 
-    pub async fn is_writable(&mut self) -> Result<bool, String> {
-        let read_only = self.admin.value("SELECT @@global.read_only").await;
-        Ok(matches!(
-            read_only.map_err(refused)?.as_deref(),
-            Some("0" | "OFF")
-        ))
+    pub async fn is_read_only(&mut self) -> Result<bool, String> {
+        self.admin.is_read_only().await.map_err(refused)
     }
 
     pub fn session(&mut self) -> &mut Admin {

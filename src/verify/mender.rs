@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::holder::Holder;
 use super::rows::{Differing, Digests, Reader};
-use super::source::{LOCKED, SEES_ALIKE};
+use super::source::{FORGOTTEN, KEPT, LOCKED, SEES_ALIKE};
 use crate::crash;
 use crate::ids::Flavor;
 use crate::net;
@@ -36,9 +36,6 @@ const SETTINGS: [&str; 2] = [
     // The rows that are passed over on the way stay free.
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 ];
-/// Should we be stopped, or our machine be gone, the server lets go by itself.
-const FORGOTTEN: &str = "SET SESSION wait_timeout=30";
-const KEPT: &str = "SET SESSION wait_timeout=28800";
 
 /// As replicas are; but should it be the source by then, it must not be closed.
 const CLOSES: &str = "SET GLOBAL super_read_only=@@global.read_only";
@@ -67,6 +64,15 @@ fn said(error: &net::Error) -> String {
         true => format!("our account may not mend there: {error}; see ackline help verify"),
         false => error.to_string(),
     }
+}
+
+/// What is mended at once.
+pub(super) struct Rows<'a> {
+    pub reader: &'a Reader,
+    pub travel: &'a Travel,
+    pub differing: &'a [Differing],
+    /// What the holder holds of them.
+    pub source: &'a Digests,
 }
 
 #[derive(Debug)]
@@ -101,20 +107,14 @@ impl Mender {
             self.admin.execute(setting).await?;
         }
         crash::step("mend");
-        if self.is_off("local_infile").await? {
+        let local = self.admin.value("SELECT @@global.local_infile").await?;
+        if local.as_deref() == Some("0") {
             self.sets("SET GLOBAL local_infile=ON", "SET GLOBAL local_infile=OFF")
                 .await?;
         }
         // Whether it may at all is known before a row is held.
         self.opens().await?;
         self.shuts().await
-    }
-
-    async fn is_off(&mut self, variable: &str) -> Result<bool, net::Error> {
-        let question = format!("SELECT @@global.{variable}");
-        // MariaDB 12 has words for some.
-        let value = self.admin.value(&question).await?;
-        Ok(matches!(value.as_deref(), Some("0" | "OFF")))
     }
 
     /// `back` is kept in mind, whatever comes of it.
@@ -180,23 +180,19 @@ impl Mender {
         }
     }
 
-    /// `source` has what the holder holds of these rows.
     pub async fn mend(
         &mut self,
-        reader: &Reader,
-        travel: &Travel,
-        rows: &[Differing],
-        source: &Digests,
+        rows: &Rows<'_>,
         holder: &mut Holder,
         serves: &Serves,
     ) -> Result<(), Failed> {
         let mended = async {
             self.opens().await.map_err(Failed::of)?;
-            self.write(reader, travel, rows, source, holder).await?;
+            self.write(rows, holder).await?;
             // These rows are ours by now, and who has become the source since did not have them written before.
-            let is_source = holder.is_writable().await.map_err(Failed::Server)?;
-            let is_open = self.is_off("read_only").await.map_err(Failed::of)?;
-            if !is_source || is_open || !serves().await {
+            let source_closed = holder.is_read_only().await.map_err(Failed::Server)?;
+            let closed = self.admin.is_read_only().await.map_err(Failed::of)?;
+            if source_closed || !closed || !serves().await {
                 return Err(Failed::Server("the source is moved meanwhile".to_owned()));
             }
             self.admin.execute("COMMIT").await.map_err(Failed::of)
@@ -216,14 +212,13 @@ impl Mender {
     }
 
     /// Up to the commit.
-    async fn write(
-        &mut self,
-        reader: &Reader,
-        travel: &Travel,
-        rows: &[Differing],
-        source: &Digests,
-        holder: &mut Holder,
-    ) -> Result<(), Failed> {
+    async fn write(&mut self, rows: &Rows<'_>, holder: &mut Holder) -> Result<(), Failed> {
+        let Rows {
+            reader,
+            travel,
+            differing: rows,
+            source,
+        } = rows;
         let table = reader.table().quoted();
         for statement in [FORGOTTEN, "START TRANSACTION"] {
             self.admin.execute(statement).await.map_err(Failed::of)?;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::holder::Holder;
-use super::mender::{Failed, Mender, Serves};
+use super::mender::{self, Failed, Mender, Serves};
 use super::replica::Replica;
 use super::rows::{self, Differing, Digests, Reader, RowDifference};
 use super::source::{Error, Ran, Source};
@@ -261,9 +261,13 @@ impl Narrow<'_> {
             serves,
             ..
         } = mends;
-        let (reader, holder) = (&self.reader, &mut self.holder);
-        let mended = mender.mend(reader, travel, differing, source, holder, serves);
-        mended.await?;
+        let rows = mender::Rows {
+            reader: &self.reader,
+            travel,
+            differing,
+            source,
+        };
+        mender.mend(&rows, &mut self.holder, serves).await?;
         Ok(differing.len() as u64)
     }
 

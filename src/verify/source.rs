@@ -23,6 +23,11 @@ pub(super) const SEES_ALIKE: [&str; 2] = [
     "SET SESSION sql_mode='ALLOW_INVALID_DATES', time_zone='+00:00'",
 ];
 
+/// Of a session that holds rows, while it does: should we be stopped, or our machine be gone, the server lets go by itself.
+pub(super) const FORGOTTEN: &str = "SET SESSION wait_timeout=30";
+/// And else.
+pub(super) const KEPT: &str = "SET SESSION wait_timeout=28800";
+
 /// What a statement's result depends on, besides the rows. Without a strict `sql_mode`, nothing that a replica computes
 /// is an error there. Locks are waited for shortly, since who comes behind us waits as well.
 const SETTINGS: [&str; 5] = [
@@ -30,7 +35,7 @@ const SETTINGS: [&str; 5] = [
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     "SET SESSION innodb_lock_wait_timeout=1, lock_wait_timeout=5, autocommit=1",
     // While replicas are waited for, it has nothing to say.
-    "SET SESSION wait_timeout=28800",
+    KEPT,
     "USE ackline",
 ];
 
@@ -211,9 +216,7 @@ impl Source {
     pub async fn log(&mut self, statement: &str) -> Result<Ran, Error> {
         for attempt in 1..=ATTEMPTS {
             // Our account may write at a server that has become a replica, and must not.
-            let read_only = self.admin.value("SELECT @@global.read_only").await?;
-            // MariaDB 12 has words for it.
-            if !matches!(read_only.as_deref(), Some("0" | "OFF")) {
+            if self.admin.is_read_only().await? {
                 return Err(Error::ReadOnly);
             }
             let begun = Instant::now();

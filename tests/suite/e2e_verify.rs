@@ -115,6 +115,39 @@ async fn writer(app: Account, number: u64, stop: Arc<AtomicBool>, written: Arc<A
     }
 }
 
+/// Four of them.
+struct Writers {
+    stop: Arc<AtomicBool>,
+    written: Arc<AtomicU64>,
+    all: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Writers {
+    fn start(sandbox: &Sandbox) -> Self {
+        let (stop, written) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let start = |number| {
+            let (stop, written) = (stop.clone(), written.clone());
+            tokio::spawn(writer(sandbox.app().clone(), number, stop, written))
+        };
+        Self {
+            all: (1..=4).map(start).collect(),
+            stop,
+            written,
+        }
+    }
+
+    fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    async fn end(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for writer in self.all {
+            writer.await.unwrap();
+        }
+    }
+}
+
 async fn equal_while_everybody_writes(flavor: Flavor) {
     let sandbox = migrated(flavor).await;
     let mut source = sandbox.source().connect().await;
@@ -159,18 +192,9 @@ async fn equal_while_everybody_writes(flavor: Flavor) {
         "{told}"
     );
 
-    let (stop, written) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicU64::new(0)),
-    );
-    let writers: Vec<_> = (1..=4)
-        .map(|number| {
-            let written = written.clone();
-            tokio::spawn(writer(sandbox.app().clone(), number, stop.clone(), written))
-        })
-        .collect();
+    let writers = Writers::start(&sandbox);
     for _ in 0..4 {
-        let before = written.load(Ordering::Relaxed);
+        let before = writers.written();
         let config = sandbox.config_path();
         let run = tokio::task::spawn_blocking(move || {
             Command::new(crate::support::ACKLINE)
@@ -183,13 +207,10 @@ async fn equal_while_everybody_writes(flavor: Flavor) {
         assert!(output.status.success(), "{}", text(&output));
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(report["total"]["equal"], 10, "{report}");
-        let during = written.load(Ordering::Relaxed) - before;
+        let during = writers.written() - before;
         assert!(during > 4, "nobody wrote meanwhile: {during}");
     }
-    stop.store(true, Ordering::Relaxed);
-    for writer in writers {
-        writer.await.unwrap();
-    }
+    writers.end().await;
     // What it wrote came everywhere, and is no unsafe statement.
     sandbox.assert_equal().await;
     let status = sandbox.status().await;
@@ -580,16 +601,7 @@ async fn rows_are_mended_while_everybody_writes(flavor: Flavor) {
     if flavor == Flavor::MySql {
         replica.run("SET GLOBAL super_read_only = ON").await;
     }
-    let (stop, written) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicU64::new(0)),
-    );
-    let writers: Vec<_> = (1..=4)
-        .map(|number| {
-            let written = written.clone();
-            tokio::spawn(writer(sandbox.app().clone(), number, stop.clone(), written))
-        })
-        .collect();
+    let writers = Writers::start(&sandbox);
     let blocking = async |arguments: &'static [&'static str]| {
         let config = sandbox.config_path();
         let run = tokio::task::spawn_blocking(move || {
@@ -627,9 +639,9 @@ async fn rows_are_mended_while_everybody_writes(flavor: Flavor) {
     if flavor == Flavor::MySql {
         replica.run("SET GLOBAL super_read_only = ON").await;
     }
-    let before = written.load(Ordering::Relaxed);
+    let before = writers.written();
     let (status, told) = blocking(&["replica2", "--repair", "apply"]).await;
-    assert!(written.load(Ordering::Relaxed) > before + 4);
+    assert!(writers.written() > before + 4);
     assert_eq!(status, Some(1), "{told}");
     let line = |table: &str| {
         let begins = format!("app.{table}: ");
@@ -654,10 +666,7 @@ async fn rows_are_mended_while_everybody_writes(flavor: Flavor) {
     ] {
         assert!(said.contains(part), "{said}");
     }
-    stop.store(true, Ordering::Relaxed);
-    for writer in writers {
-        writer.await.unwrap();
-    }
+    writers.end().await;
 
     // The server is as it was: closed, and without a transaction of its own.
     let (log, own) = match flavor {

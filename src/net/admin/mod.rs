@@ -207,6 +207,13 @@ impl Admin {
         Ok(rows.first().and_then(|row| row.at(0)).map(str::to_owned))
     }
 
+    /// Whether it is closed to ordinary accounts. What it does not say clearly counts as closed.
+    pub async fn is_read_only(&mut self) -> Result<bool, Error> {
+        let value = self.value("SELECT @@global.read_only").await?;
+        // MariaDB 12 has words for it.
+        Ok(!matches!(value.as_deref(), Some("0" | "OFF")))
+    }
+
     /// One of its counters (SHOW GLOBAL STATUS).
     pub async fn status(&mut self, name: &str) -> Result<Option<String>, Error> {
         let rows = self
