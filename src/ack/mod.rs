@@ -50,7 +50,7 @@ pub use history::Confirmation;
 use history::History;
 pub use permit::AckPermit;
 pub use policy::{Sync, SyncPatch};
-pub use quorum::{Confirmed, Vote, Word};
+pub use quorum::{Confirmed, Speech, Vote, Word};
 pub use snapshot::Snapshot;
 pub use voter::Voter;
 
@@ -183,12 +183,13 @@ impl Acks {
         came
     }
 
-    /// Whose dump has begun and whose binlog has not been walked since: their word does not count yet.
-    pub fn unverified(&self, voter: &ServerName) -> Option<Voice> {
+    /// Who speaks for this server, if anybody does.
+    pub fn speech(&self, voter: &ServerName) -> Speech {
         let gate = self.0.gate.lock();
         let mut votes = gate.engine.votes().voters.iter();
-        let vote = votes.find(|vote| vote.voter.name == *voter)?;
-        vote.voice.filter(|_| !vote.verified)
+        votes
+            .find(|vote| vote.voter.name == *voter)
+            .map_or(Speech::Silent, Vote::speech)
     }
 
     /// The server's own binlog was walked since this dump began, and has all that it claims.

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::certificates::Shown;
 use super::{App, fencing, following, histories, moving, provisioning};
 use crate::ack::policy::Mode;
-use crate::ack::{Confirmed, Snapshot};
+use crate::ack::{Confirmed, Snapshot, Speech};
 use crate::admin::accept::{self, Accepted, Holes};
 use crate::admin::moves::{Rejoin, Request};
 use crate::admin::provision::{self, Begun};
@@ -235,14 +235,16 @@ fn rows(app: &App, acks: &Snapshot, readers: &[Reader]) -> Vec<ReplicaRow> {
         .zip(app.servers.identities())
         .filter(|(member, _)| member.config.role == Role::Replica)
         .map(|(member, mut identity)| {
+            let mut connected = readers.iter();
+            let reader = connected.rfind(|reader| reader.identity.name == identity.name);
             if identity.votes
-                && let Some(why) = why_silent(app, &identity.name)
+                && let Some(why) = why_silent(app, &identity.name, reader)
             {
                 identity.votes = false;
                 identity.reasons.push(why);
             }
             let history = app.servers.histories().shown(&identity.name);
-            let mut row = row(member, &identity, acks, readers);
+            let mut row = row(member, &identity, acks, reader);
             if row.state == "disconnected" && fenced.contains_key(&identity.name) {
                 // By hand it would come with what only it has.
                 row.reason = Some(format!("run ackline rejoin {}", identity.name));
@@ -278,27 +280,38 @@ fn certificate_row(shown: &Shown) -> CertificateRow {
 }
 
 /// Why the word of a server that may vote does not count just now.
-fn why_silent(app: &App, name: &ServerName) -> Option<Reason> {
+fn why_silent(app: &App, name: &ServerName, reader: Option<&Reader>) -> Option<Reason> {
     if let Some(what) = app.ship.contest(name) {
         let how = "give each server a server_id of its own, and leave each one channel to us";
         let repair = Repair::ByHand(how.into());
         return Some(Reason { what, repair });
     }
-    app.acks.unverified(name)?;
-    let trouble = app.servers.histories().trouble(name);
-    let what = trouble.unwrap_or_else(|| "its binlog is being walked".into());
+    let streams = reader.filter(|reader| matches!(reader.progress, Progress::Streaming { .. }));
+    let heard = streams.is_none_or(|reader| reader.identity.votes);
+    let what = match app.acks.speech(name) {
+        Speech::Unverified(_) => {
+            let trouble = app.servers.histories().trouble(name);
+            trouble.unwrap_or_else(|| "its binlog is being walked".into())
+        }
+        Speech::Counts if heard => return None,
+        // Who is away is not shown as streaming; what it confirmed counts.
+        Speech::Silent if streams.is_none() => return None,
+        Speech::Silent | Speech::Counts => "its binlog is about to be walked".into(),
+    };
     let how = "its word counts as soon as that is done, by itself";
     let repair = Repair::ByHand(how.into());
     Some(Reason { what, repair })
 }
 
-fn row(member: &Member, identity: &Identity, acks: &Snapshot, readers: &[Reader]) -> ReplicaRow {
+fn row(
+    member: &Member,
+    identity: &Identity,
+    acks: &Snapshot,
+    reader: Option<&Reader>,
+) -> ReplicaRow {
     let server = &member.config;
     let health = member.now();
     let confirmed = confirmed(acks, &server.name);
-    let reader = readers
-        .iter()
-        .rfind(|reader| reader.identity.name == server.name);
     let (state, reason) = match (reader, health.report()) {
         // Its dump connection may be half-open: what it says of itself counts for more.
         (_, _) if health.trouble().is_some() => {

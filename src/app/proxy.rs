@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::following::Present;
 use super::lost_and_found::{self, Owner};
 use super::{App, keeper, roster};
+use crate::ack::Speech;
 use crate::capture::State;
 use crate::failover::facts::Walked;
 use crate::failover::proxy::{Proxy, Replication, Server, Settings};
@@ -74,12 +75,16 @@ impl Proxy for AppProxy {
     }
 
     fn voting(&self) -> Vec<ServerName> {
-        let readers = self.readers();
+        let heard = self.0.ship.readers.list().into_iter();
+        let heard: Vec<ServerName> = heard
+            .filter(|reader| reader.identity.votes)
+            .map(|reader| reader.identity.name)
+            .collect();
         let votes = self.0.servers.identities().into_iter();
         let votes = votes.filter(|identity| identity.votes);
         let votes = votes.map(|identity| identity.name);
         votes
-            .filter(|name| readers.contains(name) && self.0.acks.unverified(name).is_none())
+            .filter(|name| heard.contains(name) && self.0.acks.speech(name) == Speech::Counts)
             .collect()
     }
 

@@ -284,10 +284,11 @@ impl Sender<'_> {
             )));
         }
         if identity != before {
+            // The old one leaves before the new one comes: it may be the same server. Nobody is to see the new
+            // one with the word of the old one.
+            self.attendance = None;
             self.row.update(|row| row.identity = identity.clone());
             self.outbox.count_for(&identity.name);
-            // The old one leaves before the new one comes: it may be the same server.
-            self.attendance = None;
         }
         if !identity.listed {
             return Ok(false);

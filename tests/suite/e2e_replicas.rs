@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::support::{
     Commit, Flavor, Part, SOON, Sandbox, Signal, Status, mysql, on_both_flavors, wait_until,
@@ -39,6 +40,23 @@ async fn vote_of_second(sandbox: &Sandbox, objection: Option<&str>) {
         votes && row.text("state") == "streaming"
     };
     sandbox.status_until(&what, SOON, as_wanted).await;
+}
+
+async fn a_vote_once_shown_is_not_taken_back(sandbox: &Sandbox) {
+    let shown = async || {
+        let status = sandbox.status().await;
+        let row = status.replica("replica2").unwrap();
+        (row.flag("vote"), row.list("objections").join("; "))
+    };
+    let begun = Instant::now();
+    while !shown().await.0 {
+        assert!(begun.elapsed() < SOON, "replica2 gets no vote");
+    }
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_millis(300) {
+        let (votes, objections) = shown().await;
+        assert!(votes, "after {:?}: {objections}", since.elapsed());
+    }
 }
 
 /// With ROW it writes nothing of a statement that changes no row (MySQL: an empty transaction), as if it had been skipped.
@@ -165,6 +183,13 @@ async fn a_replica_that_may_not_vote_is_served_and_told_why(flavor: Flavor) {
     };
     second.run(&format!("SET GLOBAL {closed}=ON")).await;
     vote_of_second(&sandbox, None).await;
+    // Scripts go on at the first word of its vote.
+    for _ in 0..2 {
+        second.run("SET GLOBAL read_only=OFF").await;
+        vote_of_second(&sandbox, Some("read_only")).await;
+        second.run(&format!("SET GLOBAL {closed}=ON")).await;
+        a_vote_once_shown_is_not_taken_back(&sandbox).await;
+    }
     sandbox.signal(Part::Replica(0), Signal::STOP);
     insert(&sandbox, 2).await.succeeds_within(SOON).await;
     sandbox.signal(Part::Replica(0), Signal::CONT);

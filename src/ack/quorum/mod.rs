@@ -92,6 +92,16 @@ pub struct Vote {
     pub heard: Confirmed,
 }
 
+/// What the dump of a server is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speech {
+    /// None of its dumps has begun.
+    Silent,
+    /// Its binlog was not walked since its dump began.
+    Unverified(Voice),
+    Counts,
+}
+
 impl Vote {
     pub fn new(voter: Voter) -> Self {
         Self {
@@ -110,6 +120,14 @@ impl Vote {
     pub fn fall_silent(&mut self) {
         (self.voice, self.connected, self.verified) = (None, false, false);
         self.heard = Confirmed::default();
+    }
+
+    pub fn speech(&self) -> Speech {
+        match self.voice {
+            None => Speech::Silent,
+            Some(voice) if !self.verified => Speech::Unverified(voice),
+            Some(_) => Speech::Counts,
+        }
     }
 
     /// Whether it is this server that speaks.

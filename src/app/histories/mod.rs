@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::ack::Acks;
+use crate::ack::{Acks, Speech};
 use crate::capture::history::{History, Kept};
 use crate::capture::statement;
 use crate::capture::walk::{self, Before, Walked, holes};
@@ -237,7 +237,10 @@ impl Histories {
         loop {
             dumps.borrow_and_update();
             accepting.borrow_and_update();
-            let voice = self.acks.unverified(&name);
+            let voice = match self.acks.speech(&name) {
+                Speech::Unverified(voice) => Some(voice),
+                Speech::Silent | Speech::Counts => None,
+            };
             let judged = voice.is_none() || judged().await;
             let walked = self.walk(&name, &account).await;
             let pause = match (&walked, voice) {
