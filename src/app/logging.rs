@@ -1,5 +1,5 @@
-//! Whether the source logs as it was asked to. Ackline sets that at each attach; whoever may can set it
-//! otherwise afterwards, and then it is said: once in the log, and in `status` as long as it lasts.
+//! Whether the source logs as it was asked to, and durably. Ackline sets the former at each attach; whoever may can set
+//! it otherwise afterwards, and then it is said: once in the log, and in `status` as long as it lasts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +73,12 @@ fn compared(report: &Report, wanted: &str) -> Vec<String> {
              (ackline doctor --fix)"
         ));
     }
+    found.extend(report.loses_by().iter().map(|(variable, value)| {
+        format!(
+            "the source's {variable} is {value}: after a power cut it may lack what was acknowledged, and use its GTIDs \
+             again, until SET GLOBAL {variable}=1 is run there (ackline doctor --fix)"
+        )
+    }));
     found
 }
 
@@ -126,5 +132,8 @@ mod tests {
         assert!(said[0].contains("SET GLOBAL binlog_format=ROW"));
         report.row_statements = false;
         assert_eq!(compared(&report, "mixed").len(), 1);
+        report.row_statements = true;
+        report.sync_binlog = 0;
+        assert!(compared(&report, "mixed")[0].contains("SET GLOBAL sync_binlog=1"));
     }
 }

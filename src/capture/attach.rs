@@ -152,7 +152,7 @@ pub async fn read(admin: &mut Admin) -> Result<Source, Error> {
                 return Err(Refusal::NoGtids(mode.to_owned()).into());
             }
             // Commits that wait for an ack are in its binlog and not in gtid_executed.
-            let owned = owned(text(row, "owned"))
+            let owned = GtidSet::of_owned(text(row, "owned"))
                 .map_err(|_| unexpected(format!("gtid_owned is '{}'", text(row, "owned"))))?;
             for gtid in owned.iter() {
                 state.update(&gtid);
@@ -180,23 +180,6 @@ fn number(row: &Row, column: &str) -> Result<u32, net::Error> {
     found
         .parse()
         .map_err(|_| unexpected(format!("{column} is '{found}'")))
-}
-
-/// `@@gtid_owned`: a set in which each number is followed by `#` and the thread that owns it.
-fn owned(text: &str) -> Result<GtidSet, crate::gtid::ParseError> {
-    let mut set = String::with_capacity(text.len());
-    let mut in_thread = false;
-    for character in text.chars() {
-        in_thread = match character {
-            '#' => true,
-            '0'..='9' => in_thread,
-            _ => false,
-        };
-        if !in_thread {
-            set.push(character);
-        }
-    }
-    set.parse()
 }
 
 /// A store holds transactions of one flavor.
@@ -433,18 +416,4 @@ pub fn baseline(counters: Counters) -> Result<Option<Counters>, Refusal> {
 
 fn unexpected(what: String) -> net::Error {
     net::Error::Io(std::io::Error::other(what))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_owns_a_gtid_does_not_matter() {
-        let uuid = "4cd677b2-e70c-11f1-a00a-02fc00000001";
-        let other = "5cd677b2-e70c-11f1-a00a-02fc00000001";
-        let set = owned(&format!("{uuid}:7#12:9#13,\n{other}:tag:1#4")).unwrap();
-        assert_eq!(set.to_string(), format!("{uuid}:7:9,{other}:tag:1"));
-        assert!(owned("").unwrap().is_empty());
-    }
 }

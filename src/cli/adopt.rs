@@ -165,6 +165,7 @@ impl Found {
     /// Prints what will become of each; who is to be taken in.
     fn show(&self) -> Vec<ServerName> {
         println!("{}: the source", self.source.name);
+        self.show_settings(&self.source.name);
         let mut ready = Vec::new();
         for (replica, judged) in &self.replicas {
             let name = &replica.name;
@@ -172,12 +173,21 @@ impl Found {
                 Judged::Ours => println!("{name}: follows ackline already"),
                 Judged::Ready => {
                     println!("{name}: follows the source, will follow ackline");
+                    self.show_settings(name);
                     ready.push(name.clone());
                 }
                 Judged::Left(why) => println!("{name}: left as it is: {why}"),
             }
         }
         ready
+    }
+
+    /// What will be run at a server for its settings.
+    fn show_settings(&self, server: &ServerName) {
+        let checks = self.checks.iter().filter(|check| check.server == *server);
+        for statement in checks.flat_map(Check::fix_sql) {
+            println!("  {statement}");
+        }
     }
 
     fn left(&self) -> impl Iterator<Item = (&ServerName, &str)> {

@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::anyhow;
 
-use super::Failure;
 use super::client::Client;
 use super::table::aligned;
+use super::{Failure, with_causes};
 use crate::admin::status::Status;
 use crate::app;
 use crate::config::Config;
@@ -179,7 +179,9 @@ impl Visit {
             unreached: Vec::new(),
             certificates: Vec::new(),
         };
-        for server in servers {
+        // The source last: what a replica has beyond it is its own.
+        let of = |role| servers.iter().filter(move |server| server.role == role);
+        for server in of(Role::Replica).chain(of(Role::Source)) {
             let certificate = certificates::presented(&server.account, DEADLINE);
             let (reached, certificate) = tokio::join!(Self::server(server), certificate);
             let flavor = reached.as_ref().map(|(_, found)| found.report.flavor).ok();
@@ -198,6 +200,10 @@ impl Visit {
                 Err(error) => visit.unreached.push(unreached(server, &error)),
             }
         }
+        // It is shown first. The sort is stable.
+        visit
+            .reached
+            .sort_by_key(|(_, found)| found.role == Role::Replica);
         visit
     }
 
@@ -259,7 +265,7 @@ fn unreached(server: &ServerConfig, error: &anyhow::Error) -> Check {
             "start it, or correct address, user and password of [[server]] {} in the config",
             server.name
         )),
-        note: Some(format!("{error:#}")),
+        note: Some(with_causes(error)),
         option_file: Vec::new(),
     }
 }

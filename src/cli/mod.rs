@@ -255,7 +255,7 @@ impl Failure {
             Self::TakenBack(reason) => (reason, 4),
             Self::Unopened(reason) => (reason, 5),
         };
-        eprintln!("ackline: {reason:#}");
+        eprintln!("ackline: {}", with_causes(reason));
         ExitCode::from(status)
     }
 }
@@ -360,9 +360,33 @@ impl Cli {
     }
 }
 
+/// An error and what it comes from. Some libraries say the cause in their own sentence already.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.contains(&cause) {
+            let between = if text.is_empty() { "" } else { ": " };
+            text = text + between + &cause;
+        }
+    }
+    text
+}
+
 /// For commands that ask a few questions and leave.
 fn small_runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = anyhow::anyhow!("no such file").context("config.toml: no such file");
+        let error = error.context("serve");
+        assert_eq!(with_causes(&error), "serve: config.toml: no such file");
+    }
 }

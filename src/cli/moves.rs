@@ -96,7 +96,7 @@ fn rehearsed(rehearsal: &Rehearsal) -> String {
         text.push_str(&format!("  would {step}\n"));
     }
     if let Some(proof) = &rehearsal.proof {
-        text.push_str(&shown(proof));
+        text.push_str(&shown(proof, "lacks just now"));
     }
     text
 }
@@ -116,7 +116,7 @@ fn told(moved: &Moved) -> String {
         ));
     }
     if let Some(proof) = &moved.proof {
-        text.push_str(&shown(proof));
+        text.push_str(&shown(proof, "it lacks"));
     }
     for warning in &moved.warnings {
         text.push_str(&format!("warning: {warning}\n"));
@@ -124,13 +124,13 @@ fn told(moved: &Moved) -> String {
     text
 }
 
-fn shown(proof: &Proof) -> String {
+fn shown(proof: &Proof, lacks: &str) -> String {
     let set = |set: &str| match set {
         "" => "(none)".to_owned(),
         set => set.to_owned(),
     };
     let mut text = format!(
-        "proof\n  released        {}\n  our binlog      {}\n  new source      {}\n  it lacks        {}\n  it has besides  {}\n",
+        "proof\n  released        {}\n  our binlog      {}\n  new source      {}\n  {lacks:<16}{}\n  it has besides  {}\n",
         set(&proof.released),
         set(&proof.stored),
         set(&proof.candidate),

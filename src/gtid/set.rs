@@ -43,6 +43,23 @@ impl GtidSet {
         Self::default()
     }
 
+    /// Of `@@gtid_owned`: a MySQL set in which each number is followed by `#` and the thread that owns it.
+    pub fn of_owned(text: &str) -> Result<Self, ParseError> {
+        let mut set = String::with_capacity(text.len());
+        let mut in_thread = false;
+        for character in text.chars() {
+            in_thread = match character {
+                '#' => true,
+                '0'..='9' => in_thread,
+                _ => false,
+            };
+            if !in_thread {
+                set.push(character);
+            }
+        }
+        set.parse()
+    }
+
     pub fn insert(&mut self, gtid: &Gtid) {
         self.insert_range(gtid.origin(), gtid.number(), gtid.number());
     }

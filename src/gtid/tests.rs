@@ -16,6 +16,14 @@ fn gtid(text: &str) -> Gtid {
 }
 
 #[test]
+fn who_owns_a_gtid_does_not_matter() {
+    let other = "5cd677b2-e70c-11f1-a00a-02fc00000001";
+    let set = GtidSet::of_owned(&format!("{UUID}:7#12:9#13,\n{other}:tag:1#4")).unwrap();
+    assert_eq!(set.to_string(), format!("{UUID}:7:9,{other}:tag:1"));
+    assert!(GtidSet::of_owned("").unwrap().is_empty());
+}
+
+#[test]
 fn a_gtid_reads_as_it_prints() {
     for text in ["0-1-187", "4294967295-4294967295-18446744073709551615"] {
         assert_eq!(gtid(text).to_string(), text);

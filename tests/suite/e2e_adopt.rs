@@ -331,4 +331,16 @@ async fn a_replica_that_stands_still_is_left_and_taken_in_later(flavor: Flavor) 
     assert!(status.replica("replica2").unwrap().flag("vote"));
     app.run("INSERT INTO seen VALUES (2)").await;
     sandbox.assert_equal().await;
+
+    // What was written at a replica is told before it stands in anybody's way.
+    let looked = |what: &str| {
+        let output = sandbox.ackline(&["doctor"]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        said.contains(what)
+    };
+    let own = "ackline provision replica2 --replace writes it down";
+    assert!(!looked(own));
+    stopped.run("SET GLOBAL read_only=OFF").await;
+    stopped.run("CREATE DATABASE only_here").await;
+    assert!(looked(own));
 }

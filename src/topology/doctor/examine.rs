@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::accounts::Accounts;
 use super::features::Features;
 use super::grants::Grants;
+use super::own::Executed;
 use crate::gtid::{Position, mariadb};
 use crate::ids::{Flavor, ServerName};
 use crate::net::admin::Admin;
@@ -49,6 +50,8 @@ pub struct Examination {
     pub features: Features,
     /// MariaDB: the last transaction in the binlog of a replica, where it was written there and did not come to it.
     pub last_is_own: Option<String>,
+    /// What its binlog holds.
+    pub executed: Option<Executed>,
     /// Of the source only.
     pub accounts: Option<Accounts>,
 }
@@ -73,6 +76,7 @@ impl Examination {
                 Role::Replica => last_is_own(admin, &report).await?,
                 Role::Source => None,
             },
+            executed: Executed::ask(admin, server.role == Role::Source).await?,
             accounts: match server.role {
                 Role::Source => Some(Accounts::ask(admin).await?),
                 Role::Replica => None,

@@ -3,7 +3,7 @@
 //! [`examine`] asks, [`checks`] judges (a function of the answers), [`repair`] runs what may be run.
 //! [`release`] is about the servers' versions, [`certificates`] about the ends of certificates.
 //! [`grants`] is the least list of privileges, [`change_master`] the statement that makes a replica
-//! follow us.
+//! follow us, [`own`] finds what a replica has and its source has not.
 //!
 //! # What `--fix` leaves alone, and why
 //!
@@ -33,6 +33,7 @@ pub mod checks;
 pub mod examine;
 pub mod features;
 pub mod grants;
+pub mod own;
 pub mod release;
 pub mod repair;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::examine::{Examination, Origin};
-use super::{Check, Endpoint, Fix, grants, release};
+use super::{Check, Endpoint, Fix, grants, own, release};
 use crate::ids::{Flavor, ServerId};
 use crate::protocol::semi_sync::Names;
 use crate::sql::unsafe_statement::schema;
@@ -27,10 +27,7 @@ pub struct Wanted {
 
 /// Everything, server by server.
 pub fn all(servers: &[Examination], wanted: &Wanted) -> Vec<Check> {
-    let source_address = servers
-        .iter()
-        .find(|server| server.role == Role::Source)
-        .map(|server| server.address.as_str());
+    let source_of_all = servers.iter().find(|server| server.role == Role::Source);
     let mut checks = Vec::new();
     for server in servers {
         checks.push(release::tested(server));
@@ -42,7 +39,11 @@ pub fn all(servers: &[Examination], wanted: &Wanted) -> Vec<Check> {
                 checks.extend(source(server, wanted));
                 checks.extend(clients(server, wanted));
             }
-            Role::Replica => checks.extend(replica(server, wanted, source_address)),
+            Role::Replica => {
+                let address = source_of_all.map(|source| source.address.as_str());
+                checks.extend(replica(server, wanted, address));
+                checks.extend(source_of_all.and_then(|source| own_transactions(server, source)));
+            }
         }
     }
     checks
@@ -188,6 +189,11 @@ fn source(server: &Examination, wanted: &Wanted) -> Vec<Check> {
             "1",
         ),
     ];
+    // What is as good as asked for.
+    settings.retain(|(name, found, wanted)| {
+        let loses = |(lossy, _): &(&str, u64)| lossy == name;
+        *wanted != "1" || found == wanted || report.loses_by().iter().any(loses)
+    });
     match &report.gtid_mode {
         GtidMode::MariaDb { strict } => settings.push(("gtid_strict_mode", on_off(*strict), "ON")),
         GtidMode::MySql {
@@ -363,10 +369,10 @@ fn boots_closed(server: &Examination) -> Check {
     }
     match (server.origin("read_only"), report.read_only) {
         (Origin::Boot, true) => Check::new(&server.name, name, "yes", wanted),
-        // Opened by the proxy, which says nothing of how it boots.
         // Opened by the proxy; the server does not tell any more what its file says.
         (Origin::RunTime, _) => Check::new(&server.name, name, "cannot be seen now", wanted)
-            .note("set at run time since; see that the configuration file has read_only"),
+            .note("set at run time since; see that the configuration file has read_only")
+            .lines(&["read_only"]),
         (Origin::Boot | Origin::Default, _) => Check::new(&server.name, name, "no", wanted)
             .note(
                 "after a restart, writes that bypass the proxy would be let in before it attaches",
@@ -403,6 +409,17 @@ fn as_a_replica_later(server: &Examination) -> Vec<Check> {
         .collect()
 }
 
+/// What is durable at the source only. Replicas do well without: whatever they lose comes again.
+fn as_the_source_later(server: &Examination) -> Vec<Check> {
+    let loses = server.report.loses_by().into_iter();
+    loses
+        .map(|(name, found)| {
+            let check = Check::new(&server.name, name, found.to_string(), "1 once it is the source");
+            check.note(format!("after a power cut a source with {name}={found} may lack what was acknowledged: run SET GLOBAL {name}=1 when it becomes the source, unless promotable = false is said of it"))
+        })
+        .collect()
+}
+
 fn replica(server: &Examination, wanted: &Wanted, source: Option<&str>) -> Vec<Check> {
     let ours = follows(server, wanted, source).ok;
     let mut checks: Vec<Check> = voter::conditions(&server.report)
@@ -412,7 +429,27 @@ fn replica(server: &Examination, wanted: &Wanted, source: Option<&str>) -> Vec<C
     checks.push(follows(server, wanted, source));
     checks.extend(threads(server));
     checks.push(sync_relay_log(&server.report, server));
+    checks.extend(as_the_source_later(server));
     checks
+}
+
+/// The source must have been asked after the replica.
+fn own_transactions(replica: &Examination, source: &Examination) -> Option<Check> {
+    let (has, there) = (replica.executed.as_ref()?, source.executed.as_ref()?);
+    if has.state.flavor() != there.state.flavor() {
+        return None;
+    }
+    let own = own::beyond(replica.report.server_id, &has.state, there);
+    let what = "transactions of its own";
+    if own.is_empty() {
+        return Some(Check::new(&replica.name, what, "none", "none"));
+    }
+    let how = format!(
+        "{own} is not in the source's binlog: when the proxy runs, ackline provision {name} --replace writes it down and makes a new copy (where it was the source until a failover: ackline rejoin {name} says more)",
+        name = replica.name
+    );
+    let check = Check::new(&replica.name, what, own.to_string(), "none");
+    Some(check.fails(Fix::ByHand(how)))
 }
 
 /// What would break a running server is not for `--fix`. `ours`: it follows us.

@@ -36,6 +36,7 @@ fn good(name: &str, id: u32, role: Role) -> Examination {
         dumps: Dumps::default(),
         binlog_filters: Some(Vec::new()),
         last_is_own: None,
+        executed: None,
         features: Features::default(),
         accounts: None,
     }
@@ -183,6 +184,39 @@ fn what_was_set_at_run_time_says_so() {
     assert!(check.ok);
     assert!(check.note.as_ref().unwrap().contains("a restart undoes it"));
     assert_eq!(option_file(&checks), ["sync_binlog = 1"]);
+}
+
+#[test]
+fn what_only_a_replica_has_is_named() {
+    let executed = |text| {
+        let state = crate::gtid::State::parse(Flavor::MariaDb, text).ok()?;
+        let whole_behind = [(0, 3)].into();
+        Some(own::Executed {
+            state,
+            whole_behind,
+        })
+    };
+    let (mut source, mut replica) = (source(), replica());
+    source.executed = executed("0-1-12");
+    replica.executed = executed("0-2-5,0-1-9");
+    let checks = all(&[source, replica], &wanted());
+    let check = checks.iter().find(|check| !check.ok).unwrap();
+    assert_eq!(
+        (check.server.as_str(), check.found.as_str()),
+        ("db2", "0-2-5")
+    );
+    assert!(matches!(&check.fix, Fix::ByHand(how) if how.contains("provision db2 --replace")));
+}
+
+#[test]
+fn a_replica_that_may_become_the_source_says_what_it_needs_then() {
+    let mut server = replica();
+    server.report.sync_binlog = 0;
+    assert!(bad(server.clone()).is_empty());
+    let checks = all(&[server], &wanted());
+    let check = checks.iter().find(|check| check.name == "sync_binlog");
+    let note = check.and_then(|check| check.note.as_ref()).unwrap();
+    assert!(note.contains("SET GLOBAL sync_binlog=1 when it becomes the source"));
 }
 
 #[test]
