@@ -43,7 +43,18 @@ impl Shutdown {
         self.tasks.spawn(future);
     }
 
-    /// The same on another event loop than the caller's.
+    /// Runs a task that is dropped, wherever it waits, when a drain begins.
+    pub fn spawn_until_cancelled<F>(&self, future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let token = self.token.clone();
+        self.tasks.spawn(async move {
+            token.run_until_cancelled(future).await;
+        });
+    }
+
+    /// The same as [`Self::spawn`] on another event loop than the caller's.
     pub fn spawn_on<F>(&self, runtime: &tokio::runtime::Handle, future: F)
     where
         F: Future<Output = ()> + Send + 'static,

@@ -125,6 +125,11 @@ list_suite() {
     done < <("${built[test:test:suite]}" --list)
 }
 
+# Whose suite has its turn beside a flavor's.
+framework() {
+    if [ "$1" = mysql ]; then echo sqlalchemy; else echo django; fi
+}
+
 run_unit() {
     local name=$1
     case "$name" in
@@ -140,7 +145,8 @@ run_unit() {
         ;;
     debian13) timeout $unit_limit tests/debian13.sh ;;
     drivers) timeout $unit_limit "${built[test:test:drivers]}" ${of_turn:+--flavor "$of_turn"} ;;
-    kill_rounds | connections | orm) timeout $unit_limit "${built[test:test:$name]}" ;;
+    orm) timeout $unit_limit "${built[test:test:orm]}" ${of_turn:+"$(framework "$of_turn")"} ;;
+    kill_rounds | connections) timeout $unit_limit "${built[test:test:$name]}" ;;
     # A variable, not an option: some tests take others of their program for a process.
     # shellcheck disable=SC2086
     *) RUST_TEST_THREADS=1 timeout $unit_limit "${built[test:test:suite]}" --exact ${tests_of[$name]} ;;
@@ -245,8 +251,9 @@ build
 list_suite
 echo "programs and build: $(seconds_since "$began") s"
 if [ -n "$turn" ]; then
-    left+=("drivers before $([ "$of_turn" = mysql ] && echo MariaDB || echo MySQL)")
-    echo "turn $turn: differential and drivers before $of_turn; $(mariadbd --version | sed 's/.*Ver \([^ ]*\).*/MariaDB \1/')"
+    if [ "$of_turn" = mysql ]; then others=mariadb; else others=mysql; fi
+    left+=("drivers before $others" "orm: $(framework "$others")")
+    echo "turn $turn: differential and drivers before $of_turn, $(framework "$of_turn"); $(mariadbd --version | sed 's/.*Ver \([^ ]*\).*/MariaDB \1/')"
 fi
 
 beside=() at_the_end=()

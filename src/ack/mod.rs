@@ -10,7 +10,8 @@
 //!
 //! [`Acks`] is the handle: whoever learns something calls it, synchronously; the lock is held for the
 //! arithmetic and never across an await or IO. [`engine`] decides, [`quorum`] counts, [`policy`] is
-//! the language, [`demand`] is what sessions ask for beyond the policy, [`parked`] wakes. The line "may this ack go out?" is [`permit::permit`].
+//! the language, [`demand`] is what sessions ask for beyond the policy, [`parked`] wakes, [`still`] keeps the source from
+//! committing for a moment. The line "may this ack go out?" is [`permit::permit`].
 //!
 //! Invariants (promises 1, 3, 4 and 7 of DESIGN.md): see [`engine`]. Beyond those:
 //! - A waiter is woken only after its GTID is in the released set; one that is dropped leaves nothing
@@ -27,6 +28,7 @@ mod permit;
 pub mod policy;
 pub mod quorum;
 mod snapshot;
+mod still;
 mod voter;
 
 use std::collections::HashMap;
@@ -52,6 +54,7 @@ pub use permit::AckPermit;
 pub use policy::{Sync, SyncPatch};
 pub use quorum::{Confirmed, Speech, Vote, Word};
 pub use snapshot::Snapshot;
+pub use still::Still;
 pub use voter::Voter;
 
 /// A commit that waits for longer than this makes a KILL likely; see capture's guard.
@@ -89,6 +92,8 @@ struct Gate {
     unreported: GtidSet,
     reported_at: Duration,
     history: History,
+    still: Option<still::Bound>,
+    stills: u64,
 }
 
 /// What has to survive a restart, as of one moment.
@@ -122,6 +127,8 @@ impl Acks {
                 unreported: GtidSet::new(),
                 reported_at: started_at,
                 history: History::default(),
+                still: None,
+                stills: 0,
             }),
             permits: watch::Sender::new(None),
             released: watch::Sender::new(released),
@@ -249,6 +256,7 @@ impl Acks {
         let report = self.change(|gate, now| {
             gate.engine.tick(now);
             gate.history.look(gate.engine.votes(), now);
+            gate.still = gate.still.filter(|bound| !bound.is_over(now));
             let due = now.saturating_sub(gate.reported_at) >= REPORT;
             (due && !gate.unreported.is_empty()).then(|| {
                 gate.reported_at = now;
@@ -449,7 +457,7 @@ impl Shared {
 
     /// Under the lock, so that watchers see the changes in their order.
     fn publish(&self, gate: &Gate) {
-        let permit = permit::permit(&gate.engine, gate.epoch);
+        let permit = permit::permit(&gate.engine, gate.epoch, gate.still.as_ref());
         self.permits
             .send_if_modified(|old| std::mem::replace(old, permit) != permit);
         let released = gate.engine.released();

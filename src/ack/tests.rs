@@ -192,6 +192,33 @@ fn permits_follow_what_is_released_and_synced_in_this_epoch() {
 }
 
 #[test]
+fn nothing_goes_out_while_the_source_is_kept_still() {
+    let acks = acks();
+    let permit = || acks.permits().borrow().unwrap().position();
+    let still = acks.still(Duration::from_secs(60)).unwrap();
+    assert!(acks.still(Duration::ZERO).is_none(), "one at a time");
+    store(&acks, 5);
+    confirm(&acks, 5);
+    assert_eq!((*acks.released().borrow(), permit()), (at(50), at(40)));
+    assert!(still.stands());
+    assert!(!still.released().contains(&gtid("0-1-5")));
+    drop(still);
+    assert_eq!(permit(), at(50));
+
+    // It ends by itself, whoever holds it.
+    let still = acks.still(Duration::ZERO).unwrap();
+    store(&acks, 6);
+    confirm(&acks, 6);
+    assert_eq!(permit(), at(50));
+    acks.tick();
+    assert_eq!(permit(), at(60));
+    assert!(!still.stands());
+    let next = acks.still(Duration::from_secs(60)).unwrap();
+    drop(still);
+    assert!(next.stands());
+}
+
+#[test]
 fn a_stalled_commit_is_noticed_and_named() {
     let acks = acks();
     store(&acks, 5);

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::following::Present;
 use super::lost_and_found::{self, Owner};
 use super::{App, keeper, roster};
-use crate::ack::Speech;
+use crate::ack::{Speech, Still};
 use crate::capture::State;
 use crate::failover::facts::Walked;
 use crate::failover::proxy::{Proxy, Replication, Server, Settings};
@@ -58,6 +59,10 @@ impl Proxy for AppProxy {
 
     fn until_released(&self, position: &Position) -> impl Future<Output = ()> + Send {
         self.0.acks.wait_position(position)
+    }
+
+    fn still(&self, longest: Duration) -> Option<Still> {
+        self.0.acks.still(longest)
     }
 
     fn followed(&self) -> (ServerName, Epoch) {

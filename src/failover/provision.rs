@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::proxy::Proxy;
 use super::{fence, rejoin, servers};
 use crate::gtid::{GtidSet, Position};
-use crate::ids::{Flavor, ServerName};
+use crate::ids::ServerName;
 use crate::net::admin::Admin;
 use crate::provision::{self, Looked, Order, Others, Progress, Server, Target};
 
@@ -63,10 +63,6 @@ pub enum Refused {
     UnfitDonor(ServerName),
     #[error("--streams is 1 to {MOST_STREAMS}")]
     Streams,
-    #[error(
-        "{0} is a MySQL source, and no replica votes that could be copied from: nothing tells there at which GTID a copy was taken. Set the first replica up by CLONE INSTANCE, or from a dump with --set-gtid-purged=ON, then run CHANGE REPLICATION SOURCE (ackline doctor prints it)"
-    )]
-    NoDonor(ServerName),
     #[error(
         "{name} has data ({schemas}): with --replace all of it is dropped, what only its binlog has is written down before"
     )]
@@ -202,11 +198,7 @@ pub async fn plan(proxy: &impl Proxy, wish: &Wish) -> Result<Plan, Refused> {
     if donor.name == target.name {
         return Err(Refused::Itself(target.name));
     }
-    if donor.name == source.name {
-        if proxy.flavor() == Flavor::MySql {
-            return Err(Refused::NoDonor(source.name));
-        }
-    } else if !proxy.voting().contains(&donor.name) {
+    if donor.name != source.name && !proxy.voting().contains(&donor.name) {
         return Err(Refused::UnfitDonor(donor.name));
     }
     let order = Order {
@@ -215,6 +207,10 @@ pub async fn plan(proxy: &impl Proxy, wish: &Wish) -> Result<Plan, Refused> {
         source: {
             let proxy = proxy.clone();
             Arc::new(move || proxy.followed().0)
+        },
+        stills: {
+            let proxy = proxy.clone();
+            Arc::new(move |longest| proxy.still(longest))
         },
         target,
         streams: wish.streams,
@@ -433,6 +429,7 @@ fn beyond(position: &Position, stored: &GtidSet) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::Flavor;
 
     #[test]
     fn a_donor_with_transactions_of_its_own() {

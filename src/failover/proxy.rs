@@ -1,8 +1,10 @@
 //! What a move needs of the proxy: what our binlog holds, whom we follow, and how servers are reached.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::facts::Walked;
+use crate::ack::Still;
 use crate::gtid::{GtidSet, Position};
 use crate::ids::{Epoch, Flavor, ServerName};
 use crate::net::admin::Account;
@@ -24,6 +26,10 @@ pub trait Proxy: Clone + Send + Sync + 'static {
     fn released(&self) -> GtidSet;
     /// Until everything up to `position` is released.
     fn until_released(&self, position: &Position) -> impl Future<Output = ()> + Send;
+
+    /// For at most so long nothing is acknowledged to the source, so nothing is committed there. None where that cannot
+    /// begin just now.
+    fn still(&self, longest: Duration) -> Option<Still>;
 
     /// The present source, and the epoch since which it is that.
     fn followed(&self) -> (ServerName, Epoch);

@@ -16,7 +16,7 @@
 //! - One copy has one read point: all snapshots show the same moment, whose GTID position is known, and no definition
 //!   changed around it. Where a snapshot is lost, everything begins anew.
 //! - The donor goes on: nothing waits for a lock of ours, but for tables that no snapshot holds, and on MySQL for the
-//!   moment of the read point.
+//!   moment of the read point; at a MySQL source commits wait for that moment, since nothing is acknowledged in it.
 //! - The target is no other server, whatever names lead to: a lock that is taken there is not seen at them. That is proven
 //!   on the very connection that takes the server; each later session is on the machine that carries our mark.
 //! - A row is as it was, or the copy fails: a piece is in only when as many rows came as were sent, without a warning; in

@@ -2,16 +2,20 @@
 //!
 //! MariaDB tells of each snapshot at which byte of the binlog it was taken, on a source as on a replica, and nothing waits
 //! for it. They are taken until all say the same. On MySQL nothing tells that, so commits are kept out while they are
-//! taken (FLUSH TABLES WITH READ LOCK): on a replica that holds up its applier for a moment; at a source it would hang
-//! behind a commit that waits for its acknowledgement, and is not done.
+//! taken. On a replica by FLUSH TABLES WITH READ LOCK, which holds up its applier for a moment. At a source that would hang
+//! behind a commit that waits for its acknowledgement; there nothing is acknowledged for a moment ([`Still`]). A commit
+//! behind that is in neither the tables nor `gtid_executed` (AFTER_SYNC), so as soon as the server has executed exactly
+//! what was acknowledged, it stands still.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
 use super::object::Table;
-use crate::gtid::Position;
+use crate::ack::Still;
+use crate::gtid::{GtidSet, Position};
 use crate::ids::Flavor;
 use crate::net::admin::{Account, Admin, literal};
 use crate::tables::SYSTEM;
@@ -24,6 +28,56 @@ const BETWEEN: Duration = Duration::from_millis(50);
 /// For the lock; behind us the applier waits for it as well.
 const LOCK: Duration = Duration::from_secs(10);
 const TRIES: usize = 200;
+/// Commits at a MySQL source wait for at most so long,
+const STILL: Duration = Duration::from_millis(300);
+/// and are let go earlier where it does not come to rest in this time.
+const RESTS: Duration = Duration::from_millis(60);
+const LOOK: Duration = Duration::from_millis(1);
+
+/// Tries in a row that end for the same reason.
+const STAYS: usize = 20;
+
+/// Keeps acknowledgements from the source for so long.
+pub type Stills = Arc<dyn Fn(Duration) -> Option<Still> + Send + Sync>;
+
+/// The donor is the source.
+pub struct AtSource<'a> {
+    pub stills: &'a Stills,
+    /// Whether it still is.
+    pub is_source: &'a (dyn Fn() -> bool + Send + Sync),
+}
+
+/// Whether commits wait there, and for whom; and how many ever did not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct SemiSync {
+    status: Option<String>,
+    clients: Option<String>,
+    passed: Option<String>,
+    wait_point: Option<String>,
+}
+
+impl SemiSync {
+    async fn of(admin: &mut Admin) -> Result<Self, net::Error> {
+        Ok(Self {
+            status: admin.status("Rpl_semi_sync_source_status").await?,
+            clients: admin.status("Rpl_semi_sync_source_clients").await?,
+            passed: admin.status("Rpl_semi_sync_source_no_tx").await?,
+            wait_point: admin
+                .value("SELECT @@global.rpl_semi_sync_source_wait_point")
+                .await?,
+        })
+    }
+
+    /// Why commits do not wait for us.
+    fn lets_pass(&self) -> Option<String> {
+        let is = |value: &Option<String>, wanted| value.as_deref() == Some(wanted);
+        let holds =
+            is(&self.status, "ON") && is(&self.clients, "1") && is(&self.wait_point, "AFTER_SYNC");
+        (!holds).then(|| {
+            "its commits do not wait for our acknowledgement alone, before they are visible (semi-sync: ackline doctor)".to_owned()
+        })
+    }
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -44,9 +98,11 @@ pub enum Error {
     #[error("its GTID position cannot be read: {0}")]
     Position(#[from] gtid::ParseError),
     #[error(
-        "it has become the source meanwhile, of which nothing tells at which GTID a snapshot was taken: give the command again"
+        "it did not come to rest: {0}; give the command again, or name another donor (--from), a replica"
     )]
-    IsTheSource,
+    NeverRests(String),
+    #[error("it is the source no longer: give the command again")]
+    NoSource,
     #[error(
         "{0} XA transactions are prepared there, whose rows no snapshot shows: end them (XA RECOVER), or name another donor (--from)"
     )]
@@ -142,19 +198,25 @@ impl Donor {
     }
 
     /// So many sessions that see the moment at this position. `locked`: tables that no snapshot holds, which stay as they
-    /// are until [`Self::unlock`].
-    pub async fn take(&mut self, streams: usize, locked: &[&Table]) -> Result<Position, Error> {
+    /// are until [`Self::unlock`]. `of_source`: the donor is the source.
+    pub async fn take(
+        &mut self,
+        streams: usize,
+        locked: &[&Table],
+        of_source: Option<&AtSource<'_>>,
+    ) -> Result<Position, Error> {
         while self.snapshots.len() < streams {
             let snapshot = self.another().await?;
             self.snapshots.push(snapshot);
         }
         self.open_temporary_tables().await?;
-        match self.flavor() {
-            Flavor::MariaDb => {
+        match (self.flavor(), of_source) {
+            (Flavor::MariaDb, _) => {
                 self.lock(locked).await?;
                 self.meet().await
             }
-            Flavor::MySql => self.behind_a_lock(locked).await,
+            (Flavor::MySql, None) => self.behind_a_lock(locked).await,
+            (Flavor::MySql, Some(source)) => self.unacknowledged(locked, source).await,
         }
     }
 
@@ -284,6 +346,103 @@ impl Donor {
             )?);
         }
         Err(Error::Prepared(self.xa().await?.prepared))
+    }
+
+    /// Of a MySQL source.
+    async fn unacknowledged(
+        &mut self,
+        locked: &[&Table],
+        source: &AtSource<'_>,
+    ) -> Result<Position, Error> {
+        let (mut why, mut stays) = (String::new(), 0);
+        for _ in 0..TRIES {
+            if !(source.is_source)() {
+                return Err(Error::NoSource);
+            }
+            let tried = self.try_unacknowledged(locked, source).await?;
+            let reason = match tried {
+                Ok(position) => return Ok(position),
+                Err(reason) => reason,
+            };
+            self.unlock();
+            // Where commits come and go it would be another one.
+            stays = if reason == why { stays + 1 } else { 0 };
+            why = reason;
+            if stays > STAYS {
+                break;
+            }
+            tokio::time::sleep(BETWEEN).await;
+        }
+        Err(Error::NeverRests(why))
+    }
+
+    async fn try_unacknowledged(
+        &mut self,
+        locked: &[&Table],
+        source: &AtSource<'_>,
+    ) -> Result<Result<Position, String>, Error> {
+        let prepared = self.xa().await?.prepared;
+        if prepared > 0 {
+            return Ok(Err(format!(
+                "{prepared} XA transactions are prepared there"
+            )));
+        }
+        self.lock(locked).await?;
+        match (source.stills)(STILL) {
+            Some(still) => self.at_rest(&still).await,
+            None => {
+                let why = "commits that are released wait for their acknowledgement, or another copy is made of it";
+                Ok(Err(why.to_owned()))
+            }
+        }
+    }
+
+    /// Or why not. Who waits is let go as soon as this returns.
+    async fn at_rest(&mut self, still: &Still) -> Result<Result<Position, String>, Error> {
+        let begun = Instant::now();
+        let released = still.released();
+        let gate = SemiSync::of(&mut self.control).await?;
+        if let Some(why) = gate.lets_pass() {
+            return Ok(Err(why));
+        }
+        loop {
+            let executed = self.executed().await?;
+            if executed == *released {
+                break;
+            }
+            if begun.elapsed() > RESTS {
+                let more = executed.difference(released);
+                return Ok(Err(match more.is_empty() {
+                    true => format!("{} is not done", released.difference(&executed)),
+                    false => format!("it has {more}, which is not released by our binlog"),
+                }));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        let opened = join_all(self.snapshots.iter_mut().map(async |snapshot| {
+            snapshot
+                .execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+                .await
+        }));
+        opened.await.into_iter().collect::<Result<(), _>>()?;
+        let prepared = self.xa().await?.prepared > 0;
+        let same = self.executed().await? == *released
+            && SemiSync::of(&mut self.control).await? == gate
+            && still.stands();
+        tracing::debug!(
+            milliseconds = begun.elapsed().as_millis(),
+            same,
+            "commits waited for a read point"
+        );
+        match same && !prepared {
+            true => Ok(Ok(Position::MySql(released.clone()))),
+            false => Ok(Err("something was committed meanwhile".to_owned())),
+        }
+    }
+
+    async fn executed(&mut self) -> Result<GtidSet, Error> {
+        let executed = self.control.value("SELECT @@global.gtid_executed").await?;
+        Ok(executed.unwrap_or_default().parse()?)
     }
 
     /// Which table is which, by the number that it keeps for its life: of all of the server that are transactional.

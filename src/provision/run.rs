@@ -10,11 +10,11 @@ use super::copy::{self, Copier, Rate, Way};
 use super::making;
 use super::object::{Catalog, Kind, Object, Rows, Table};
 use super::pieces::Pieces;
-use super::point::{self, Donor};
+use super::point::{self, AtSource, Donor, Stills};
 use super::progress::Progress;
 use super::target::{self, Found, Target};
 use crate::gtid::Position;
-use crate::ids::{Flavor, ServerName};
+use crate::ids::ServerName;
 use crate::net;
 use crate::net::admin::{Account, Admin};
 use crate::tables::travel;
@@ -78,6 +78,7 @@ pub struct Order {
     pub donor: Server,
     /// Who is the source now: it may be moved on the way.
     pub source: Arc<dyn Fn() -> ServerName + Send + Sync>,
+    pub stills: Stills,
     pub target: Server,
     /// How many ranges at a time.
     pub streams: usize,
@@ -256,11 +257,14 @@ async fn try_copy(
         .await
         .map_err(|error| of_point(error.into()))?;
     // It may have become the source.
-    if order.reads_the_source() && donor.flavor() == Flavor::MySql {
-        return Err(of_point(point::Error::IsTheSource));
-    }
     order.may_lock(&before)?;
-    let position = donor.take(order.streams, &locked).await.map_err(of_point)?;
+    let source = AtSource {
+        stills: &order.stills,
+        is_source: &|| order.reads_the_source(),
+    };
+    let source = order.reads_the_source().then_some(&source);
+    let position = donor.take(order.streams, &locked, source).await;
+    let position = position.map_err(of_point)?;
     progress.copies(before.bytes(), with_rows(&before));
     progress.enters(format!("copies rows as of {position}"));
     let life = Life::of(admin).await.map_err(order.of_target())?;

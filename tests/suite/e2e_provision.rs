@@ -18,6 +18,7 @@ on_both_flavors![
     a_table_that_is_altered_meanwhile_is_named,
     who_needs_it_is_provisioned_by_itself,
     an_old_source_with_transactions_of_its_own_comes_home,
+    the_first_replica_is_a_copy_of_the_source,
 ];
 
 fn said(sandbox: &Sandbox, arguments: &[&str]) -> (i32, String) {
@@ -58,6 +59,15 @@ async fn grant(server: &Account, privileges: &str) {
 async fn granted(sandbox: &Sandbox) {
     for replica in sandbox.replicas() {
         grant(&replica, "ALL PRIVILEGES").await;
+    }
+}
+
+/// Nothing is kept from the binlog there.
+async fn grant_at_source(sandbox: &Sandbox) {
+    let mut source = sandbox.source().connect().await;
+    let grant = "GRANT ALL PRIVILEGES ON *.* TO ackline@'%' WITH GRANT OPTION";
+    for statement in ["SET SESSION sql_log_bin=0", grant] {
+        source.run(statement).await;
     }
 }
 
@@ -764,4 +774,62 @@ async fn who_needs_it_is_provisioned_by_itself(flavor: Flavor) {
         own.value("SELECT COUNT(*) FROM seen WHERE n = 666").await,
         "1"
     );
+}
+
+/// How often the source is copied; ACKLINE_ROUNDS.
+fn rounds() -> u32 {
+    let rounds = std::env::var("ACKLINE_ROUNDS").ok();
+    rounds.and_then(|text| text.parse().ok()).unwrap_or(2)
+}
+
+/// No replica votes, so nothing else can be read; and it is read while everybody writes.
+async fn the_first_replica_is_a_copy_of_the_source(flavor: Flavor) {
+    let sandbox = Sandbox::of(flavor).await;
+    let mut source = sandbox.source().connect().await;
+    for statement in contents(flavor) {
+        source.run(&statement).await;
+    }
+    let (status, told) = said(&sandbox, &["migrate"]);
+    assert_eq!(status, 0, "{told}");
+    sandbox.assert_equal().await;
+    sandbox.sync(serde_json::json!({"mode": "async"})).await;
+    granted(&sandbox).await;
+    grant_at_source(&sandbox).await;
+    for replica in sandbox.replicas() {
+        emptied(&replica).await;
+    }
+    let (stop, written) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU64::new(0)),
+    );
+    let writers: Vec<_> = (1..=8)
+        .map(|number| {
+            let app = sandbox.app().clone();
+            tokio::spawn(writer(app, number, stop.clone(), written.clone()))
+        })
+        .collect();
+    let of_source = &["is a copy of source as of "];
+    provision(&sandbox, &["replica1"], 0, of_source);
+    votes(&sandbox, "replica1").await;
+    sandbox.sync(serde_json::json!({"mode": "semi-sync"})).await;
+    provision(&sandbox, &["replica2", "--from", "source"], 0, of_source);
+    for _ in 1..rounds() {
+        votes(&sandbox, "replica2").await;
+        let again = ["replica2", "--from", "source", "--replace"];
+        provision(&sandbox, &again, 0, of_source);
+    }
+    votes(&sandbox, "replica2").await;
+    let during = written.load(Ordering::Relaxed);
+    stop.store(true, Ordering::Relaxed);
+    let mut longest = 0;
+    for writer in writers {
+        longest = longest.max(writer.await.unwrap());
+    }
+    println!("{during} statements were answered meanwhile, the longest in {longest} ms");
+    assert!(during > 100, "{during}");
+    wait_equal(&sandbox.source(), &sandbox.replicas(), SOON)
+        .await
+        .unwrap();
+    let (_, told) = said(&sandbox, &["verify"]);
+    assert!(told.contains(" 0 different"), "{told}");
 }
