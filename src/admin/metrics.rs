@@ -12,6 +12,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use super::provision::{Row, State};
 use super::status::Status;
+use super::verify::{self, Comparisons};
 use crate::shutdown::Shutdown;
 
 /// Seconds: from an fsync on a good disk to a commit that hangs.
@@ -289,6 +290,7 @@ pub(super) fn gauges(status: &Status) -> String {
         replicas().filter_map(|replica| Some((replica.name.as_str(), replica.lag_seconds?))),
     );
     provisioning(&mut page, &status.provisioning);
+    verified(&mut page, &status.verify);
     page.family(
         "ackline_certificate_not_after_seconds",
         "When a certificate that we show ends, in Unix time.",
@@ -325,6 +327,35 @@ fn provisioning(page: &mut Page, rows: &[Row]) {
         "ackline_provisioning_expected_bytes",
         "What the donor's tables hold, by its own estimate.",
         |row| row.progress.expected_bytes as f64,
+    );
+}
+
+fn verified(page: &mut Page, comparisons: &Comparisons) {
+    if let Some(row) = &comparisons.last {
+        page.single(
+            "ackline_verify_failed",
+            "1 where the last comparison of rows did not come to its end.",
+            f64::from(row.state == verify::State::Failed),
+        );
+    }
+    let Some(row) = &comparisons.whole else {
+        return;
+    };
+    let counts = [
+        ("equal", row.total.equal as f64),
+        ("different", row.total.different as f64),
+        ("not-compared", row.total.not_compared as f64),
+    ];
+    page.family(
+        "ackline_verify_tables",
+        "Tables of the last comparison of all rows, counted on each replica.",
+        "result",
+        counts.into_iter(),
+    );
+    page.single(
+        "ackline_verify_ended_seconds",
+        "When that comparison ended, in Unix time.",
+        row.ended_seconds.unwrap_or_default() as f64,
     );
 }
 

@@ -6,7 +6,7 @@
 //! /metrics  Prometheus                 /api/v1/sync  GET, PUT (token)
 //!                                      /api/v1/binlog/purge  POST (token)
 //!                                      /api/v1/switchover, /api/v1/failover  POST (token)
-//!                                      /api/v1/rejoin, /api/v1/provision  POST (token)
+//!                                      /api/v1/rejoin, /api/v1/provision, /api/v1/verify  POST (token)
 //!                                      /api/v1/accept, /api/v1/source/accept  POST (token)
 //!                                      /api/v1/trace  POST (token)
 //! ```
@@ -28,5 +28,8 @@ mod server;
 pub mod status;
 mod token;
 pub mod trace;
+pub mod verify;
 
-pub use server::{Backend, Beginning, Change, Homecoming, Moving, Outcome, Refusal, serve};
+pub use server::{
+    Backend, Beginning, Change, Comparing, Homecoming, Moving, Outcome, Refusal, serve,
+};

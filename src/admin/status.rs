@@ -1,7 +1,13 @@
 //! The status document (`GET /api/v1/status`): names and shapes that scripts rely on. `ackline status`
 //! reads the same types.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+
+use crate::ids::ServerName;
+use crate::units::show_duration;
+use crate::verify::Look;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Status {
@@ -27,6 +33,9 @@ pub struct Status {
     /// Servers that are made replicas of, or were since the proxy was started; none of an older proxy.
     #[serde(default)]
     pub provisioning: Vec<super::provision::Row>,
+    /// The proxy's own comparisons of rows.
+    #[serde(default)]
+    pub verify: super::verify::Comparisons,
     pub waiting: Waiting,
     pub degraded_commits: DegradedCommits,
     /// Those that we show; none where no TLS is offered, or by an older proxy.
@@ -56,6 +65,40 @@ impl Status {
             )),
             _ => None,
         }
+    }
+
+    /// How the servers fare, for a comparison of rows. `replicas`: those that are compared; none: all.
+    pub fn look(&self, replicas: &[ServerName], max_lag: Duration) -> Look {
+        Look {
+            busy: self.busy(replicas, max_lag),
+            range: Duration::from_millis(match self.mode.as_str() {
+                "async" => 500,
+                // Every commit waits for the appliers, which compute the range as well.
+                _ if self.require.contains("applied") => 20,
+                _ => 50,
+            }),
+        }
+    }
+
+    fn busy(&self, replicas: &[ServerName], max_lag: Duration) -> Option<String> {
+        if self.waiting.blocked {
+            return Some("commits wait for acknowledgements".to_owned());
+        }
+        if let Some(moving) = &self.moving {
+            return Some(moving.clone());
+        }
+        let lag = |row: &ReplicaRow| row.lag_seconds.unwrap_or_default();
+        let late = self.replicas.iter().find(|row| {
+            let meant =
+                replicas.is_empty() || replicas.iter().any(|name| name.as_str() == row.name);
+            meant && row.state == "streaming" && lag(row) > max_lag.as_secs_f64()
+        })?;
+        Some(format!(
+            "{} is {} s behind, and max_lag is {}",
+            late.name,
+            lag(late),
+            show_duration(max_lag)
+        ))
     }
 }
 
@@ -219,6 +262,27 @@ mod tests {
       "reason": null
     }
   ],
+  "verify": {
+    "running": null,
+    "last": null,
+    "whole": {
+      "state": "done",
+      "seconds": 12,
+      "ended_seconds": 1795912200,
+      "table": null,
+      "tables": 3,
+      "expected_tables": 3,
+      "equal": 2,
+      "different": 1,
+      "not_compared": 0,
+      "differing": [
+        "shop.orders on db2"
+      ],
+      "left_out": [],
+      "reason": null
+    },
+    "waits_for": null
+  },
   "waiting": {
     "commits": 1,
     "oldest_seconds": 12.4,
@@ -279,6 +343,39 @@ mod tests {
         let none = [replica("db2", false, "disconnected")];
         assert!(told("quorum", &none).contains("no replica has a vote now"));
         assert_eq!(told("async", &none), "");
+    }
+
+    #[test]
+    fn it_rests_while_others_wait() {
+        let max = Duration::from_secs(10);
+        let mut status = Status::default();
+        let of = |name: &str, lag| ReplicaRow {
+            name: name.into(),
+            state: "streaming".into(),
+            lag_seconds: Some(lag),
+            ..ReplicaRow::default()
+        };
+        status.replicas = vec![of("db2", 3.0), of("db3", 3600.0)];
+        let only = [ServerName::new("db2")];
+        assert_eq!(status.look(&only, max).busy, None);
+        let why = status.look(&[], max).busy.unwrap();
+        assert_eq!(why, "db3 is 3600 s behind, and max_lag is 10s");
+        status.waiting.blocked = true;
+        let why = status.look(&only, max).busy.unwrap();
+        assert!(why.contains("commits wait"));
+    }
+
+    #[test]
+    fn the_policy_says_how_long_rows_are_locked() {
+        let status = |mode: &str, require: &str| Status {
+            mode: mode.into(),
+            require: require.into(),
+            ..Status::default()
+        };
+        let range = |status: Status| status.look(&[], Duration::ZERO).range.as_millis();
+        assert_eq!(range(status("async", "")), 500);
+        assert_eq!(range(status("semi-sync", "ANY 1 (*) received")), 50);
+        assert_eq!(range(status("custom", "ALL applied")), 20);
     }
 
     #[test]

@@ -71,6 +71,9 @@ impl App {
             let (keep, at_most) = (new.binlog.keep, new.binlog.keep_at_most);
             tracing::info!(%keep, keep_at_most = %at_most, "what is kept of our binlog has changed");
         }
+        if old.verify != new.verify {
+            tracing::info!(every = ?new.verify.every, max_lag = ?new.verify.max_lag, "when rows are compared has changed");
+        }
         if old.binlog.provision != new.binlog.provision {
             tracing::info!(provision = ?new.binlog.provision, "who provisions replicas has changed");
         }

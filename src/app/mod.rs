@@ -26,6 +26,8 @@ mod purge;
 mod releasing;
 mod reload;
 mod roster;
+mod status;
+pub mod verifying;
 
 use certificates::Certificates;
 use descriptors::Descriptors;
@@ -81,6 +83,7 @@ pub struct App {
     pub console: Console,
     pub moving: moving::Moving,
     pub provisioning: Arc<provisioning::Provisioning>,
+    pub verifying: Arc<verifying::Verifying>,
     pub audited: capture::audit::Counts,
     pub logging: Arc<parking_lot::Mutex<logging::Logging>>,
     pub purger: Arc<purge::Purger>,
@@ -124,7 +127,9 @@ pub async fn serve(path: &Path) -> anyhow::Result<()> {
         tracing::warn!("some connections did not end within 10 s and are cut");
     }
     keeper::keep_at_the_end(&app.keeper());
-    tracing::info!("drained");
+    let config = app.config.load();
+    let source = &config.source().name;
+    tracing::info!(%source, "drained. The source is as it was: what is committed there waits until ackline is back; ackline help leaving lets it go");
     Ok(())
 }
 
@@ -256,6 +261,7 @@ async fn start(
     let provisioning = Arc::new(provisioning::Provisioning::default());
     let app = Arc::new(App {
         path: path.to_owned(),
+        verifying: Arc::new(verifying::Verifying::of(&store)),
         purger: purge::Purger::new(
             config.clone(),
             store.clone(),
@@ -342,28 +348,11 @@ async fn start(
     };
     logging::start(watch, shutdown);
     app.purger.start(shutdown);
-    let (fencing, ending) = (fencing::watch(app.clone()), shutdown.clone());
-    shutdown.spawn(async move {
-        tokio::select! {
-            () = fencing => {}
-            () = ending.cancelled() => {}
-        }
-    });
-    let (provisioning, ending) = (provisioning::watch(app.clone()), shutdown.clone());
-    shutdown.spawn(async move {
-        tokio::select! {
-            () = provisioning => {}
-            () = ending.cancelled() => {}
-        }
-    });
+    shutdown.spawn_until_cancelled(fencing::watch(app.clone()));
+    shutdown.spawn_until_cancelled(provisioning::watch(app.clone()));
+    shutdown.spawn_until_cancelled(verifying::watch(app.clone()));
     events::start(app.clone(), shutdown);
-    let (finisher, ending) = (moving::finish_later(app.clone()), shutdown.clone());
-    shutdown.spawn(async move {
-        tokio::select! {
-            () = finisher => {}
-            () = ending.cancelled() => {}
-        }
-    });
+    shutdown.spawn_until_cancelled(moving::finish_later(app.clone()));
     Ok(app)
 }
 
@@ -378,20 +367,14 @@ async fn run_capture(capture: Capture, shutdown: Shutdown) {
 /// The GTID position at the store's end, kept up to date only while somebody asks replicas for it.
 fn follow_end(store: &Store, acks: &Acks, shutdown: &Shutdown) -> watch::Receiver<Position> {
     let (sender, receiver) = watch::channel(store.end());
-    let (store, mut needed, ending) = (store.clone(), acks.applied_wanted(), shutdown.clone());
-    shutdown.spawn(async move {
+    let (store, mut needed) = (store.clone(), acks.applied_wanted());
+    shutdown.spawn_until_cancelled(async move {
         let mut written = store.written();
-        let follow = async {
-            while needed.wait_for(|needed| *needed).await.is_ok() {
-                sender.send_replace(store.end());
-                if written.changed().await.is_err() {
-                    return;
-                }
+        while needed.wait_for(|needed| *needed).await.is_ok() {
+            sender.send_replace(store.end());
+            if written.changed().await.is_err() {
+                return;
             }
-        };
-        tokio::select! {
-            () = follow => {}
-            () = ending.cancelled() => {}
         }
     });
     receiver
@@ -408,25 +391,19 @@ fn source_facts(
         version: version::greeting(last_known.unwrap_or(UNKNOWN_VERSION)),
         gtid_domain_id: 0,
     });
-    let (mut source, ending) = (view.source.clone(), shutdown.clone());
-    shutdown.spawn(async move {
-        let follow = async {
-            loop {
-                if let Some(source) = &*source.borrow_and_update() {
-                    sender.send_replace(SourceFacts {
-                        known: true,
-                        version: version::greeting(&source.version),
-                        gtid_domain_id: source.domain,
-                    });
-                }
-                if source.changed().await.is_err() {
-                    return;
-                }
+    let mut source = view.source.clone();
+    shutdown.spawn_until_cancelled(async move {
+        loop {
+            if let Some(source) = &*source.borrow_and_update() {
+                sender.send_replace(SourceFacts {
+                    known: true,
+                    version: version::greeting(&source.version),
+                    gtid_domain_id: source.domain,
+                });
             }
-        };
-        tokio::select! {
-            () = follow => {}
-            () = ending.cancelled() => {}
+            if source.changed().await.is_err() {
+                return;
+            }
         }
     });
     receiver

@@ -177,21 +177,13 @@ impl Servers {
             })
         };
         let walks = histories.follow(server.name.clone(), server.account.clone(), judged);
-        let (stopped, ending) = (stop.clone(), self.shutdown.clone());
-        self.shutdown.spawn(async move {
-            tokio::select! {
-                () = question.run() => {}
-                () = stopped.cancelled() => {}
-                () = ending.cancelled() => {}
-            }
+        let stopped = stop.clone();
+        self.shutdown.spawn_until_cancelled(async move {
+            stopped.run_until_cancelled(question.run()).await;
         });
-        let (stopped, ending) = (stop.clone(), self.shutdown.clone());
-        self.shutdown.spawn(async move {
-            tokio::select! {
-                () = walks => {}
-                () = stopped.cancelled() => {}
-                () = ending.cancelled() => {}
-            }
+        let stopped = stop.clone();
+        self.shutdown.spawn_until_cancelled(async move {
+            stopped.run_until_cancelled(walks).await;
         });
         Asked {
             account: server.account.clone(),
@@ -202,18 +194,11 @@ impl Servers {
 
     /// Hears of each change of a server's health.
     fn follow(self: Arc<Self>) {
-        let ending = self.shutdown.clone();
-        self.shutdown.clone().spawn(async move {
+        self.shutdown.clone().spawn_until_cancelled(async move {
             let mut changes = self.topology.changes();
-            let follow = async {
-                while changes.changed().await.is_ok() {
-                    self.publish();
-                    self.polled();
-                }
-            };
-            tokio::select! {
-                () = follow => {}
-                () = ending.cancelled() => {}
+            while changes.changed().await.is_ok() {
+                self.publish();
+                self.polled();
             }
         });
     }
@@ -335,7 +320,7 @@ impl Servers {
 fn tell_of_vote(server: &ServerName, votes: bool, reasons: &[Reason]) {
     let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
     match votes {
-        true => tracing::info!(%server, "its word counts"),
+        true => tracing::info!(%server, "it is what a voter must be"),
         false => {
             tracing::warn!(%server, reasons = reasons.join("; "), "its word does not count any more");
         }

@@ -96,6 +96,7 @@ fn table(status: &Status) -> String {
         .collect();
     notes.extend(status.moving.clone());
     notes.extend(status.provisioning.iter().map(Row::sentence));
+    notes.extend(status.verify.sentences());
     notes.extend(Some(status.waiting.sentence.clone()).filter(|sentence| !sentence.is_empty()));
     if !status.degraded_commits.unconfirmed.is_empty() {
         notes.push(format!(

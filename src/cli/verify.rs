@@ -5,29 +5,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use serde::Serialize;
 
 use super::Failure;
 use super::client::Client;
 use super::doctor;
 use crate::admin::status::Status;
-use crate::app;
-use crate::config::Config;
-use crate::ids::ServerName;
-use crate::migrations;
-use crate::net::admin::Admin;
+use crate::admin::verify::{Report, table};
+use crate::app::verifying::{self, NotBegun, Present};
 use crate::sql::shortened::printable;
 use crate::tables::Name;
-use crate::topology::Role;
 use crate::units::parse_duration;
 use crate::verify::{
-    ChunkDifference, ColumnDifference, Finding, Narrowed, Outcome, Request, RowDifference, Run,
-    Server, Serves, What,
+    ChunkDifference, ColumnDifference, Finding, Looks, Narrowed, News, Outcome, RowDifference,
+    Serves, What, Wish,
 };
 
-/// For each question, and for each commit with its acknowledgements.
-const ANSWERS: Duration = Duration::from_secs(60);
-const REACHED_WITHIN: Duration = Duration::from_secs(5);
 /// Of a table's ranges that differ, so many are named.
 const SHOWN: usize = 5;
 
@@ -42,6 +34,9 @@ pub(super) struct Args {
     /// How long a replica may take to apply what it is asked about.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "60s")]
     wait: Duration,
+    /// No range is begun while a replica is farther behind.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "10s")]
+    max_lag: Duration,
     /// What is done about rows that differ, at the replica only: `print` says what `apply` would do.
     #[arg(long, value_name = "HOW")]
     repair: Option<Repair>,
@@ -56,61 +51,51 @@ enum Repair {
     Apply,
 }
 
-fn table(text: &str) -> Result<Name, String> {
-    match text.split_once('.') {
-        Some((database, table)) if !database.is_empty() && !table.is_empty() => Ok(Name {
-            database: database.to_owned(),
-            table: table.to_owned(),
-        }),
-        _ => Err("write the database and the table: shop.orders".to_owned()),
-    }
-}
-
 /// 0 where all was compared, and is equal.
 pub(super) async fn run(path: &Path, args: Args) -> Result<(), Failure> {
     // Without a proxy nothing comes to the replicas.
     let status: Status = Client::new(path)?.get("/api/v1/status").await?;
-    let present = doctor::silently_present(path).await?;
-    let config = present.config;
-    let source = app::server_config(config.source());
-    if !present.attached {
-        let name = &source.name;
-        return Err(anyhow!("the proxy is not attached to {name}: see ackline status").into());
-    }
-    let replicas = replicas(&config, &args.names, &status)?;
-    let mut admin = Admin::connect(&source.account, REACHED_WITHIN)
-        .await
-        .with_context(|| format!("{} does not answer", source.name))?;
-    let missing = migrations::missing(&mut admin).await;
-    if !missing.with_context(|| source.name.to_string())?.is_empty() {
-        return Err(anyhow!("the schema ackline is not there yet: run ackline migrate").into());
-    }
-    admin.close().await;
-    // Its questions may take longer.
-    let admin = Admin::connect(&source.account, ANSWERS).await?;
-    let request = Request {
-        dir: config.binlog.dir.clone(),
-        source: source.account.clone(),
-        replicas,
+    let doctor::Present { config, attached } = doctor::silently_present(path).await?;
+    let wish = Wish {
+        replicas: args.names.iter().map(|name| config.meant(name)).collect(),
         tables: args.tables,
         wait: args.wait,
-        mend: (args.repair == Some(Repair::Apply)).then(|| serves(path.to_owned(), &status)),
+        max_lag: args.max_lag,
     };
-    let of_source = || source.name.to_string();
-    let mut run = Run::begin(admin, request).await.with_context(of_source)?;
+    let present = Present {
+        config: &config,
+        status: &status,
+        attached,
+    };
+    let looks = looks(path.to_owned(), &wish);
+    let mend = (args.repair == Some(Repair::Apply)).then(|| serves(path.to_owned(), &status));
+    let order = verifying::Order {
+        wish,
+        looks,
+        narrow: true,
+        mend,
+    };
+    let run = verifying::prepare(&present, order).await;
+    let mut run = run.map_err(|error| match error {
+        NotBegun::NoReplica(_) | NotBegun::NoReplicas => Failure::Usage(anyhow!(error)),
+        error => anyhow!(error).into(),
+    })?;
     let mut report = Report::new(run.name());
-    let compared = run.compare(|finding| {
+    let compared = run.compare(|news| {
+        let News::Found(finding) = news else {
+            return;
+        };
         if !args.json {
             print!("{}", said(&finding, args.repair));
         }
         report.add(&finding);
     });
-    let compared = compared.await.with_context(of_source);
+    let compared = compared.await;
     let total = report.total.said();
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     }
-    compared?;
+    compared.with_context(|| config.source().name.to_string())?;
     if !report.total.is_well() {
         return Err(anyhow!(total).into());
     }
@@ -118,6 +103,21 @@ pub(super) async fn run(path: &Path, args: Args) -> Result<(), Failure> {
         println!("{total}");
     }
     Ok(())
+}
+
+/// How the servers fare. A proxy that cannot be asked says nothing against it.
+fn looks(config: PathBuf, wish: &Wish) -> Looks {
+    let (replicas, max_lag) = (wish.replicas.clone(), wish.max_lag);
+    Box::new(move || {
+        let (config, replicas) = (config.clone(), replicas.clone());
+        Box::pin(async move {
+            let status = match Client::new(&config) {
+                Ok(client) => client.get::<Status>("/api/v1/status").await,
+                Err(error) => Err(error),
+            };
+            status.unwrap_or_default().look(&replicas, max_lag)
+        })
+    })
 }
 
 /// As it is now.
@@ -133,207 +133,6 @@ fn serves(config: PathBuf, status: &Status) -> Serves {
         };
         Box::pin(async { asks.await.unwrap_or(false) })
     })
-}
-
-/// All of them, and which are meant.
-fn replicas(config: &Config, names: &[String], status: &Status) -> Result<Vec<Server>, Failure> {
-    let servers: Vec<_> = config.servers.iter().map(app::server_config).collect();
-    let replicas = servers.iter().filter(|server| server.role == Role::Replica);
-    let meant: Vec<ServerName> = names.iter().map(|name| config.meant(name)).collect();
-    for name in &meant {
-        if !replicas.clone().any(|replica| replica.name == *name) {
-            return Err(Failure::Usage(anyhow!(
-                "{name} is no replica of the configuration"
-            )));
-        }
-    }
-    let replicas: Vec<_> = replicas
-        .map(|replica| Server {
-            name: replica.name.clone(),
-            account: replica.account.clone(),
-            wanted: meant.is_empty() || meant.contains(&replica.name),
-            stray: stray(status, &replica.name),
-        })
-        .collect();
-    match replicas.is_empty() {
-        true => Err(Failure::Usage(anyhow!("there is no replica"))),
-        false => Ok(replicas),
-    }
-}
-
-/// Whom we do not send our binlog to, that one follows nobody, or somebody else.
-fn stray(status: &Status, name: &ServerName) -> Option<String> {
-    let rows = &status.replicas;
-    let row = rows.iter().find(|row| row.name == name.as_str());
-    let state = row.map_or("unknown to it", |row| &row.state);
-    let follows = ["streaming", "held"].contains(&state);
-    (!follows).then(|| format!("it does not follow the proxy ({state})"))
-}
-
-#[derive(Debug, Serialize)]
-struct Report {
-    /// As ackline.checksums names it.
-    run: String,
-    tables: Vec<Row>,
-    total: Total,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct Total {
-    equal: u64,
-    different: u64,
-    not_compared: u64,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct Row {
-    database: String,
-    table: String,
-    replica: String,
-    /// `equal`, `different`, `definition` or `not-compared`.
-    result: &'static str,
-    engine: Option<String>,
-    chunks: Option<u64>,
-    rows: Option<u64>,
-    /// What is not alike in the definitions, or why it was not compared.
-    reasons: Vec<String>,
-    differences: Vec<Difference>,
-    /// Of the rows that differ, or did before they were mended.
-    narrowed: Option<Rows>,
-}
-
-#[derive(Debug, Serialize)]
-struct Rows {
-    /// The first of them.
-    named: Vec<Named>,
-    met: u64,
-    mended: u64,
-    /// Why rows were not looked at, or not mended.
-    reasons: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Named {
-    key: String,
-    /// `missing`, `extra` or `other`, at the replica.
-    what: &'static str,
-    columns: Vec<Values>,
-}
-
-#[derive(Debug, Serialize)]
-struct Values {
-    column: String,
-    replica: String,
-    source: String,
-}
-
-#[derive(Debug, Serialize)]
-struct Difference {
-    chunk: u64,
-    range: String,
-    rows: u64,
-    source_rows: u64,
-}
-
-impl Report {
-    fn new(run: &str) -> Self {
-        Self {
-            run: run.to_owned(),
-            tables: Vec::new(),
-            total: Total::default(),
-        }
-    }
-
-    fn add(&mut self, finding: &Finding) {
-        let mut row = Row {
-            database: finding.table.database.clone(),
-            table: finding.table.table.clone(),
-            replica: finding.replica.to_string(),
-            engine: finding.engine.clone(),
-            narrowed: finding.narrowed.as_ref().map(Rows::of),
-            ..Row::default()
-        };
-        let total = &mut self.total;
-        match &finding.outcome {
-            Outcome::Equal { chunks, rows } => {
-                total.equal += 1;
-                row.result = "equal";
-                (row.chunks, row.rows) = (Some(*chunks), Some(*rows));
-            }
-            Outcome::Different(chunks) => {
-                total.different += 1;
-                row.result = "different";
-                row.differences = chunks.iter().map(difference).collect();
-            }
-            Outcome::Definition(reasons) => {
-                total.different += 1;
-                row.result = "definition";
-                row.reasons.clone_from(reasons);
-            }
-            Outcome::NotCompared(why) => {
-                total.not_compared += 1;
-                row.result = "not-compared";
-                row.reasons = vec![why.clone()];
-            }
-        }
-        self.tables.push(row);
-    }
-}
-
-impl Rows {
-    fn of(narrowed: &Narrowed) -> Self {
-        let values = |column: &ColumnDifference| Values {
-            column: column.column.clone(),
-            replica: column.there.clone(),
-            source: column.source.clone(),
-        };
-        let named = |row: &RowDifference| {
-            let (what, columns) = match &row.what {
-                What::NotThere => ("missing", &[][..]),
-                What::OnlyThere => ("extra", &[][..]),
-                What::Other(columns) => ("other", &columns[..]),
-            };
-            Named {
-                key: row.key.clone(),
-                what,
-                columns: columns.iter().map(values).collect(),
-            }
-        };
-        Self {
-            named: narrowed.rows.iter().map(named).collect(),
-            met: narrowed.met,
-            mended: narrowed.mended,
-            reasons: narrowed.reasons.clone(),
-        }
-    }
-}
-
-fn difference(of: &ChunkDifference) -> Difference {
-    Difference {
-        chunk: of.chunk,
-        range: of.range.clone(),
-        rows: of.rows,
-        source_rows: of.source_rows,
-    }
-}
-
-impl Total {
-    /// Where there was nothing at all, nothing differs.
-    fn is_well(&self) -> bool {
-        self.different == 0 && self.not_compared == 0
-    }
-
-    fn said(&self) -> String {
-        let Self {
-            equal,
-            different,
-            not_compared,
-        } = self;
-        let tables = equal + different + not_compared;
-        format!(
-            "{tables} tables (counted on each replica): {equal} equal, {different} different, {not_compared} not compared"
-        )
-    }
 }
 
 fn said(finding: &Finding, repair: Option<Repair>) -> String {
@@ -430,6 +229,7 @@ fn of_chunk(of: &ChunkDifference) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::ServerName;
 
     fn finding(outcome: Outcome) -> Finding {
         Finding {
@@ -518,24 +318,5 @@ mod tests {
             let said = said(&finding(outcome), None);
             assert!(said.ends_with(line), "{said}");
         }
-    }
-
-    #[test]
-    fn all_is_well_only_where_all_is_equal() {
-        let mut report = Report::new("r");
-        report.add(&finding(Outcome::Equal { chunks: 1, rows: 0 }));
-        assert!(report.total.is_well());
-        report.add(&finding(Outcome::NotCompared("why".into())));
-        assert!(!report.total.is_well());
-        assert_eq!(
-            report.total.said(),
-            "2 tables (counted on each replica): 1 equal, 0 different, 1 not compared"
-        );
-    }
-
-    #[test]
-    fn tables_are_named_with_their_database() {
-        assert!(table("orders").is_err());
-        assert_eq!(table("a.b.c").unwrap().table, "b.c");
     }
 }

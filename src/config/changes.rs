@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::{Config, Keep, Log, Provision, Server, Tls};
+use super::{Config, Keep, Log, Provision, Server, Tls, Verify};
 use crate::ack::policy::Sync;
 use crate::ids::ServerName;
 
@@ -18,6 +18,7 @@ pub struct Changes {
     pub keep: Option<Keep>,
     pub keep_at_most: Option<Keep>,
     pub provision: Option<Provision>,
+    pub verify: Option<Verify>,
     /// The whole list.
     pub allow_hazards: Option<Vec<String>>,
     pub max_connections: Option<usize>,
@@ -89,6 +90,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Result<Changes, NeedsRestar
         keep_at_most: (old.binlog.keep_at_most != new.binlog.keep_at_most)
             .then_some(new.binlog.keep_at_most),
         provision: (old.binlog.provision != new.binlog.provision).then_some(new.binlog.provision),
+        verify: (old.verify != new.verify).then(|| new.verify.clone()),
         allow_hazards: (old.allow_hazards != new.allow_hazards).then(|| new.allow_hazards.clone()),
         max_connections: (old.max_connections != new.max_connections)
             .then_some(new.max_connections),

@@ -46,6 +46,8 @@ const FILE_SIZES: std::ops::RangeInclusive<u64> = (64 << 10)..=(2 << 30);
 const DEFAULT_LOGIN_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long a login waits while nobody may be served, by default.
 const DEFAULT_HOLD: Duration = Duration::from_secs(10);
+/// Of `[verify]`.
+const DEFAULT_MAX_LAG: Duration = Duration::from_secs(10);
 const DEFAULT_KEEP: Keep = Keep::time(Duration::from_secs(7 * 86_400));
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,6 +211,24 @@ impl Default for Failover {
     }
 }
 
+/// `[verify]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verify {
+    /// The proxy compares all rows by itself, so long after the end of the last time. None: it does not.
+    pub every: Option<Duration>,
+    /// It rests while a replica is farther behind.
+    pub max_lag: Duration,
+}
+
+impl Default for Verify {
+    fn default() -> Self {
+        Self {
+            every: None,
+            max_lag: DEFAULT_MAX_LAG,
+        }
+    }
+}
+
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
@@ -245,6 +265,7 @@ pub struct Config {
     /// `[admin] token`. None: calls that change something are off.
     pub admin_token: Option<Secret>,
     pub failover: Failover,
+    pub verify: Verify,
     /// `[sessions] allow_hazards`: users whose replication hazards are not refused.
     pub allow_hazards: Vec<String>,
     /// `[sessions] max_connections`; 0 leaves it to the source.

@@ -13,12 +13,15 @@ use super::{
     Binlog, BinlogFormat, Config, DEFAULT_ADMIN_PORT, DEFAULT_FILE_SIZE, DEFAULT_KEEP,
     DEFAULT_LOGIN_TIMEOUT, DEFAULT_MYSQL_PORT, DEFAULT_REPLICATION_PORT, DEFAULT_SERVER_ID,
     FILE_SIZES, Failover, Keep, Listen, Log, LogFormat, Provision, Replication, Role, Secret,
-    Server, Tls, User, address, voters,
+    Server, Tls, User, Verify, address, voters,
 };
 use crate::ack::policy::{Sync, SyncError, SyncPatch};
 use crate::ids::{ServerId, ServerName};
 use crate::net::tls::{self, ClientFiles, Connector, Mode, ServerFiles};
 use crate::units;
+
+/// Whether it is time is looked at so often.
+const LEAST_EVERY: Duration = Duration::from_secs(1);
 
 const SECTIONS: &[&str] = &[
     "listen",
@@ -28,6 +31,7 @@ const SECTIONS: &[&str] = &[
     "replication",
     "admin",
     "failover",
+    "verify",
     "sessions",
     "tls",
     "log",
@@ -66,6 +70,7 @@ fn document_of(path: &Path, text: &Text<'_>, document: &Document<&str>) -> Optio
     let admin_token = one("admin").and_then(admin_token);
     let log = log(one("log"));
     let failover = one("failover").map(failover).unwrap_or_default();
+    let verify = one("verify").map(verify).unwrap_or_default();
     let sessions = one("sessions").map(sessions).unwrap_or_default();
     let tls = one("tls").map(tls_offer).unwrap_or_default();
     let servers = servers(text, root);
@@ -85,6 +90,7 @@ fn document_of(path: &Path, text: &Text<'_>, document: &Document<&str>) -> Optio
         replication,
         admin_token,
         failover,
+        verify,
         allow_hazards: sessions.allow_hazards,
         max_connections: sessions.max_connections,
         login_timeout: sessions.login_timeout,
@@ -247,6 +253,23 @@ fn failover(section: Section<'_>) -> Failover {
     failover.after_command = command(&section, "after_command");
     section.finish();
     failover
+}
+
+fn verify(section: Section<'_>) -> Verify {
+    let mut verify = Verify::default();
+    if let Some(every) = section.read("every", units::parse_duration) {
+        if every.value < LEAST_EVERY {
+            let message =
+                "every is at least \"1s\"; without it the proxy compares nothing by itself";
+            section.error(&every.span, message);
+        }
+        verify.every = Some(every.value);
+    }
+    if let Some(lag) = section.read("max_lag", units::parse_duration) {
+        verify.max_lag = lag.value;
+    }
+    section.finish();
+    verify
 }
 
 fn command(section: &Section<'_>, key: &'static str) -> Option<String> {

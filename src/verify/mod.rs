@@ -9,6 +9,7 @@
 //! expression  a row as one 64-bit number, in SQL
 //! statement   the statements that are logged
 //! pace        how many rows a range has
+//! wish        what is to be compared, and when a run rests
 //! form        how a transaction of ours came to be logged: as statements, or as rows
 //! verdict     what a replica has against what the source has
 //! rows        which rows of a range differ, and in what
@@ -27,7 +28,8 @@
 //!   error of a warning.
 //! - A row is named, or mended, only while it is held at the source, on a replica that has applied a commit of that time.
 //!   What is written at a replica is compared once more before it is committed there; the source's rows are never written.
-//! - Nobody waits long for our locks: a range is made for 50 ms, and one that does not get its own locks within a
+//! - Nobody waits long for our locks: a range is made for 50 ms (20 ms where commits wait for appliers, 500 ms where for
+//!   nobody), none is begun while replicas lag or commits wait, and one that does not get its own locks within a
 //!   second is given up and begun again.
 
 mod expression;
@@ -42,11 +44,13 @@ mod run;
 mod source;
 mod statement;
 mod verdict;
+mod wish;
 pub mod witness;
 
 pub use mender::Serves;
 pub use narrow::Narrowed;
 pub use replica::Server;
 pub use rows::{ColumnDifference, RowDifference, What};
-pub use run::{Error, Finding, Request, Run};
+pub use run::{Error, Finding, News, Request, Run};
 pub use verdict::{ChunkDifference, Outcome};
+pub use wish::{Look, Looks, WAIT, Wish};

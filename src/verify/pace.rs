@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-/// So long are the rows of a range locked, beside the wait for acknowledgements.
-const WANTED: Duration = Duration::from_millis(50);
 const FEWEST: u64 = 100;
 const MOST: u64 = 100_000;
 const FIRST: u64 = 1000;
@@ -13,11 +11,20 @@ const STEP: u64 = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pace {
     rows: u64,
+    /// So long a range may take.
+    wanted: Duration,
 }
 
 impl Pace {
-    pub fn new() -> Self {
-        Self { rows: FIRST }
+    pub fn new(wanted: Duration) -> Self {
+        Self {
+            rows: FIRST,
+            wanted,
+        }
+    }
+
+    pub fn wants(&mut self, range: Duration) {
+        self.wanted = range;
     }
 
     pub fn rows(self) -> u64 {
@@ -28,7 +35,7 @@ impl Pace {
     /// commits as the first one does.
     pub fn took(&mut self, compute: Duration, tell: Duration) {
         let work = compute.saturating_sub(tell).max(Duration::from_millis(1));
-        let rows = u128::from(self.rows) * WANTED.as_micros() / work.as_micros();
+        let rows = u128::from(self.rows) * self.wanted.as_micros() / work.as_micros();
         let rows = u64::try_from(rows).unwrap_or(MOST);
         self.rows = rows
             .clamp(self.rows / STEP, self.rows * STEP)
@@ -43,7 +50,7 @@ mod tests {
     #[test]
     fn it_comes_to_the_wanted_time_and_stays_within_bounds() {
         let ms = Duration::from_millis;
-        let mut pace = Pace::new();
+        let mut pace = Pace::new(ms(50));
         // 10 us a row, and a commit that takes 30 ms.
         for _ in 0..10 {
             let compute = Duration::from_micros(10 * pace.rows()) + ms(30);

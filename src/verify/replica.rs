@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::source::SEES_ALIKE;
+use super::source::{KEPT, SEES_ALIKE};
 use super::statement;
 use super::verdict::Held;
 use crate::gtid::Position;
@@ -174,7 +174,7 @@ impl Replica {
 
 async fn connect(account: &Account) -> Result<Admin, net::Error> {
     let mut admin = Admin::connect(account, ANSWERS).await?;
-    for setting in SEES_ALIKE {
+    for setting in SEES_ALIKE.iter().chain([&KEPT]) {
         admin.execute(setting).await?;
     }
     Ok(admin)

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::expression::{self, is_whole};
 use super::holder::Holder;
@@ -14,6 +14,7 @@ use super::rows::Reader;
 use super::source::{self, Listed, Ran, Source, UNORDERED};
 use super::statement::Place;
 use super::verdict::{ChunkDifference, Computed, Outcome, judge};
+use super::wish::Looks;
 use super::witness::{self, Witness};
 use crate::gtid::Position;
 use crate::ids::ServerName;
@@ -22,6 +23,12 @@ use crate::tables::{Definition, Name, Ordered, Range, Travel, definition::differ
 
 /// Our binlog shows a commit a moment after it was answered.
 const SHOWN_WITHIN: Duration = Duration::from_secs(30);
+/// Whether the servers bear more is looked at so often.
+const LOOK: Duration = Duration::from_millis(200);
+/// A run that has to rest for longer is given up.
+const RESTS: Duration = Duration::from_secs(600);
+/// So many running threads at the source are never too many.
+const FEW_RUNNING: u64 = 25;
 /// A table that is mended is gone through so often.
 const ROUNDS: u32 = 3;
 
@@ -37,6 +44,8 @@ pub enum Error {
     TakesNoStatements(ServerName),
     #[error("{name} does not say whether it takes statements (mysql.slave_relay_log_info): {why}")]
     Unknown { name: ServerName, why: String },
+    #[error("it had to rest for 10 min and was given up: {0}")]
+    Busy(String),
     #[error("{0}: there is no such table at the source, or our account may not see it")]
     NoTable(Name),
 }
@@ -51,7 +60,10 @@ pub struct Request {
     pub tables: Vec<Name>,
     /// How long a replica may take to apply what it is asked about.
     pub wait: Duration,
-    /// Rows that differ are written anew at the replica, while the source stays the source.
+    pub looks: Looks,
+    /// Rows that differ are looked for.
+    pub narrow: bool,
+    /// They are written anew at the replica, while the source stays the source.
     pub mend: Option<Serves>,
 }
 
@@ -68,6 +80,17 @@ pub struct Finding {
     pub narrowed: Option<Narrowed>,
 }
 
+/// What is told while it runs.
+pub enum News {
+    /// The table of this number, of so many.
+    Begins {
+        table: Name,
+        number: usize,
+        of: usize,
+    },
+    Found(Finding),
+}
+
 pub struct Run {
     /// Nobody else's.
     name: String,
@@ -77,6 +100,12 @@ pub struct Run {
     witness: Witness,
     tables: Vec<Name>,
     wait: Duration,
+    looks: Looks,
+    /// When they were last asked, and what they told of a range.
+    looked: Option<(Instant, Duration)>,
+    /// More running threads at the source are too many.
+    most_running: u64,
+    narrow: bool,
     mend: Option<Serves>,
     /// Counts our commits beside those that compute.
     times: u64,
@@ -92,7 +121,8 @@ impl Run {
     /// `admin`: at the source.
     pub async fn begin(admin: Admin, request: Request) -> Result<Self, Error> {
         let witness = Witness::begin(&request.dir)?;
-        let source = Source::prepare(admin).await?;
+        let mut source = Source::prepare(admin).await?;
+        let most_running = FEW_RUNNING.max(2 * source.running().await?);
         let mut replicas = Vec::new();
         for server in request.replicas {
             let mut replica = Replica::connect(server).await;
@@ -116,6 +146,10 @@ impl Run {
             witness,
             tables: request.tables,
             wait: request.wait,
+            looks: request.looks,
+            looked: None,
+            most_running,
+            narrow: request.narrow,
             mend: request.mend,
             times: 0,
         })
@@ -127,7 +161,7 @@ impl Run {
     }
 
     /// Compares all tables, and tells of each as it is done.
-    pub async fn compare(&mut self, mut found: impl FnMut(Finding)) -> Result<(), Error> {
+    pub async fn compare(&mut self, mut told: impl FnMut(News)) -> Result<(), Error> {
         let everything = self.tables.is_empty();
         if everything {
             self.source.sees_all().await?;
@@ -138,27 +172,32 @@ impl Run {
                 return Err(Error::NoTable(name.clone()));
             }
         }
-        for table in &listed {
-            if !everything && !self.tables.contains(&table.name) {
-                continue;
-            }
+        let meant = |table: &&Listed| everything || self.tables.contains(&table.name);
+        let meant: Vec<&Listed> = listed.iter().filter(meant).collect();
+        for (index, table) in meant.iter().enumerate() {
+            told(News::Begins {
+                table: table.name.clone(),
+                number: index + 1,
+                of: meant.len(),
+            });
             let outcomes = self.table(table).await?;
             for (index, outcome) in outcomes.into_iter().enumerate() {
                 let Some(outcome) = outcome.filter(|_| self.replicas[index].wanted) else {
                     continue;
                 };
                 let (outcome, narrowed) = self.narrowed(table, index, outcome).await?;
-                found(Finding {
+                told(News::Found(Finding {
                     table: table.name.clone(),
                     replica: self.replicas[index].name.clone(),
                     engine: Some(table.engine.clone()).filter(|_| !table.is_innodb()),
                     outcome,
                     narrowed,
-                });
+                }));
             }
         }
         if everything {
-            self.only_there(&listed, found).await?;
+            self.only_there(&listed, |finding| told(News::Found(finding)))
+                .await?;
         }
         Ok(())
     }
@@ -172,10 +211,12 @@ impl Run {
         mut outcome: Outcome,
     ) -> Result<(Outcome, Option<Narrowed>), Error> {
         let mut all: Option<Narrowed> = None;
-        for _ in 0..ROUNDS {
+        let rounds = if self.narrow { ROUNDS } else { 0 };
+        for _ in 0..rounds {
             let Outcome::Different(chunks) = &outcome else {
                 break;
             };
+            self.rests().await?;
             let narrowed = self.narrow(table, index, chunks).await?;
             // Also where nothing was found any more.
             let goes_on = narrowed.mended > 0 || narrowed == Narrowed::default();
@@ -370,6 +411,33 @@ impl Run {
         (outcomes, bears)
     }
 
+    /// Until the servers bear one more range, and how long that one may take.
+    async fn rests(&mut self) -> Result<Duration, Error> {
+        if let Some((at, range)) = self.looked
+            && at.elapsed() < LOOK
+        {
+            return Ok(range);
+        }
+        let begun = Instant::now();
+        loop {
+            let look = (self.looks)().await;
+            let busy = match look.busy {
+                Some(why) => Some(why),
+                None => {
+                    let running = self.source.running().await?;
+                    let too_many = running > self.most_running;
+                    too_many.then(|| format!("{running} threads run at the source"))
+                }
+            };
+            self.looked = Some((Instant::now(), look.range));
+            match busy {
+                None => return Ok(look.range),
+                Some(why) if begun.elapsed() > RESTS => return Err(Error::Busy(why)),
+                Some(_) => tokio::time::sleep(LOOK).await,
+            }
+        }
+    }
+
     /// Range by range, at the source.
     async fn compute(
         &mut self,
@@ -377,10 +445,11 @@ impl Run {
         sum: &str,
         key: Option<&Ordered>,
     ) -> Result<AtSource, Error> {
-        let mut pace = Pace::new();
+        let mut pace = Pace::new(self.rests().await?);
         let (mut computed, mut logged) = (Vec::new(), HashSet::new());
         let mut from = None;
         loop {
+            pace.wants(self.rests().await?);
             let to = match key {
                 None => None,
                 Some(key) => {

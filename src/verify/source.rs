@@ -25,7 +25,7 @@ pub(super) const SEES_ALIKE: [&str; 2] = [
 
 /// Of a session that holds rows, while it does: should we be stopped, or our machine be gone, the server lets go by itself.
 pub(super) const FORGOTTEN: &str = "SET SESSION wait_timeout=30";
-/// And else.
+/// And else: it is asked again after whatever it takes.
 pub(super) const KEPT: &str = "SET SESSION wait_timeout=28800";
 
 /// What a statement's result depends on, besides the rows. Without a strict `sql_mode`, nothing that a replica computes
@@ -125,6 +125,16 @@ impl Source {
             Some("1") => Ok(Self { admin }),
             _ => Err(Error::Locked),
         }
+    }
+
+    /// As the server counts them, ourselves among them.
+    pub async fn running(&mut self) -> Result<u64, Error> {
+        let rows = self
+            .admin
+            .query("SHOW GLOBAL STATUS LIKE 'Threads_running'")
+            .await?;
+        let count = rows.first().and_then(|row| row.at(1)?.parse().ok());
+        Ok(count.unwrap_or_default())
     }
 
     pub fn flavor(&self) -> Flavor {

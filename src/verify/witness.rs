@@ -29,10 +29,12 @@ pub enum Error {
     Store(#[from] store::Error),
     #[error("our binlog cannot be read: {0}")]
     Event(#[from] event::Error),
+    #[error("who reads our binlog has ended: {0}")]
+    Ended(#[from] tokio::task::JoinError),
 }
 
 /// Reads on from where the binlog ended when it began.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Witness {
     dir: PathBuf,
     at: StorePosition,
@@ -60,7 +62,16 @@ impl Witness {
         let begun = Instant::now();
         let mut gtids = GtidSet::new();
         loop {
-            self.read(&mut statements, &mut gtids)?;
+            // Much may have been written since the last call, and the proxy has one loop for many.
+            let (mut reader, mut wanted) = (self.clone(), statements);
+            let read = tokio::task::spawn_blocking(move || {
+                let mut found = GtidSet::new();
+                let read = reader.read(&mut wanted, &mut found);
+                read.map(|()| (reader, wanted, found))
+            });
+            let (reader, wanted, found) = read.await??;
+            (*self, statements) = (reader, wanted);
+            gtids.merge(&found);
             if statements.is_empty() {
                 return Ok(gtids);
             }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use ackline::verify::witness::{self, Witness};
 use serde_json::Value;
 
-use crate::support::{Account, Database, Flavor, SOON, Sandbox, on_both_flavors};
+use crate::support::{
+    ACKLINE, Account, Database, Flavor, Part, SOON, Sandbox, Status, on_both_flavors,
+};
 
 on_both_flavors![
     equal_while_everybody_writes,
@@ -16,6 +18,8 @@ on_both_flavors![
     rows_instead_of_statements_are_refused,
     rows_are_mended_while_everybody_writes,
     a_repair_that_is_killed_is_given_again,
+    the_proxy_compares_by_itself,
+    it_rests_while_a_replica_is_behind,
 ];
 
 fn text(output: &Output) -> String {
@@ -756,4 +760,120 @@ async fn a_repair_that_is_killed_is_given_again(flavor: Flavor) {
     println!("{flavor}: killed {killed} times");
     assert!(killed >= 3, "killed {killed} times");
     sandbox.assert_equal().await;
+}
+
+/// A table of 5000 rows.
+async fn with_busy(flavor: Flavor) -> Sandbox {
+    let sandbox = migrated(flavor).await;
+    sandbox.create_seen().await;
+    let mut source = sandbox.app().connect().await;
+    source
+        .run("CREATE TABLE busy (id INT PRIMARY KEY, v VARCHAR(40), n INT)")
+        .await;
+    fill(&mut source, "busy", "i, CONCAT('v', i), i").await;
+    sandbox
+}
+
+async fn the_proxy_compares_by_itself(flavor: Flavor) {
+    let sandbox = with_busy(flavor).await;
+    let told = |status: &Status, which: &str| status.0["verify"][which].clone();
+    assert!(told(&sandbox.status().await, "last").is_null());
+    let anybody = sandbox.request("POST", "/api/v1/verify", "{}").await;
+    assert_eq!(anybody.unwrap().status, 401);
+    for wrong in [
+        serde_json::json!({"tables": ["busy"]}),
+        serde_json::json!({"replicas": ["nobody"]}),
+        serde_json::json!({"wait": "soon"}),
+        serde_json::json!({"repair": "apply"}),
+    ] {
+        let answer = sandbox.post("/api/v1/verify", &wrong).await;
+        assert_eq!(answer.status, 400, "{wrong}: {}", answer.body);
+    }
+    // Who asked for what there is not has changed nothing.
+    assert!(told(&sandbox.status().await, "last").is_null());
+    let asked = serde_json::json!({"tables": ["app.busy"]});
+    let answer = sandbox.post("/api/v1/verify", &asked).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let done = |status: &Status| told(status, "last")["state"] == "done";
+    let status = sandbox.status_until("it has compared", SOON, done).await;
+    let row = told(&status, "last");
+    assert_eq!(
+        (&row["equal"], &row["different"]),
+        (&2.into(), &0.into()),
+        "{row}"
+    );
+    assert!(told(&status, "whole").is_null(), "one table is not all");
+
+    // By the file, from now on.
+    let without = sandbox.config();
+    sandbox.save_config(&format!("{without}\n[verify]\nevery = \"1s\"\n"));
+    let mut replica = sandbox.replica(1).connect().await;
+    plant(
+        &mut replica,
+        flavor,
+        "UPDATE busy SET v = 'planted' WHERE id = 4711",
+    )
+    .await;
+    let found = |status: &Status| {
+        let row = told(status, "whole");
+        let tables = row["differing"].as_array().cloned().unwrap_or_default();
+        row["different"] == 1 && tables.contains(&"app.busy on replica2".into())
+    };
+    let status = sandbox.status_until("it is found", SOON, found).await;
+    assert!(!status.to_string().contains("planted"), "{status}");
+    let shown = text(&sandbox.ackline(&["status"]));
+    assert!(shown.contains("app.busy on replica2"), "{shown}");
+    let metrics = sandbox.request("GET", "/metrics", "").await.unwrap().body;
+    let counted = "ackline_verify_tables{result=\"different\"} 1";
+    assert!(metrics.contains(counted), "{metrics}");
+
+    // It outlives the proxy, and one of a few tables says nothing of the others.
+    sandbox.save_config(&without);
+    let idle = |status: &Status| told(status, "running").is_null();
+    sandbox.status_until("none runs", SOON, idle).await;
+    sandbox.stop(Part::Proxy);
+    sandbox.start(Part::Proxy);
+    sandbox.serves().await;
+    let streams = |status: &Status| {
+        let row = status.replica("replica2");
+        row.is_some_and(|row| row.text("state") == "streaming")
+    };
+    sandbox
+        .status_until("replica2 is back", SOON, streams)
+        .await;
+    assert!(found(&sandbox.status().await));
+    let other = serde_json::json!({"tables": ["app.seen"]});
+    let answer = sandbox.post("/api/v1/verify", &other).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    sandbox.status_until("it has compared", SOON, idle).await;
+    assert!(found(&sandbox.status().await));
+    let rows = verify(&sandbox, &["replica2"], 1);
+    assert!(rows.contains("id = 4711: v is 'planted' there"), "{rows}");
+}
+
+async fn it_rests_while_a_replica_is_behind(flavor: Flavor) {
+    let sandbox = with_busy(flavor).await;
+    let mut replica = sandbox.replica(1).connect().await;
+    replica.run("FLUSH TABLES WITH READ LOCK").await;
+    let mut app = sandbox.app().connect().await;
+    app.run("UPDATE busy SET n = 0 WHERE id = 1").await;
+    let behind = |status: &Status| {
+        let row = status.replica("replica2").unwrap();
+        row.at("lag_seconds").as_f64().is_some_and(|lag| lag > 1.0)
+    };
+    sandbox
+        .status_until("replica2 is behind", SOON, behind)
+        .await;
+    let mut child = Command::new(ACKLINE)
+        .args(["verify", "--tables", "app.busy", "--max-lag", "1s"])
+        .args(["--config", &sandbox.config_path()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(child.try_wait().unwrap().is_none(), "it does not wait");
+    replica.run("UNLOCK TABLES").await;
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output()).await;
+    let output = output.unwrap().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
 }

@@ -227,6 +227,15 @@ impl Sandbox {
         .await
     }
 
+    /// With the token.
+    pub async fn post(&self, path: &str, body: &serde_json::Value) -> Answer {
+        let Admin { url, token } = &self.manifest.admin;
+        let url = format!("{url}{path}");
+        http::request("POST", &url, Some(token), &body.to_string())
+            .await
+            .unwrap()
+    }
+
     pub async fn put_sync(&self, change: serde_json::Value) -> Answer {
         let Admin { url, token } = &self.manifest.admin;
         http::request(

@@ -23,7 +23,7 @@ use super::page::PAGE;
 use super::provision::{Begun, Request as ProvisionRequest};
 use super::purge::{Answer, Order};
 use super::status::Status;
-use super::{metrics, token, trace};
+use super::{metrics, token, trace, verify};
 use crate::failover::Moved;
 use crate::failover::mover::Rehearsal;
 use crate::failover::rejoin::Home;
@@ -77,6 +77,8 @@ pub trait Backend: Send + Sync + 'static {
     fn rejoin(&self, server: &Rejoin) -> Homecoming;
     /// Begins to make a replica of a server, and returns.
     fn provision(&self, request: ProvisionRequest) -> Beginning;
+    /// Begins to compare the replicas' rows with the source's, and returns.
+    fn verify(&self, request: verify::Request) -> Comparing;
     /// Moves the source, to the end, though the one who asked for it leaves.
     fn move_source(&self, kind: MoveKind, request: MoveRequest) -> Moving;
     fn token(&self) -> Option<String>;
@@ -88,6 +90,8 @@ pub type Moving = Pin<Box<dyn Future<Output = Result<Outcome, Refusal>> + Send>>
 pub type Homecoming = Pin<Box<dyn Future<Output = Result<Home, Refusal>> + Send>>;
 
 pub type Beginning = Pin<Box<dyn Future<Output = Result<Begun, Refusal>> + Send>>;
+
+pub type Comparing = Pin<Box<dyn Future<Output = Result<verify::Begun, Refusal>> + Send>>;
 
 pub enum Outcome {
     Rehearsed(Rehearsal),
@@ -163,6 +167,7 @@ fn router(backend: Arc<dyn Backend>) -> Router {
         .route("/api/v1/failover", post(failover))
         .route("/api/v1/rejoin", post(rejoin))
         .route("/api/v1/provision", post(provision))
+        .route("/api/v1/verify", post(compare))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(backend)
 }
@@ -336,6 +341,24 @@ async fn provision(
 ) -> Response {
     let order = |request: ProvisionRequest| backend.provision(request);
     carried_out(backend.token(), &headers, &body, "to provision", order).await
+}
+
+async fn compare(State(backend): Shared, headers: HeaderMap, body: axum::body::Bytes) -> Response {
+    if let Err((status, message)) = token::authorize(&headers, backend.token().as_deref()) {
+        return refuse(status, message);
+    }
+    // Without a word, everything.
+    let asked = match body.is_empty() {
+        true => Ok(verify::Request::default()),
+        false => serde_json::from_slice(&body),
+    };
+    match asked {
+        Ok(asked) => changed(Ok(backend.verify(asked).await)),
+        Err(error) => {
+            let message = format!("the body does not say what to compare: {error}");
+            refuse(StatusCode::BAD_REQUEST, &message)
+        }
+    }
 }
 
 /// What is done with a server that the body names.

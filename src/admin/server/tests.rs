@@ -80,6 +80,13 @@ impl Backend for Fake {
         }))
     }
 
+    fn verify(&self, request: verify::Request) -> Comparing {
+        Box::pin(std::future::ready(match request.tables.is_empty() {
+            true => Ok(verify::Begun { begun: true }),
+            false => Err(Refusal::Conflict("one is under way".into())),
+        }))
+    }
+
     fn move_source(&self, kind: MoveKind, request: MoveRequest) -> Moving {
         let to = request.to.unwrap_or_default();
         let outcome = if to == "db2" { "done" } else { "taken-back" };

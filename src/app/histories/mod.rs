@@ -255,6 +255,7 @@ impl Histories {
                 && let Some(voice) = voice
             {
                 self.acks.verified(&name, voice);
+                tracing::info!(server = %name, "its binlog was walked since its dump began");
             }
             tokio::select! {
                 // Cancel-safe: watches and a timer.
