@@ -10,9 +10,10 @@ use std::time::Duration;
 use metrics::{Unit, describe_counter, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use super::provision::{Row, State};
+use super::provision::Row;
+use super::state::State;
 use super::status::Status;
-use super::verify::{self, Comparisons};
+use super::verify::Comparisons;
 use crate::shutdown::Shutdown;
 
 /// Seconds: from an fsync on a good disk to a commit that hangs.
@@ -335,7 +336,7 @@ fn verified(page: &mut Page, comparisons: &Comparisons) {
         page.single(
             "ackline_verify_failed",
             "1 where the last comparison of rows did not come to its end.",
-            f64::from(row.state == verify::State::Failed),
+            f64::from(row.state == State::Failed),
         );
     }
     let Some(row) = &comparisons.whole else {

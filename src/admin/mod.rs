@@ -25,6 +25,7 @@ pub mod provision;
 pub mod purge;
 pub mod sentence;
 mod server;
+pub mod state;
 pub mod status;
 mod token;
 pub mod trace;

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::state::State;
 use crate::failover::provision::{Data, Planned, Provisioned, STREAMS, Wish};
 use crate::ids::ServerName;
 use crate::provision::Shown;
@@ -55,15 +56,6 @@ pub struct Begun {
     pub plan: Planned,
     /// False with `dry_run`.
     pub begun: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    #[default]
-    Running,
-    Done,
-    Failed,
 }
 
 /// The last provisioning of a server, since the proxy was started.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::state::State;
 use crate::ids::ServerName;
 use crate::tables::Name;
 use crate::units::{parse_duration, show_utc};
@@ -69,15 +70,6 @@ pub fn table(text: &str) -> Result<Name, String> {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begun {
     pub begun: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    #[default]
-    Running,
-    Done,
-    Failed,
 }
 
 /// The proxy's own comparisons.

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use super::App;
 use super::proxy::AppProxy;
-use crate::admin::provision::{Row, State};
+use crate::admin::provision::Row;
+use crate::admin::state::State;
 use crate::config::Provision;
 use crate::failover::provision::{self, Data, Failed, Plan, Provisioned, Refused, STREAMS, Wish};
 use crate::failover::proxy::Proxy as _;

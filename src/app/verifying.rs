@@ -10,8 +10,9 @@ use tokio::time::Instant;
 
 use super::roster::server_config;
 use super::{App, status};
+use crate::admin::state::State;
 use crate::admin::status::Status;
-use crate::admin::verify::{Comparisons, Row, State as RowState};
+use crate::admin::verify::{Comparisons, Row};
 use crate::config::Config;
 use crate::ids::ServerName;
 use crate::migrations;
@@ -148,10 +149,10 @@ fn stray(status: &Status, name: &ServerName) -> Option<String> {
 }
 
 /// One at a time.
-pub struct Verifying(Mutex<State>);
+pub struct Verifying(Mutex<Known>);
 
 #[derive(Default)]
-struct State {
+struct Known {
     running: Option<Running>,
     ended: Ended,
     /// Why one that is due does not begin.
@@ -177,9 +178,9 @@ impl Verifying {
     pub fn of(store: &Store) -> Self {
         let kept = store.beside(KEPT_IN);
         let ended = kept.and_then(|text| serde_json::from_slice(&text).ok());
-        Self(Mutex::new(State {
+        Self(Mutex::new(Known {
             ended: ended.unwrap_or_default(),
-            ..State::default()
+            ..Known::default()
         }))
     }
 
@@ -249,10 +250,10 @@ impl Begun {
             ..row
         };
         match end {
-            Ok(()) => row.state = RowState::Done,
-            Err(reason) => (row.state, row.reason) = (RowState::Failed, Some(reason)),
+            Ok(()) => row.state = State::Done,
+            Err(reason) => (row.state, row.reason) = (State::Failed, Some(reason)),
         }
-        if whole && row.state == RowState::Done {
+        if whole && row.state == State::Done {
             state.ended.whole = Some(row.clone());
         }
         state.ended.last = Some(row.clone());
@@ -382,7 +383,7 @@ fn is_due(comparisons: &Comparisons, every: Duration, now: u64) -> bool {
             since => since.map(Duration::from_secs),
         }
     };
-    let failed = last.as_ref().filter(|row| row.state == RowState::Failed);
+    let failed = last.as_ref().filter(|row| row.state == State::Failed);
     let rests = failed.is_some() && since(last).is_some_and(|since| since < every.min(AGAIN));
     !rests && since(whole).is_none_or(|since| since >= every)
 }
@@ -409,7 +410,7 @@ mod tests {
             };
             is_due(&comparisons, every, now)
         };
-        let (done, failed) = (|at| row(RowState::Done, at), |at| row(RowState::Failed, at));
+        let (done, failed) = (|at| row(State::Done, at), |at| row(State::Failed, at));
         assert!(due(None, None, 0));
         assert!(!due(done(1000), done(1000), 87_399));
         assert!(due(done(1000), done(1000), 87_400));

@@ -8,7 +8,8 @@ use anyhow::{Context, anyhow};
 
 use super::Failure;
 use super::client::Client;
-use crate::admin::provision::{Begun, Request, Row, State};
+use crate::admin::provision::{Begun, Request, Row};
+use crate::admin::state::State;
 use crate::admin::status::Status;
 
 const LOOK: Duration = Duration::from_millis(500);

@@ -218,6 +218,40 @@ async fn writer(app: Account, number: u64, stop: Arc<AtomicBool>, written: Arc<A
     longest
 }
 
+struct Writers {
+    stop: Arc<AtomicBool>,
+    written: Arc<AtomicU64>,
+    tasks: Vec<tokio::task::JoinHandle<u128>>,
+}
+
+impl Writers {
+    fn begin(sandbox: &Sandbox, count: u64) -> Self {
+        let (stop, written) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let task = |number| {
+            let app = sandbox.app().clone();
+            tokio::spawn(writer(app, number, stop.clone(), written.clone()))
+        };
+        let tasks = (1..=count).map(task).collect();
+        Self {
+            stop,
+            written,
+            tasks,
+        }
+    }
+
+    /// How many statements were answered.
+    async fn end(self) -> u64 {
+        let answered = self.written.load(Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
+        let mut longest = 0;
+        for task in self.tasks {
+            longest = longest.max(task.await.unwrap());
+        }
+        println!("{answered} statements were answered meanwhile, the longest in {longest} ms");
+        answered
+    }
+}
+
 async fn an_empty_server_becomes_a_replica_while_everybody_writes(flavor: Flavor) {
     let sandbox = Sandbox::of(flavor).await;
     let mut source = sandbox.source().connect().await;
@@ -272,20 +306,7 @@ async fn an_empty_server_becomes_a_replica_while_everybody_writes(flavor: Flavor
         "0"
     );
 
-    let (stop, written) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicU64::new(0)),
-    );
-    let writers: Vec<_> = (1..=4)
-        .map(|number| {
-            tokio::spawn(writer(
-                sandbox.app().clone(),
-                number,
-                stop.clone(),
-                written.clone(),
-            ))
-        })
-        .collect();
+    let writers = Writers::begin(&sandbox, 4);
     let told = provision(
         &sandbox,
         &["replica2"],
@@ -294,13 +315,7 @@ async fn an_empty_server_becomes_a_replica_while_everybody_writes(flavor: Flavor
     );
     assert!(!told.contains("left out"), "{told}");
     votes(&sandbox, "replica2").await;
-    let during = written.load(Ordering::Relaxed);
-    stop.store(true, Ordering::Relaxed);
-    let mut longest = 0;
-    for writer in writers {
-        longest = longest.max(writer.await.unwrap());
-    }
-    println!("{during} statements were answered meanwhile, the longest in {longest} ms");
+    let during = writers.end().await;
     assert!(during > 20, "{during}");
 
     wait_equal(&sandbox.source(), &sandbox.replicas(), SOON)
@@ -798,16 +813,7 @@ async fn the_first_replica_is_a_copy_of_the_source(flavor: Flavor) {
     for replica in sandbox.replicas() {
         emptied(&replica).await;
     }
-    let (stop, written) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicU64::new(0)),
-    );
-    let writers: Vec<_> = (1..=8)
-        .map(|number| {
-            let app = sandbox.app().clone();
-            tokio::spawn(writer(app, number, stop.clone(), written.clone()))
-        })
-        .collect();
+    let writers = Writers::begin(&sandbox, 8);
     let of_source = &["is a copy of source as of "];
     provision(&sandbox, &["replica1"], 0, of_source);
     votes(&sandbox, "replica1").await;
@@ -819,13 +825,7 @@ async fn the_first_replica_is_a_copy_of_the_source(flavor: Flavor) {
         provision(&sandbox, &again, 0, of_source);
     }
     votes(&sandbox, "replica2").await;
-    let during = written.load(Ordering::Relaxed);
-    stop.store(true, Ordering::Relaxed);
-    let mut longest = 0;
-    for writer in writers {
-        longest = longest.max(writer.await.unwrap());
-    }
-    println!("{during} statements were answered meanwhile, the longest in {longest} ms");
+    let during = writers.end().await;
     assert!(during > 100, "{during}");
     wait_equal(&sandbox.source(), &sandbox.replicas(), SOON)
         .await
