@@ -154,12 +154,15 @@ pub struct Verifying(Mutex<Known>);
 #[derive(Default)]
 struct Known {
     running: Option<Running>,
+    /// So many were begun.
+    count: u64,
     ended: Ended,
     /// Why one that is due does not begin.
     waits_for: Option<String>,
 }
 
 struct Running {
+    number: u64,
     begun: Instant,
     row: Row,
     /// All tables on all replicas.
@@ -205,12 +208,16 @@ impl Verifying {
             return None;
         }
         state.waits_for = None;
+        state.count += 1;
+        let number = state.count;
         state.running = Some(Running {
+            number,
             begun: Instant::now(),
             row: Row::default(),
             whole: wish.replicas.is_empty() && wish.tables.is_empty(),
         });
-        Some(Begun(self.clone()))
+        let verifying = self.clone();
+        Some(Begun { verifying, number })
     }
 
     fn hears(&self, news: News) {
@@ -229,17 +236,21 @@ impl Verifying {
 }
 
 /// However it ends, it is no longer under way.
-struct Begun(Arc<Verifying>);
+struct Begun {
+    verifying: Arc<Verifying>,
+    number: u64,
+}
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        self.0.0.lock().running = None;
+        let running = &mut self.verifying.0.lock().running;
+        running.take_if(|running| running.number == self.number);
     }
 }
 
 impl Begun {
     fn ended(self, end: Result<(), String>) -> Option<(Row, Ended)> {
-        let mut state = self.0.0.lock();
+        let mut state = self.verifying.0.lock();
         let Running {
             begun, row, whole, ..
         } = state.running.take()?;

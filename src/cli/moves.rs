@@ -96,7 +96,7 @@ fn rehearsed(rehearsal: &Rehearsal) -> String {
         text.push_str(&format!("  would {step}\n"));
     }
     if let Some(proof) = &rehearsal.proof {
-        text.push_str(&shown(proof, "lacks just now"));
+        text.push_str(&shown(proof, "it lacks now"));
     }
     text
 }
