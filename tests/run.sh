@@ -9,8 +9,9 @@
 #   debian13               tests/debian13.sh, only where it is named: the quickstart on a fresh Debian 13
 #
 # Without names the longest take turns by the day, which are printed: differential and drivers before MariaDB on one
-# and before MySQL on the next, and for two days all that takes MariaDB takes 10.11, then 11.8 (ACKLINE_TURN=0 to 3
-# chooses). A name runs all of it, before the machine's own MariaDB or MARIADB_ROOT's.
+# and before MySQL on the next, of orm Django's suite and SQLAlchemy's, and for two days all that takes MariaDB takes
+# 10.11, then 11.8 (ACKLINE_TURN=0 to 3 chooses). A name runs all of it, before the machine's own MariaDB or
+# MARIADB_ROOT's.
 #
 # Each is a unit, which runs in a process of its own, one test after the other. Those that mostly wait run
 # side by side, those that measure or kill run alone at the end. What a unit printed is in

@@ -25,8 +25,9 @@ impl AckPermit {
 
 /// **May this ack go out?** Decided here and nowhere else (promise 3): up to where everything is in
 /// our store, fsynced unless the mode is `async`, and released under the policy in force
-/// (`Engine::acknowledgeable`), and nothing beyond the place where somebody keeps the source still ([`Bound`]). That the position was sent on the connection that is acked is capture's
-/// half of the promise (`capture::link`, `Link::acknowledge`).
+/// (`Engine::acknowledgeable`), and nothing beyond the place where somebody keeps the source still
+/// ([`Bound`]). That the position was sent on the connection that is acked is capture's half of the promise
+/// (`capture::link`, `Link::acknowledge`).
 pub(super) fn permit(engine: &Engine, epoch: Epoch, still: Option<&Bound>) -> Option<AckPermit> {
     let position = engine.acknowledgeable()?;
     let position = still.map_or(position, |bound| position.min(bound.at));

@@ -369,10 +369,10 @@ fn difference(of: &ChunkDifference) -> Difference {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn finding(outcome: Outcome) -> Finding {
+    pub(crate) fn finding(outcome: Outcome) -> Finding {
         Finding {
             table: table("shop.orders").unwrap(),
             replica: ServerName::new("replica1"),

@@ -154,15 +154,12 @@ pub struct Verifying(Mutex<Known>);
 #[derive(Default)]
 struct Known {
     running: Option<Running>,
-    /// So many were begun.
-    count: u64,
     ended: Ended,
     /// Why one that is due does not begin.
     waits_for: Option<String>,
 }
 
 struct Running {
-    number: u64,
     begun: Instant,
     row: Row,
     /// All tables on all replicas.
@@ -208,16 +205,12 @@ impl Verifying {
             return None;
         }
         state.waits_for = None;
-        state.count += 1;
-        let number = state.count;
         state.running = Some(Running {
-            number,
             begun: Instant::now(),
             row: Row::default(),
             whole: wish.replicas.is_empty() && wish.tables.is_empty(),
         });
-        let verifying = self.clone();
-        Some(Begun { verifying, number })
+        Some(Begun(self.clone()))
     }
 
     fn hears(&self, news: News) {
@@ -235,30 +228,25 @@ impl Verifying {
     }
 }
 
-/// However it ends, it is no longer under way.
-struct Begun {
-    verifying: Arc<Verifying>,
-    number: u64,
-}
+/// There is one while there is a [`Running`], which goes with it, however it ends.
+struct Begun(Arc<Verifying>);
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        let running = &mut self.verifying.0.lock().running;
-        running.take_if(|running| running.number == self.number);
+        self.0.0.lock().running = None;
     }
 }
 
 impl Begun {
     fn ended(self, end: Result<(), String>) -> Option<(Row, Ended)> {
-        let mut state = self.verifying.0.lock();
-        let Running {
-            begun, row, whole, ..
-        } = state.running.take()?;
+        let mut state = self.0.0.lock();
+        let Running { begun, row, whole } = state.running.as_ref()?;
+        let whole = *whole;
         let mut row = Row {
             seconds: begun.elapsed().as_secs(),
             ended_seconds: Some(now()),
             table: None,
-            ..row
+            ..row.clone()
         };
         match end {
             Ok(()) => row.state = State::Done,

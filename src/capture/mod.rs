@@ -54,7 +54,7 @@ use crate::store::state::Point;
 use crate::store::{self, Store, Writer};
 
 pub use attach::{Refusal, Source};
-pub use console::{Console, Victim, read_position};
+pub use console::{Console, Counters, Victim, read_counters, read_position};
 use end::End;
 use feed::Expected;
 use guard::Attempt;

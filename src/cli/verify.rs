@@ -54,7 +54,7 @@ enum Repair {
 /// 0 where all was compared, and is equal.
 pub(super) async fn run(path: &Path, args: Args) -> Result<(), Failure> {
     // Without a proxy nothing comes to the replicas.
-    let status: Status = Client::new(path)?.get("/api/v1/status").await?;
+    let status = status_of(path).await?;
     let doctor::Present { config, attached } = doctor::silently_present(path).await?;
     let wish = Wish {
         replicas: args.names.iter().map(|name| config.meant(name)).collect(),
@@ -105,17 +105,18 @@ pub(super) async fn run(path: &Path, args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
+async fn status_of(config: &Path) -> Result<Status, Failure> {
+    Client::new(config)?.get("/api/v1/status").await
+}
+
 /// How the servers fare. A proxy that cannot be asked says nothing against it.
 fn looks(config: PathBuf, wish: &Wish) -> Looks {
     let (replicas, max_lag) = (wish.replicas.clone(), wish.max_lag);
     Box::new(move || {
         let (config, replicas) = (config.clone(), replicas.clone());
         Box::pin(async move {
-            let status = match Client::new(&config) {
-                Ok(client) => client.get::<Status>("/api/v1/status").await,
-                Err(error) => Err(error),
-            };
-            status.unwrap_or_default().look(&replicas, max_lag)
+            let status = status_of(&config).await.unwrap_or_default();
+            status.look(&replicas, max_lag)
         })
     })
 }
@@ -126,7 +127,7 @@ fn serves(config: PathBuf, status: &Status) -> Serves {
     Box::new(move || {
         let (config, before) = (config.clone(), before.clone());
         let asks = async move {
-            let status: Status = Client::new(&config)?.get("/api/v1/status").await?;
+            let status = status_of(&config).await?;
             let now = (status.source.name, status.epoch);
             let is_attached = status.source.state == "attached";
             Ok::<_, Failure>(now == before && is_attached && status.moving.is_none())
@@ -229,17 +230,7 @@ fn of_chunk(of: &ChunkDifference) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::ServerName;
-
-    fn finding(outcome: Outcome) -> Finding {
-        Finding {
-            table: table("shop.orders").unwrap(),
-            replica: ServerName::new("replica1"),
-            engine: None,
-            outcome,
-            narrowed: None,
-        }
-    }
+    use crate::admin::verify::tests::finding;
 
     #[test]
     fn a_line_for_each_row() {

@@ -15,9 +15,11 @@ use futures_util::future::join_all;
 
 use super::object::Table;
 use crate::ack::Still;
+use crate::capture::{Counters, read_counters};
 use crate::gtid::{GtidSet, Position};
 use crate::ids::Flavor;
 use crate::net::admin::{Account, Admin, literal};
+use crate::protocol::semi_sync::Names;
 use crate::tables::SYSTEM;
 use crate::{gtid, net};
 
@@ -50,29 +52,27 @@ pub struct AtSource<'a> {
 /// Whether commits wait there, and for whom; and how many ever did not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct SemiSync {
-    status: Option<String>,
-    clients: Option<String>,
-    passed: Option<String>,
+    counters: Counters,
     wait_point: Option<String>,
 }
 
 impl SemiSync {
     async fn of(admin: &mut Admin) -> Result<Self, net::Error> {
+        let wait_point = Names::of(admin.flavor()).wait_point;
         Ok(Self {
-            status: admin.status("Rpl_semi_sync_source_status").await?,
-            clients: admin.status("Rpl_semi_sync_source_clients").await?,
-            passed: admin.status("Rpl_semi_sync_source_no_tx").await?,
+            counters: read_counters(admin).await?,
             wait_point: admin
-                .value("SELECT @@global.rpl_semi_sync_source_wait_point")
+                .value(&format!("SELECT @@global.{wait_point}"))
                 .await?,
         })
     }
 
     /// Why commits do not wait for us.
     fn lets_pass(&self) -> Option<String> {
-        let is = |value: &Option<String>, wanted| value.as_deref() == Some(wanted);
-        let holds =
-            is(&self.status, "ON") && is(&self.clients, "1") && is(&self.wait_point, "AFTER_SYNC");
+        let Counters {
+            active, clients, ..
+        } = self.counters;
+        let holds = active && clients == 1 && self.wait_point.as_deref() == Some("AFTER_SYNC");
         (!holds).then(|| {
             "its commits do not wait for our acknowledgement alone, before they are visible (semi-sync: ackline doctor)".to_owned()
         })
@@ -264,7 +264,8 @@ impl Donor {
             let xa = self.xa().await?;
             // Of a domain that its binlog has nothing of, this is the position: what came since would be in its binlog.
             let before = self.control.value("SELECT @@global.gtid_slave_pos").await?;
-            let places = self.open().await?;
+            self.open().await?;
+            let places = self.places().await?;
             if xa.prepared > 0 || xa != self.xa().await? {
                 prepared = xa.prepared;
                 tokio::time::sleep(BETWEEN).await;
@@ -288,14 +289,18 @@ impl Donor {
         }
     }
 
-    /// All at once; where in the binlog each was taken.
-    async fn open(&mut self) -> Result<Vec<(String, String)>, Error> {
-        let taken = join_all(self.snapshots.iter_mut().map(async |snapshot| {
+    /// All at once.
+    async fn open(&mut self) -> Result<(), net::Error> {
+        let opened = join_all(self.snapshots.iter_mut().map(async |snapshot| {
             snapshot
                 .execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
                 .await
         }));
-        taken.await.into_iter().collect::<Result<(), _>>()?;
+        opened.await.into_iter().collect()
+    }
+
+    /// Where in the binlog each was taken.
+    async fn places(&mut self) -> Result<Vec<(String, String)>, net::Error> {
         let mut places = Vec::new();
         for snapshot in &mut self.snapshots {
             let rows = snapshot
@@ -333,17 +338,10 @@ impl Donor {
                 continue;
             }
             self.lock(locked).await?;
-            for snapshot in &mut self.snapshots {
-                snapshot
-                    .execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
-                    .await?;
-            }
-            let executed = global.value("SELECT @@global.gtid_executed").await?;
+            self.open().await?;
+            let executed = self.executed().await?;
             global.close().await;
-            return Ok(Position::parse(
-                Flavor::MySql,
-                &executed.unwrap_or_default(),
-            )?);
+            return Ok(Position::MySql(executed));
         }
         Err(Error::Prepared(self.xa().await?.prepared))
     }
@@ -419,12 +417,7 @@ impl Donor {
             }
             tokio::time::sleep(LOOK).await;
         }
-        let opened = join_all(self.snapshots.iter_mut().map(async |snapshot| {
-            snapshot
-                .execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
-                .await
-        }));
-        opened.await.into_iter().collect::<Result<(), _>>()?;
+        self.open().await?;
         let prepared = self.xa().await?.prepared > 0;
         let same = self.executed().await? == *released
             && SemiSync::of(&mut self.control).await? == gate

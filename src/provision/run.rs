@@ -256,8 +256,8 @@ async fn try_copy(
         .tables()
         .await
         .map_err(|error| of_point(error.into()))?;
-    // It may have become the source.
     order.may_lock(&before)?;
+    // It may have become the source.
     let source = AtSource {
         stills: &order.stills,
         is_source: &|| order.reads_the_source(),

@@ -218,6 +218,19 @@ async fn writer(app: Account, number: u64, stop: Arc<AtomicBool>, written: Arc<A
     longest
 }
 
+/// With all that, and `ackline`.
+async fn filled(flavor: Flavor) -> Sandbox {
+    let sandbox = Sandbox::of(flavor).await;
+    let mut source = sandbox.source().connect().await;
+    for statement in contents(flavor) {
+        source.run(&statement).await;
+    }
+    let (status, told) = said(&sandbox, &["migrate"]);
+    assert_eq!(status, 0, "{told}");
+    sandbox.assert_equal().await;
+    sandbox
+}
+
 struct Writers {
     stop: Arc<AtomicBool>,
     written: Arc<AtomicU64>,
@@ -253,14 +266,7 @@ impl Writers {
 }
 
 async fn an_empty_server_becomes_a_replica_while_everybody_writes(flavor: Flavor) {
-    let sandbox = Sandbox::of(flavor).await;
-    let mut source = sandbox.source().connect().await;
-    for statement in contents(flavor) {
-        source.run(&statement).await;
-    }
-    let (status, told) = said(&sandbox, &["migrate"]);
-    assert_eq!(status, 0, "{told}");
-    sandbox.assert_equal().await;
+    let sandbox = filled(flavor).await;
 
     let donor = sandbox.replica(0);
     emptied(&sandbox.replica(1)).await;
@@ -799,14 +805,7 @@ fn rounds() -> u32 {
 
 /// No replica votes, so nothing else can be read; and it is read while everybody writes.
 async fn the_first_replica_is_a_copy_of_the_source(flavor: Flavor) {
-    let sandbox = Sandbox::of(flavor).await;
-    let mut source = sandbox.source().connect().await;
-    for statement in contents(flavor) {
-        source.run(&statement).await;
-    }
-    let (status, told) = said(&sandbox, &["migrate"]);
-    assert_eq!(status, 0, "{told}");
-    sandbox.assert_equal().await;
+    let sandbox = filled(flavor).await;
     sandbox.sync(serde_json::json!({"mode": "async"})).await;
     granted(&sandbox).await;
     grant_at_source(&sandbox).await;
