@@ -24,6 +24,7 @@ use crate::ack::policy::Sync;
 use crate::ids::{ServerId, ServerName, Zone};
 use crate::net::connect::split_address;
 use crate::net::tls;
+use crate::verify::MAX_LAG;
 
 pub use crate::ack::policy::SyncPatch;
 pub use crate::store::Keep;
@@ -46,8 +47,6 @@ const FILE_SIZES: std::ops::RangeInclusive<u64> = (64 << 10)..=(2 << 30);
 const DEFAULT_LOGIN_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long a login waits while nobody may be served, by default.
 const DEFAULT_HOLD: Duration = Duration::from_secs(10);
-/// Of `[verify]`.
-const DEFAULT_MAX_LAG: Duration = Duration::from_secs(10);
 const DEFAULT_KEEP: Keep = Keep::time(Duration::from_secs(7 * 86_400));
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,7 +223,7 @@ impl Default for Verify {
     fn default() -> Self {
         Self {
             every: None,
-            max_lag: DEFAULT_MAX_LAG,
+            max_lag: MAX_LAG,
         }
     }
 }

@@ -53,4 +53,4 @@ pub use replica::Server;
 pub use rows::{ColumnDifference, RowDifference, What};
 pub use run::{Error, Finding, News, Request, Run};
 pub use verdict::{ChunkDifference, Outcome};
-pub use wish::{Look, Looks, WAIT, Wish};
+pub use wish::{Look, Looks, MAX_LAG, WAIT, Wish};
