@@ -17,6 +17,8 @@ pub(super) struct DumpRequest<'a> {
     /// Where that begins in a MariaDB source's binlog, if it is known: one that begins behind a position (after
     /// RESET MASTER, in a restored copy) skips the first transaction behind it.
     pub place: Option<(&'a str, u32)>,
+    /// We acknowledge what we have.
+    pub semi_sync: bool,
 }
 
 impl DumpRequest<'_> {
@@ -39,8 +41,10 @@ impl DumpRequest<'_> {
             }
             statements.push("SET @slave_gtid_strict_mode=1".to_owned());
         }
-        let announced = Names::of(self.flavor).announced;
-        statements.push(format!("SET @{announced}=1"));
+        if self.semi_sync {
+            let announced = Names::of(self.flavor).announced;
+            statements.push(format!("SET @{announced}=1"));
+        }
         statements
     }
 

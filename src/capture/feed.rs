@@ -136,6 +136,11 @@ impl Feed {
         self.events
     }
 
+    /// The event in a packet, as it came.
+    pub fn event<'a>(&self, payload: &'a [u8]) -> Result<&'a [u8], protocol::Error> {
+        EventPacket::parse(payload, self.semi_sync).map(|packet| packet.event)
+    }
+
     pub fn packet<'a>(&mut self, payload: &'a [u8]) -> Result<Action<'a>, Error> {
         let EventPacket { event, ack_wanted } = EventPacket::parse(payload, self.semi_sync)?;
         let header = Header::parse(event)?;

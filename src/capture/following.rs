@@ -16,14 +16,15 @@ use super::link::{Link, end_of_dump};
 use super::{Capture, DISK_RETRY, Followed, STEP, State, walk};
 use crate::event::incident::Incident;
 use crate::event::{self, EventType, Header};
-use crate::gtid::Gtid;
+use crate::gtid::{Gtid, Position};
 use crate::net;
 use crate::net::admin::Admin;
-use crate::protocol::semi_sync::EventPacket;
 use crate::stages::{self, Stage};
 use crate::store::state::DurableState;
 use crate::store::{self, Marks};
 
+/// How far it is.
+const TOLD: Duration = Duration::from_secs(1);
 const COUNTED: Duration = Duration::from_millis(10);
 /// Buffered events are written at the latest after this much; a transaction may be larger.
 const FLUSH_AT: usize = 1 << 20;
@@ -113,6 +114,37 @@ impl Capture {
                 () = tokio::time::sleep_until(heard + silence) => {
                     return Err(End::Lost("the source sends neither events nor heartbeats".into()));
                 }
+            }
+        }
+    }
+
+    /// Until we have what the source had when it was asked, or no more of it comes. Its commits wait for nobody
+    /// meanwhile, and sessions are held.
+    pub(super) async fn catch_up(&mut self, link: &mut Link, until: &Position) -> Result<(), End> {
+        let mut told = Instant::now();
+        let mut deadline = Instant::now() + STEP;
+        loop {
+            let missing = self.store.end().lacks(until);
+            if missing == 0 {
+                return Ok(());
+            }
+            if told.elapsed() > TOLD {
+                told = Instant::now();
+                self.state.send_replace(far_behind(missing));
+            }
+            let seen = link.feed.events();
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return Err(End::Shutdown),
+                filled = link.reader.ready() => filled?,
+                // The attach behind gate 1 tells why.
+                () = tokio::time::sleep_until(deadline) => return Ok(()),
+            }
+            self.take(link)?;
+            self.flush(link).await?;
+            // Heartbeats alone are no progress.
+            if link.feed.events() > seen {
+                deadline = Instant::now() + STEP;
             }
         }
     }
@@ -295,9 +327,18 @@ impl Capture {
     }
 }
 
+/// Its commits wait for nobody yet.
+pub(super) fn far_behind(missing: u64) -> State {
+    State::Connecting {
+        reason: format!(
+            "about {missing} transactions are taken over before its commits wait for us"
+        ),
+    }
+}
+
 /// One more event of the running transaction.
 fn note(transaction: &mut walk::Running, feed: &Feed, payload: &[u8]) -> Result<(), End> {
-    let packet = EventPacket::parse(payload, true).map_err(net::Error::from)?;
-    transaction.note(packet.event, feed.begin());
+    let event = feed.event(payload).map_err(net::Error::from)?;
+    transaction.note(event, feed.begin());
     Ok(())
 }

@@ -33,14 +33,24 @@ pub(super) struct Link {
     pub(super) acks_sent: Counter,
 }
 
+/// What is asked of the source.
+pub(super) struct Ask<'a> {
+    /// Everything behind this,
+    pub(super) from: &'a Position,
+    /// which begins here, if that is known.
+    pub(super) place: Option<(&'a str, u32)>,
+    /// What comes first.
+    pub(super) expected: Option<Expected>,
+    pub(super) semi_sync: bool,
+}
+
 impl Link {
-    /// Logs in, says what a replica of the flavor says, and asks for everything after `from`.
+    /// Logs in, says what a replica of the flavor says, and asks.
     pub(super) async fn dump(
         config: &Config,
         followed: &Followed,
         source: &Source,
-        (from, place): (&Position, Option<(&str, u32)>),
-        expected: Option<Expected>,
+        ask: Ask<'_>,
         permits: watch::Receiver<Option<AckPermit>>,
     ) -> Result<Self, End> {
         let request = DumpRequest {
@@ -48,8 +58,9 @@ impl Link {
             server_id: config.server_id,
             // Twice as often as silence is taken for death.
             heartbeat: config.heartbeat / 2,
-            from,
-            place,
+            from: ask.from,
+            place: ask.place,
+            semi_sync: ask.semi_sync,
         };
         let login = async {
             let (mut stream, _) = net::login::connect_and_login(&followed.account, STEP).await?;
@@ -69,7 +80,7 @@ impl Link {
         Ok(Self {
             reader,
             writer,
-            feed: Feed::new(true, expected),
+            feed: Feed::new(ask.semi_sync, ask.expected),
             ledger: Ledger::default(),
             transaction: walk::Running::default(),
             incident: false,

@@ -15,6 +15,8 @@
 //!   holds and that an [`AckPermit`](crate::ack::AckPermit) of *this* epoch covers.
 //! - `acks.captured` comes before the flush that publishes a transaction, so nothing is released that
 //!   the engine has not heard of.
+//! - Where very much is missing and the source's commits wait for nobody yet, it is taken over before they do
+//!   ([`Capture::catch_up`]); nothing of it is acknowledged.
 //! - Sessions are held from the begin of an attach until everything that the source had in its binlog
 //!   then is released; the source is opened for writing after that and not before.
 //! - A transaction that was cut off in the middle never reaches a reader: `written` moves at ends only.
@@ -59,7 +61,7 @@ use end::End;
 use feed::Expected;
 use guard::Attempt;
 pub use guard::Guard;
-use link::Link;
+use link::{Ask, Link};
 pub use state::State;
 
 /// Whom capture follows.
@@ -91,6 +93,21 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(2);
 const DISK_RETRY: Duration = Duration::from_millis(500);
 const STEP: Duration = Duration::from_secs(10);
+
+/// More transactions than these are taken over before the source's commits wait for us.
+const FAR: u64 = 10_000;
+
+/// To the source's dump.
+enum Attached {
+    /// Whatever is newer waits for our acknowledgement.
+    Gated(Link, Admin),
+    /// Its commits wait for nobody yet, since so much is missing.
+    FarBehind {
+        link: Link,
+        until: Position,
+        missing: u64,
+    },
+}
 
 pub struct Capture {
     config: Config,
@@ -298,16 +315,34 @@ impl Capture {
     ) -> Result<std::convert::Infallible, End> {
         let shutdown = self.shutdown.clone();
         let mut attempt = Attempt::begin(&self.guard);
-        let (mut link, mut admin) = tokio::select! {
-            attached = self.attach(followed) => attached?,
-            () = shutdown.cancelled() => return Err(End::Shutdown),
-        };
-        self.follow(&mut link, &mut admin, &mut attempt, followed)
-            .await
+        let mut before = None;
+        loop {
+            let attached = tokio::select! {
+                attached = self.attach(followed, before) => attached?,
+                () = shutdown.cancelled() => return Err(End::Shutdown),
+            };
+            match attached {
+                Attached::Gated(mut link, mut admin) => {
+                    let follows = self.follow(&mut link, &mut admin, &mut attempt, followed);
+                    return follows.await;
+                }
+                Attached::FarBehind {
+                    mut link,
+                    until,
+                    missing,
+                } => {
+                    tracing::warn!(source = %followed.name, missing, "far behind: taken over before its commits wait for us");
+                    self.state.send_replace(following::far_behind(missing));
+                    self.catch_up(&mut link, &until).await?;
+                    self.settle_store().await?;
+                    before = Some(missing);
+                }
+            }
+        }
     }
 
-    /// Everything up to the dump's first bytes.
-    async fn attach(&mut self, followed: &Followed) -> Result<(Link, Admin), End> {
+    /// Everything up to the dump's first bytes. `before`: so far behind it was the last time.
+    async fn attach(&mut self, followed: &Followed, before: Option<u64>) -> Result<Attached, End> {
         if *self.state.borrow() == State::Attached {
             self.state.send_replace(State::Connecting {
                 reason: "attaching again".into(),
@@ -353,8 +388,14 @@ impl Capture {
             }
             false => None,
         };
-        attach::raise_gate(&mut admin).await?;
-        attach::set_logging(&mut admin, &self.config.binlog_format).await?;
+        // One that writes faster than we take over has to wait in the end.
+        let until = source.state.position();
+        let missing = self.store.end().lacks(&until);
+        let gates = missing < FAR || before.is_some_and(|before| missing > before / 2);
+        if gates {
+            attach::raise_gate(&mut admin).await?;
+            attach::set_logging(&mut admin, &self.config.binlog_format).await?;
+        }
 
         self.newest = match self.store.end() {
             Position::MariaDb(end) => end.iter().map(|gtid| (gtid.domain, gtid)).collect(),
@@ -380,19 +421,25 @@ impl Capture {
             }
             None => None,
         };
-        let link = Link::dump(
-            &self.config,
-            followed,
-            &source,
-            (&from, place),
+        let ask = Ask {
+            from: &from,
+            place,
             expected,
-            self.acks.permits(),
-        )
-        .await?;
+            semi_sync: gates,
+        };
+        let permits = self.acks.permits();
+        let link = Link::dump(&self.config, followed, &source, ask, permits).await?;
+        if !gates {
+            return Ok(Attached::FarBehind {
+                link,
+                until,
+                missing,
+            });
+        }
         tracing::info!(source = %followed.name, version = %source.version, %from, "attached to the source's dump");
         counter!("ackline_source_attaches_total").increment(1);
         self.source.send_replace(Some(source));
-        Ok((link, admin))
+        Ok(Attached::Gated(link, admin))
     }
 
     /// The first contact with a live source: behind gate 1 its commits wait for replicas that do not know us yet, those

@@ -279,14 +279,19 @@ async fn set(client: &Client, sync: &SyncPatch) -> Result<(), Failure> {
 async fn attach(path: &Path, client: &Client, source: &str) -> Result<(), Failure> {
     let begun = Instant::now();
     let mut asked_for = false;
-    let mut running = None;
+    let mut seen = None;
+    let mut since = Instant::now();
     loop {
         match client.get::<Status>("/api/v1/status").await {
             Ok(status) => {
-                let since = *running.get_or_insert_with(Instant::now);
                 if status.source.state == "attached" {
                     println!("{source}: ackline is attached");
                     return Ok(());
+                }
+                // Much may have to be taken over first.
+                let now = (status.source.state.clone(), status.binlog.written_position);
+                if seen.as_ref() != Some(&now) {
+                    (seen, since) = (Some(now), Instant::now());
                 }
                 if since.elapsed() > ATTACHED {
                     let why = status.source.reason.unwrap_or(status.source.state);

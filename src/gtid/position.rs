@@ -67,6 +67,25 @@ impl Position {
         }
     }
 
+    /// How many transactions up to `other` are not claimed: in MariaDB's domains numbers may be left out, so there it is
+    /// at most that. Who has the other flavor's has none of them.
+    pub fn lacks(&self, other: &Self) -> u64 {
+        match (self, other) {
+            (Self::MySql(own), Self::MySql(other)) => other.difference(own).len(),
+            (_, Self::MySql(other)) => other.len(),
+            (_, Self::MariaDb(other)) => {
+                let own = |domain| match self {
+                    Self::MariaDb(own) => own.get(domain).map_or(0, |own| own.seq),
+                    Self::MySql(_) => 0,
+                };
+                let beyond = other
+                    .iter()
+                    .map(|last| last.seq.saturating_sub(own(last.domain)));
+                beyond.fold(0, u64::saturating_add)
+            }
+        }
+    }
+
     /// One GTID of it.
     pub fn any(&self) -> Option<Gtid> {
         match self {
@@ -185,6 +204,32 @@ impl fmt::Display for State {
         match self {
             Self::MariaDb(state) => state.fmt(f),
             Self::MySql(set) => set.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lacking_is_counted() {
+        let mariadb = |text| Position::parse(Flavor::MariaDb, text).unwrap();
+        let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+        let mysql = |ranges: &str| {
+            let text = match ranges {
+                "" => String::new(),
+                ranges => format!("{uuid}:{ranges}"),
+            };
+            Position::parse(Flavor::MySql, &text).unwrap()
+        };
+        let here = mariadb("0-1-100,2-1-7");
+        assert_eq!(here.lacks(&mariadb("0-1-100")), 0);
+        assert_eq!(here.lacks(&mariadb("0-3-150,2-1-5,9-1-3")), 53);
+        assert_eq!(mysql("1-100:201-300").lacks(&mysql("1-250:400")), 101);
+        assert_eq!(mysql("1-5").lacks(&mysql("2-5")), 0);
+        for (empty, full) in [(mariadb(""), mysql("1-10")), (mysql(""), mariadb("0-1-10"))] {
+            assert_eq!(empty.lacks(&full), 10);
         }
     }
 }

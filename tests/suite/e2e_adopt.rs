@@ -14,8 +14,12 @@ on_both_flavors![
     a_replica_that_stands_still_is_left_and_taken_in_later,
 ];
 
-/// Writers may be held no longer than this.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Writers may be held no longer than this, which is less than the source's own semi-sync waits.
+const PAUSE: Duration = Duration::from_secs(10);
+/// In ms.
+const NATIVE_TIMEOUT: u32 = 15_000;
+/// More than are captured behind gate 1 at the first attach.
+const BACKLOG: u32 = 12_000;
 
 struct Words {
     semi_sync_source: &'static str,
@@ -50,7 +54,8 @@ async fn native(flavor: Flavor) -> Sandbox {
     std::fs::remove_dir_all(&sandbox.manifest.binlog_dir).unwrap();
     let names = words(flavor);
     let mut source = sandbox.source().connect().await;
-    for setting in ["enabled=OFF", "timeout=1000", "enabled=ON"] {
+    let timeout = format!("timeout={NATIVE_TIMEOUT}");
+    for setting in ["enabled=OFF", &timeout, "enabled=ON"] {
         let set = format!("SET GLOBAL {}_{setting}", names.semi_sync_source);
         source.run(&set).await;
     }
@@ -133,6 +138,28 @@ async fn native(flavor: Flavor) -> Sandbox {
     )
     .await;
     sandbox
+}
+
+/// So many commits at the source, as fast as it can.
+async fn write_backlog(sandbox: &Sandbox, flavor: Flavor) {
+    let mut source = sandbox.source().connect().await;
+    let gate = format!("SET GLOBAL {}_enabled", words(flavor).semi_sync_source);
+    source.run(&format!("{gate}=OFF")).await;
+    for setting in ["sync_binlog", "innodb_flush_log_at_trx_commit"] {
+        source.run(&format!("SET GLOBAL {setting}=0")).await;
+    }
+    source.run("CREATE TABLE backlog (n INT PRIMARY KEY)").await;
+    source
+        .run(&format!(
+            "CREATE PROCEDURE backlog() BEGIN DECLARE i INT DEFAULT 0; \
+             WHILE i < {BACKLOG} DO INSERT INTO backlog VALUES (i); SET i = i + 1; END WHILE; END"
+        ))
+        .await;
+    source.run("CALL backlog()").await;
+    for setting in ["sync_binlog", "innodb_flush_log_at_trx_commit"] {
+        source.run(&format!("SET GLOBAL {setting}=1")).await;
+    }
+    source.run(&format!("{gate}=ON")).await;
 }
 
 /// Writes at the source itself, one row after the other.
@@ -231,10 +258,11 @@ async fn live_replicas_are_taken_in_while_the_source_writes(flavor: Flavor) {
     assert!(rehearsed.status.success(), "{rehearsed:?}");
     assert_eq!(sandbox.config(), config);
 
-    let writer = Writer::begin(&sandbox, 1);
     // Its applier stands, so it needs what was written long before we attach, in older files of the source.
     let mut behind = sandbox.replica(0).connect().await;
     behind.run("FLUSH TABLES WITH READ LOCK").await;
+    write_backlog(&sandbox, flavor).await;
+    let writer = Writer::begin(&sandbox, 1);
     let mut source = sandbox.source().connect().await;
     for _ in 0..2 {
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -244,6 +272,9 @@ async fn live_replicas_are_taken_in_while_the_source_writes(flavor: Flavor) {
     adoption.says("Start the proxy now").await;
     sandbox.start(Part::Proxy);
     adoption.says("ackline is attached").await;
+    sandbox
+        .logged("taken over before its commits wait for us")
+        .await;
     behind.run("UNLOCK TABLES").await;
     let output = adoption.ends().await;
     let (rows, longest) = writer.end().await;
