@@ -267,6 +267,7 @@ mod tests {
     "last": null,
     "whole": {
       "state": "done",
+      "everything": true,
       "seconds": 12,
       "ended_seconds": 1795912200,
       "table": null,

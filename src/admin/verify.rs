@@ -96,7 +96,9 @@ impl Comparisons {
 
     /// For people, a line each; without the problems.
     pub fn sentences(&self) -> Vec<String> {
-        let mut sentences: Vec<String> = self.whole.iter().filter_map(Row::sentence).collect();
+        let failed = |row: &&Row| row.state == State::Failed;
+        let ended = self.whole.iter().chain(self.last.iter().filter(failed));
+        let mut sentences: Vec<String> = ended.filter_map(Row::sentence).collect();
         sentences.extend(self.running.as_ref().and_then(Row::sentence));
         let waits = self.waits_for.iter();
         sentences.extend(waits.map(|why| format!("verify is due, and waits: {why}")));
@@ -108,6 +110,9 @@ impl Comparisons {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
     pub state: State,
+    /// It compares all tables on all replicas.
+    #[serde(default)]
+    pub everything: bool,
     /// So long it took, or takes.
     pub seconds: u64,
     /// Unix time of its end; null while it runs.
@@ -151,13 +156,11 @@ impl Row {
     pub fn problem(&self) -> Option<String> {
         match self.state {
             State::Running => None,
-            State::Failed => Some(format!(
-                "verify failed ({}): {}",
-                self.when(),
-                self.reason.as_deref().unwrap_or_default()
-            )),
+            // Who asked for some tables asks what came of it.
+            State::Failed if !self.everything => None,
+            State::Failed => Some(self.failure()),
             State::Done if self.total.different > 0 => Some(format!(
-                "verify found differences ({}): {}; ackline verify --tables shows the rows, --repair apply mends them, and this is said until the proxy has compared again (POST /api/v1/verify)",
+                "verify found differences ({}): {}; ackline verify --tables shows the rows, --repair apply mends them, and this is said until the proxy has compared everything again (POST /api/v1/verify)",
                 self.when(),
                 self.differing.join(", ")
             )),
@@ -182,8 +185,14 @@ impl Row {
                 };
                 Some(format!("verify, {}: {total}{left_out}", self.when()))
             }
+            State::Failed if !self.everything => Some(self.failure()),
             State::Done | State::Failed => None,
         }
+    }
+
+    fn failure(&self) -> String {
+        let reason = self.reason.as_deref().unwrap_or_default();
+        format!("verify failed ({}): {reason}", self.when())
     }
 
     fn when(&self) -> String {
@@ -415,6 +424,24 @@ pub(crate) mod tests {
         assert_eq!((row.total.different, row.differing.len()), (30, NAMED));
         assert!(row.sentence().is_none());
         assert!(row.problem().unwrap().contains("shop.orders on replica1"));
+    }
+
+    #[test]
+    fn a_failure_of_what_somebody_asked_for_is_no_standing_problem() {
+        let of = |everything| Comparisons {
+            last: Some(Row {
+                state: State::Failed,
+                everything,
+                reason: Some("app.ordres: there is no such table".into()),
+                ended_seconds: Some(0),
+                ..Row::default()
+            }),
+            ..Comparisons::default()
+        };
+        let (some, all) = (of(false), of(true));
+        assert_eq!((some.problems().len(), some.sentences().len()), (0, 1));
+        assert!(some.sentences()[0].contains("app.ordres"));
+        assert_eq!((all.problems().len(), all.sentences().len()), (1, 0));
     }
 
     #[test]

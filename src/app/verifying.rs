@@ -162,8 +162,6 @@ struct Known {
 struct Running {
     begun: Instant,
     row: Row,
-    /// All tables on all replicas.
-    whole: bool,
 }
 
 /// What outlives the proxy.
@@ -207,8 +205,10 @@ impl Verifying {
         state.waits_for = None;
         state.running = Some(Running {
             begun: Instant::now(),
-            row: Row::default(),
-            whole: wish.replicas.is_empty() && wish.tables.is_empty(),
+            row: Row {
+                everything: wish.replicas.is_empty() && wish.tables.is_empty(),
+                ..Row::default()
+            },
         });
         Some(Begun(self.clone()))
     }
@@ -240,8 +240,7 @@ impl Drop for Begun {
 impl Begun {
     fn ended(self, end: Result<(), String>) -> Option<(Row, Ended)> {
         let mut state = self.0.0.lock();
-        let Running { begun, row, whole } = state.running.as_ref()?;
-        let whole = *whole;
+        let Running { begun, row } = state.running.as_ref()?;
         let mut row = Row {
             seconds: begun.elapsed().as_secs(),
             ended_seconds: Some(now()),
@@ -252,7 +251,7 @@ impl Begun {
             Ok(()) => row.state = State::Done,
             Err(reason) => (row.state, row.reason) = (State::Failed, Some(reason)),
         }
-        if whole && row.state == State::Done {
+        if row.everything && row.state == State::Done {
             state.ended.whole = Some(row.clone());
         }
         state.ended.last = Some(row.clone());
@@ -289,11 +288,11 @@ fn go_on(app: &Arc<App>, mut run: Run, begun: Begun) {
     let app = app.clone();
     app.shutdown.clone().spawn(async move {
         let end = tokio::select! {
-            // Of a run that is dropped nothing is left but rows of ackline.checksums.
-            end = run.compare(|news| app.verifying.hears(news)) => end.map_err(|error| error.to_string()),
-            () = app.shutdown.cancelled() => Err("the proxy was stopped".to_owned()),
+            end = run.compare(|news| app.verifying.hears(news)) => end,
+            // It says nothing of the rows. What is left of it are its rows of ackline.checksums.
+            () = app.shutdown.cancelled() => return,
         };
-        ended(&app, begun, end).await;
+        ended(&app, begun, end.map_err(|error| error.to_string())).await;
     });
 }
 
@@ -382,8 +381,9 @@ fn is_due(comparisons: &Comparisons, every: Duration, now: u64) -> bool {
             since => since.map(Duration::from_secs),
         }
     };
-    let failed = last.as_ref().filter(|row| row.state == State::Failed);
-    let rests = failed.is_some() && since(last).is_some_and(|since| since < every.min(AGAIN));
+    let failed = |row: &Row| row.everything && row.state == State::Failed;
+    let rests = last.as_ref().is_some_and(failed)
+        && since(last).is_some_and(|since| since < every.min(AGAIN));
     !rests && since(whole).is_none_or(|since| since >= every)
 }
 
@@ -397,6 +397,7 @@ mod tests {
         let row = |state, ended| {
             Some(Row {
                 state,
+                everything: true,
                 ended_seconds: Some(ended),
                 ..Row::default()
             })
@@ -418,6 +419,11 @@ mod tests {
         assert!(!due(failed(87_000), done(1000), 87_400));
         assert!(due(failed(87_000), done(1000), 87_600));
         assert!(due(failed(1000), None, 1600));
+        let of_some = failed(87_000).map(|row| Row {
+            everything: false,
+            ..row
+        });
+        assert!(due(of_some, done(1000), 87_400));
         assert!(!due(done(2000), done(2000), 1990));
         assert!(due(done(200_000), done(200_000), 1000));
         let running = Comparisons {

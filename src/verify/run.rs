@@ -310,6 +310,7 @@ impl Run {
             );
             return Ok(all(&why, self));
         }
+        self.rests().await?;
         // Behind the definition that was read, so that the replicas have it when they are asked.
         let begun = match self.mark(name).await? {
             Ok(begun) => begun,
@@ -411,7 +412,7 @@ impl Run {
         (outcomes, bears)
     }
 
-    /// Until the servers bear one more range, and how long that one may take.
+    /// Until the servers bear more, and how long the next range may take.
     async fn rests(&mut self) -> Result<Duration, Error> {
         if let Some((at, range)) = self.looked
             && at.elapsed() < LOOK
@@ -528,6 +529,7 @@ impl Run {
             let known = |name: &Name| before.iter().any(|listed| listed.name == *name);
             let others: Vec<Name> = theirs.into_iter().filter(|name| !known(name)).collect();
             for table in others {
+                self.rests().await?;
                 // It may have been made, or dropped, meanwhile: asked once more, behind what came since.
                 let Ok(position) = self.mark(&table).await? else {
                     continue;
