@@ -27,9 +27,9 @@ slots=${ACKLINE_TEST_SLOTS:-3}
 unit_limit=900
 
 # The long ones begin first.
-first=(drivers e2e_identity orm differential)
+first=(drivers e2e_identity orm differential fuzz)
 # They measure time or memory, or what they kill has to die in a certain moment.
-alone=(connections event_mutations fuzz kill_rounds limits)
+alone=(connections event_mutations kill_rounds limits)
 # They use fixed ports, and both cores.
 scripts=(bench_binlog bench)
 # Only where they are named: minutes, and root.
