@@ -273,7 +273,7 @@ fn ctrl_c_and_kill() {
             "-N",
             "-B",
             "-e",
-            "SELECT SLEEP(60) AS killed_over_tls",
+            "SELECT SLEEP(600) AS killed_over_tls",
         ])
         .spawn()
         .unwrap();
@@ -294,7 +294,7 @@ fn ctrl_c_and_kill() {
             "-N",
             "-B",
             "-e",
-            "SELECT SLEEP(60) AS killed_over_tls",
+            "SELECT SLEEP(600) AS killed_over_tls",
         ])
         .spawn()
         .unwrap();
@@ -307,7 +307,7 @@ fn ctrl_c_and_kill() {
     // A client that vanishes takes its session along.
     let mut child = setup
         .proxy
-        .client_command(&["--ssl", "-e", "SELECT SLEEP(60) AS killed_over_tls"])
+        .client_command(&["--ssl", "-e", "SELECT SLEEP(600) AS killed_over_tls"])
         .spawn()
         .unwrap();
     eventually("the statement runs", || !id().is_empty());
