@@ -14,8 +14,9 @@ on_both_flavors![
     a_replica_that_stands_still_is_left_and_taken_in_later,
 ];
 
-/// Writers may be held no longer than this.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Writers may be held no longer than this: whoever is held until the source's semi-sync gives up is held longer.
+const PAUSE: Duration = Duration::from_secs(10);
+const GIVES_UP: Duration = Duration::from_secs(15);
 
 struct Words {
     semi_sync_source: &'static str,
@@ -132,6 +133,13 @@ async fn native(flavor: Flavor) -> Sandbox {
         },
     )
     .await;
+    // Only now: until here nobody may have been there to acknowledge.
+    let set = format!(
+        "SET GLOBAL {}_timeout={}",
+        names.semi_sync_source,
+        GIVES_UP.as_millis()
+    );
+    source.run(&set).await;
     sandbox
 }
 
