@@ -14,10 +14,9 @@ on_both_flavors![
     a_replica_that_stands_still_is_left_and_taken_in_later,
 ];
 
-/// Writers may be held no longer than this, which is less than the source's own semi-sync waits.
+/// Writers may be held no longer than this: whoever is held until the source's semi-sync gives up is held longer.
 const PAUSE: Duration = Duration::from_secs(10);
-/// In ms.
-const NATIVE_TIMEOUT: u32 = 15_000;
+const GIVES_UP: Duration = Duration::from_secs(15);
 /// More than are captured behind gate 1 at the first attach.
 const BACKLOG: u32 = 12_000;
 
@@ -54,8 +53,7 @@ async fn native(flavor: Flavor) -> Sandbox {
     std::fs::remove_dir_all(&sandbox.manifest.binlog_dir).unwrap();
     let names = words(flavor);
     let mut source = sandbox.source().connect().await;
-    let timeout = format!("timeout={NATIVE_TIMEOUT}");
-    for setting in ["enabled=OFF", &timeout, "enabled=ON"] {
+    for setting in ["enabled=OFF", "timeout=1000", "enabled=ON"] {
         let set = format!("SET GLOBAL {}_{setting}", names.semi_sync_source);
         source.run(&set).await;
     }
@@ -137,6 +135,13 @@ async fn native(flavor: Flavor) -> Sandbox {
         },
     )
     .await;
+    // Only now: until here nobody may have been there to acknowledge.
+    let set = format!(
+        "SET GLOBAL {}_timeout={}",
+        names.semi_sync_source,
+        GIVES_UP.as_millis()
+    );
+    source.run(&set).await;
     sandbox
 }
 

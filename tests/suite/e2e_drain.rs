@@ -15,6 +15,10 @@ on_both_flavors![
 ];
 
 const CLIENTS: usize = 8;
+/// Of a drain, which would give up after ten seconds.
+const DRAINED_WITHIN: Duration = Duration::from_secs(8);
+/// Within which a replica's last questions are taken; whoever is slower proves nothing.
+const IN_TIME: Duration = Duration::from_millis(400);
 
 #[derive(Default)]
 struct Ledger {
@@ -48,7 +52,7 @@ async fn every_commit_at_the_source_is_answered_before_the_proxy_leaves(flavor: 
         let began = Instant::now();
         tokio::task::block_in_place(|| sandbox.stop(Part::Proxy));
         let took = began.elapsed();
-        assert!(took < Duration::from_secs(5), "the drain took {took:?}");
+        assert!(took < DRAINED_WITHIN, "the drain took {took:?}");
         for client in clients {
             client.await.unwrap();
         }
@@ -68,6 +72,20 @@ async fn every_commit_at_the_source_is_answered_before_the_proxy_leaves(flavor: 
 /// MariaDB's replica gives up for good where its request for the dump cannot be sent.
 async fn a_replica_on_its_way_to_the_dump_gets_there(flavor: Flavor) {
     let sandbox = Sandbox::of(flavor).await;
+    let attempts = 5;
+    for attempt in 1..=attempts {
+        if gets_to_the_dump_in_time(&sandbox) {
+            return;
+        }
+        println!("attempt {attempt}: this test was too slow");
+        sandbox.start(Part::Proxy);
+        sandbox.serves().await;
+    }
+    panic!("too slow {attempts} times");
+}
+
+/// False where we came too late with the question.
+fn gets_to_the_dump_in_time(sandbox: &Sandbox) -> bool {
     let port = &sandbox.manifest.replication;
     let address = ("127.0.0.1", port.port);
     let mut wire = Wire::login(address, &port.user, &port.password).unwrap();
@@ -79,14 +97,22 @@ async fn a_replica_on_its_way_to_the_dump_gets_there(flavor: Flavor) {
             sandbox.stop(Part::Proxy);
             began.elapsed()
         });
+        let mut open = Instant::now();
         while std::net::TcpStream::connect(app).is_ok() {
+            open = Instant::now();
             std::thread::yield_now();
         }
         wire.stream.set_read_timeout(Some(quick)).unwrap();
-        let silent = wire.read().unwrap_err();
-        assert_eq!(silent.kind(), std::io::ErrorKind::WouldBlock, "{silent}");
+        let silent = wire.read();
         // From the first position, as server 99; it is not listed.
-        wire.send(0, b"\x12\x04\0\0\0\0\0\x63\0\0\0").unwrap();
+        let asked = wire.send(0, b"\x12\x04\0\0\0\0\0\x63\0\0\0");
+        if open.elapsed() > IN_TIME {
+            stopped.join().unwrap();
+            return false;
+        }
+        asked.unwrap();
+        let silent = silent.unwrap_err();
+        assert_eq!(silent.kind(), std::io::ErrorKind::WouldBlock, "{silent}");
         wire.stream.set_read_timeout(Some(SOON)).unwrap();
         let ended = loop {
             if let Err(error) = wire.read() {
@@ -95,6 +121,7 @@ async fn a_replica_on_its_way_to_the_dump_gets_there(flavor: Flavor) {
         };
         assert_eq!(ended.kind(), std::io::ErrorKind::UnexpectedEof, "{ended}");
         let took = stopped.join().unwrap();
-        assert!(took < Duration::from_secs(3), "the drain took {took:?}");
-    });
+        assert!(took < DRAINED_WITHIN, "the drain took {took:?}");
+        true
+    })
 }

@@ -129,6 +129,7 @@ async fn an_event_goes_on_at_the_new_source(flavor: Flavor) {
         ("replica1", &replica, &source),
         ("source", &source, &replica),
     ] {
+        sandbox.all_vote().await;
         let said = moved(&sandbox, &["switchover", "--to", name]);
         assert!(!said.contains("warning"), "{said}");
         runs_at(&sandbox, new).await;
@@ -148,6 +149,7 @@ async fn an_event_goes_on_at_the_new_source(flavor: Flavor) {
         }
     })
     .await;
+    sandbox.all_vote().await;
     sandbox.kill(Part::Source);
     let said = moved(&sandbox, &["failover", "--to", "replica1"]);
     assert!(!said.contains("warning"), "{said}");
@@ -187,6 +189,7 @@ async fn a_restarted_proxy_finishes_or_takes_back(flavor: Flavor) {
         "make the old source a replica",
     ] {
         sandbox.serves().await;
+        sandbox.all_vote().await;
         let status = sandbox.status().await;
         let to = match status.text("source.name") {
             "source" => "replica1",
@@ -224,6 +227,7 @@ async fn a_restarted_proxy_finishes_or_takes_back(flavor: Flavor) {
     }
     // Where all are compared.
     if sandbox.status().await.text("source.name") != "source" {
+        sandbox.all_vote().await;
         moved(&sandbox, &["switchover", "--to", "source"]);
     }
     equal(&sandbox).await;

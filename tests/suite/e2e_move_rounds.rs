@@ -97,18 +97,6 @@ async fn assert_everywhere(sandbox: &Sandbox, acknowledged: &[u32]) {
     }
 }
 
-async fn all_vote(sandbox: &Sandbox) {
-    let present = source_of(sandbox).await;
-    sandbox
-        .status_until("all others vote", SOON, |status| {
-            ["source", "replica1", "replica2"]
-                .iter()
-                .filter(|name| **name != present)
-                .all(|name| status.replica(name).is_some_and(|row| row.flag("vote")))
-        })
-        .await;
-}
-
 async fn switchovers(flavor: Flavor) {
     let sandbox = Sandbox::of(flavor).await;
     sandbox.create_seen().await;
@@ -129,7 +117,7 @@ async fn switchovers(flavor: Flavor) {
         );
         assert!(errors.keys().all(|code| *code == MOVED), "{errors:?}");
         assert!(errors.values().sum::<u32>() <= clients as u32, "{errors:?}");
-        all_vote(&sandbox).await;
+        sandbox.all_vote().await;
     }
     let acknowledged = load.end().await;
     told(&format!("{flavor}: write pause of a switchover"), pauses);
@@ -171,7 +159,7 @@ async fn sources_that_are_killed(flavor: Flavor) {
             match whole {
                 true => {
                     home += 1;
-                    all_vote(&sandbox).await;
+                    sandbox.all_vote().await;
                 }
                 false => {
                     extra += 1;
@@ -233,7 +221,7 @@ async fn sources_that_freeze(flavor: Flavor) {
         let mut old = sandbox.source().connect().await;
         assert_eq!(old.value("SELECT @@global.read_only").await, "1");
         if status == 0 {
-            all_vote(&sandbox).await;
+            sandbox.all_vote().await;
         }
         let errors = load.errors();
         assert!(
@@ -298,14 +286,14 @@ async fn proxies_that_are_killed_on_the_way(flavor: Flavor) {
         } else {
             "replica1"
         };
-        let command = ["switchover", "--to", to, "--deadline", "3s"];
+        let command = ["switchover", "--to", to, "--deadline", "20s"];
         let (died, status, said) = dies_at(&sandbox, &point, &command).await;
         println!("{flavor}: switchover, {point}: {}", shown(died));
         let is_there = status == 0 || said.contains("is the source already");
         assert!(is_there, "{point}: {said}");
         sandbox.serves().await;
         assert_eq!(source_of(&sandbox).await, to, "{point}");
-        all_vote(&sandbox).await;
+        sandbox.all_vote().await;
         met += u32::from(died);
     }
     for (failover, rejoin) in points(&FAILOVER, &mut random)
@@ -328,7 +316,7 @@ async fn proxies_that_are_killed_on_the_way(flavor: Flavor) {
         let (died, status, said) = dies_at(&sandbox, &rejoin, &["rejoin", &old]).await;
         println!("{flavor}: rejoin, {rejoin}: {}", shown(died));
         assert_eq!(status, 0, "{rejoin}: {said}");
-        all_vote(&sandbox).await;
+        sandbox.all_vote().await;
         met += u32::from(died);
         load.resume();
     }

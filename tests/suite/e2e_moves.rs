@@ -195,6 +195,7 @@ async fn a_switchover_there_and_back_loses_nothing(flavor: Flavor) {
     load.goes_on(50).await;
     moved(&sandbox, &["switchover", "--to", "replica1"]);
     load.goes_on(50).await;
+    sandbox.all_vote().await;
     moved(&sandbox, &["switchover", "--to", "source"]);
     load.goes_on(50).await;
     let acknowledged = load.end().await;

@@ -263,9 +263,18 @@ async fn a_frozen_source_takes_no_writes_when_it_answers_again(flavor: Flavor) {
     sandbox.signal(Part::Source, Signal::STOP);
     ackline(&sandbox, &["failover"], 0, &["failover done"]);
     let mut first = Commit::begin_on(first, "INSERT INTO seen VALUES (98)");
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     sandbox.signal(Part::Source, Signal::CONT);
     first.stays_unanswered().await;
+    let mut old = sandbox.source().connect().await;
+    wait_until("the fence is raised", SOON, async || {
+        let pending = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SET GLOBAL%read_only%'";
+        match old.value(pending).await.as_str() {
+            "0" => Err("nobody asks for it"),
+            _ => Ok(()),
+        }
+    })
+    .await;
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     let mut second = Commit::begin_on(second, "INSERT INTO seen VALUES (99)");
     second.stays_unanswered().await;

@@ -109,6 +109,13 @@ async fn a_replica_that_logs_nothing_but_rows() {
         sandbox.serves().await;
         let mut source = sandbox.source().connect().await;
         assert_eq!(source.value("SELECT @@global.binlog_format").await, "ROW");
+        sandbox
+            .status_until("replica1 votes", SOON, |status| {
+                status
+                    .replica("replica1")
+                    .is_some_and(|row| row.flag("vote"))
+            })
+            .await;
         let moved = sandbox.ackline(&["switchover", "--to", "replica1"]);
         assert!(moved.status.success(), "{moved:?}");
         sandbox

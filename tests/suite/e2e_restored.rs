@@ -16,7 +16,7 @@ on_both_flavors![
     a_cold_copy_of_another_replica,
 ];
 
-const WITHIN: Duration = Duration::from_secs(30);
+const WITHIN: Duration = SOON;
 const VOTER: Part = Part::Replica(1);
 
 async fn returns(sandbox: &Sandbox, n: u32) {
@@ -150,9 +150,11 @@ async fn votes_and_moves(sandbox: &Sandbox) {
     other.run(stop[0]).await;
     returns(sandbox, 6).await;
     other.run(stop[1]).await;
+    sandbox.all_vote().await;
     let (done, said) = ackline(sandbox, &["switchover", "--to", "replica2"]);
     assert!(done, "{said}");
     returns(sandbox, 7).await;
+    sandbox.all_vote().await;
     let (done, said) = ackline(sandbox, &["switchover", "--to", "source"]);
     assert!(done, "{said}");
     returns(sandbox, 8).await;

@@ -14,7 +14,7 @@ on_both_flavors![
     after_the_timeout_block_only_warns,
 ];
 
-const AT_ONCE: Duration = Duration::from_secs(5);
+const AT_ONCE: Duration = Duration::from_secs(8);
 
 fn insert(n: u32) -> String {
     format!("INSERT INTO seen VALUES ({n})")
@@ -58,7 +58,11 @@ async fn each_mode_waits_for_its_voters(flavor: Flavor) {
     returns(&sandbox, 1).await;
     sandbox.signal(second, Signal::STOP);
     let commit = waiting(&sandbox, 2).await;
-    let status = sandbox.status().await;
+    let status = sandbox
+        .status_until("the status says who is missing", SOON, |status| {
+            status.number("waiting.commits") == 1 && status.list("waiting.for").len() == 2
+        })
+        .await;
     assert_eq!(status.number("waiting.commits"), 1, "{status}");
     assert_eq!(
         status.list("waiting.for"),
@@ -96,7 +100,11 @@ async fn each_mode_waits_for_its_voters(flavor: Flavor) {
     }
     sandbox.signal(first, Signal::STOP);
     let commit = waiting(&sandbox, 6).await;
-    assert_eq!(sandbox.status().await.list("waiting.for"), ["replica1"]);
+    sandbox
+        .status_until("replica1 alone is missing", SOON, |status| {
+            status.list("waiting.for") == ["replica1"]
+        })
+        .await;
     sandbox.signal(first, Signal::CONT);
     commit.succeeds_within(SOON).await;
 
@@ -135,7 +143,7 @@ async fn the_mode_changes_while_a_commit_waits(flavor: Flavor) {
     let commit = waiting(&sandbox, 1).await;
     let saved = Instant::now();
     sandbox.edit_config("mode", "mode = \"async\" # for now");
-    commit.succeeds_within(Duration::from_secs(1)).await;
+    commit.succeeds_within(AT_ONCE).await;
     println!("returned {:?} after the file was saved", saved.elapsed());
     assert_eq!(sandbox.status().await.text("mode"), "async");
 
@@ -148,13 +156,13 @@ async fn the_mode_changes_while_a_commit_waits(flavor: Flavor) {
     );
     let commit = waiting(&sandbox, 2).await;
     sandbox.sync(json!({"mode": "async"})).await;
-    commit.succeeds_within(Duration::from_secs(1)).await;
+    commit.succeeds_within(AT_ONCE).await;
 
     // The command.
     assert!(sandbox.ackline(&["mode", "semi-sync"]).status.success());
     let commit = waiting(&sandbox, 3).await;
     assert!(sandbox.ackline(&["mode", "async"]).status.success());
-    commit.succeeds_within(Duration::from_secs(1)).await;
+    commit.succeeds_within(AT_ONCE).await;
     assert_eq!(sandbox.ackline(&["mode", "fast"]).status.code(), Some(2));
 
     // SIGHUP.
@@ -162,7 +170,7 @@ async fn the_mode_changes_while_a_commit_waits(flavor: Flavor) {
     let commit = waiting(&sandbox, 4).await;
     sandbox.edit_config("mode", "mode = \"async\"");
     sandbox.signal(Part::Proxy, Signal::HUP);
-    commit.succeeds_within(Duration::from_secs(1)).await;
+    commit.succeeds_within(AT_ONCE).await;
 
     // Stronger again: later commits wait again.
     sandbox.sync(json!({"mode": "semi-sync"})).await;
@@ -261,9 +269,10 @@ async fn changes_at_the_same_time_are_all_made() {
 async fn after_the_timeout_it_degrades_and_says_so(flavor: Flavor) {
     let sandbox = Sandbox::of(flavor).await;
     sandbox.create_seen().await;
-    let timeout = Duration::from_secs(2);
+    // Longer than a commit takes that does not wait for it.
+    let timeout = Duration::from_secs(6);
     sandbox
-        .sync(json!({"timeout": "2s", "on_timeout": "degrade"}))
+        .sync(json!({"timeout": "6s", "on_timeout": "degrade"}))
         .await;
     returns(&sandbox, 1).await;
     assert_eq!(sandbox.status().await.number("degraded_commits.total"), 0);
@@ -278,8 +287,11 @@ async fn after_the_timeout_it_degrades_and_says_so(flavor: Flavor) {
         "it returned after {took:?}, before the timeout"
     );
     let gtid = client.last_gtid().await;
-    let status = sandbox.status().await;
-    assert!(status.flag("degraded"), "{status}");
+    let status = sandbox
+        .status_until("it is degraded", SOON, |status| {
+            status.flag("degraded") && status.number("degraded_commits.total") > 0
+        })
+        .await;
     assert_eq!(status.number("degraded_commits.total"), 1, "{status}");
     assert_eq!(
         status.list("degraded_commits.unconfirmed"),

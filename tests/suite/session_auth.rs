@@ -59,7 +59,7 @@ impl Session {
     /// With whether its login has taught enough to be repeated.
     fn open(proxy: &Proxy, user: &str, password: &str, channel: &str) -> (Self, bool) {
         let others: Vec<u64> = proxy.registry.list().iter().map(|info| info.id).collect();
-        let mut command = client(proxy, user, password, channel, "SELECT SLEEP(60)");
+        let mut command = client(proxy, user, password, channel, "SELECT SLEEP(600)");
         let session = Self(command.stdout(Stdio::null()).spawn().unwrap());
         let mine = || {
             let list = proxy.registry.list();

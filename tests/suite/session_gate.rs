@@ -6,6 +6,7 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use crate::support::session::{PASSWORD, Proxy, Server, USER, eventually};
+use crate::support::wire::Wire;
 use ackline::ids::Epoch;
 use ackline::session::{Activity, Config};
 
@@ -36,6 +37,46 @@ impl Running {
             String::from_utf8_lossy(&output.stdout).into_owned(),
             String::from_utf8_lossy(&output.stderr).into_owned(),
         )
+    }
+}
+
+/// A table that nobody can read until it is let go: whoever counts its rows is at the source for as long as the test likes.
+struct Locked {
+    wire: Wire,
+    count: String,
+}
+
+impl Locked {
+    fn new(server: &Server, table: &str) -> Self {
+        let mut wire = Wire::login(("127.0.0.1", server.port), USER, PASSWORD).unwrap();
+        wire.run(&format!("CREATE OR REPLACE TABLE shop.{table}(id INT)"))
+            .unwrap();
+        let mut locked = Self {
+            wire,
+            count: format!("SELECT COUNT(*) FROM shop.{table}"),
+        };
+        locked.again(table);
+        locked
+    }
+
+    fn again(&mut self, table: &str) {
+        let lock = format!("LOCK TABLES shop.{table} WRITE");
+        self.wire.run(&lock).unwrap();
+    }
+
+    /// Somebody counts.
+    fn is_waited_for(&self, server: &Server) {
+        let waits = format!(
+            "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE '{}%' AND STATE LIKE 'Waiting for%'",
+            self.count
+        );
+        eventually("it waits for the table", || {
+            server.root(&waits).stdout == b"1\n"
+        });
+    }
+
+    fn let_go(&mut self) {
+        self.wire.run("UNLOCK TABLES").unwrap();
     }
 }
 
@@ -190,17 +231,20 @@ fn tracking_cannot_be_switched_off() {
 fn holds() {
     let server = Server::shared();
     let config = Config {
-        command_hold: Duration::from_secs(2),
-        login_hold: Duration::from_secs(1),
+        command_hold: Duration::from_secs(20),
         ..Config::default()
     };
     let proxy = Proxy::with(&server, config);
+    let mut locked = Locked::new(&server, "holds");
     // A command at a closed gate, then its result at a suspicious one.
-    let mut client = Running::start(&proxy, "SELECT SLEEP(0.5); SELECT 'shown';");
+    let statements = format!("{}; SELECT 'shown';", locked.count);
+    let mut client = Running::start(&proxy, &statements);
     eventually("running", || {
         activities(&proxy).contains(&Activity::Running)
     });
+    locked.is_waited_for(&server);
     proxy.gate.set(|state| state.may_show = false);
+    locked.let_go();
     eventually("withheld", || {
         activities(&proxy).contains(&Activity::Withheld)
     });
@@ -209,11 +253,15 @@ fn holds() {
     proxy.gate.set(|state| state.may_show = true);
     assert_eq!(client.finish().0, "0\nshown\n");
 
-    let client = Running::start(&proxy, "SELECT SLEEP(0.5); SELECT 'after';");
+    locked.again("holds");
+    let statements = format!("{}; SELECT 'after';", locked.count);
+    let client = Running::start(&proxy, &statements);
     eventually("running", || {
         activities(&proxy).contains(&Activity::Running)
     });
+    locked.is_waited_for(&server);
     proxy.gate.set(|state| state.open = false);
+    locked.let_go();
     eventually("withheld", || {
         activities(&proxy).contains(&Activity::Withheld)
     });
@@ -221,6 +269,11 @@ fn holds() {
     assert_eq!(client.finish().0, "0\nafter\n");
 
     // A login that is held too long says why.
+    let config = Config {
+        login_hold: Duration::from_secs(1),
+        ..Config::default()
+    };
+    let proxy = Proxy::with(&server, config);
     proxy.gate.set(|state| state.open = false);
     let output = proxy.client(&["shop"], "SELECT 1");
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -271,7 +324,7 @@ async fn a_command_held_too_long_is_refused_and_the_session_goes_on() {
 fn kills_are_asked_about() {
     let server = Server::shared();
     let proxy = Proxy::start(&server);
-    let mut victim = Running::start(&proxy, "SELECT SLEEP(30);");
+    let mut victim = Running::start(&proxy, "SELECT SLEEP(600);");
     eventually("running", || {
         activities(&proxy).contains(&Activity::Running)
     });
@@ -337,7 +390,7 @@ fn replication_is_not_for_this_port() {
 fn either_end_ends_the_other() {
     let server = Server::shared();
     let proxy = Proxy::start(&server);
-    let mut client = Running::start(&proxy, "SELECT SLEEP(60);");
+    let mut client = Running::start(&proxy, "SELECT SLEEP(600);");
     eventually("running", || {
         activities(&proxy).contains(&Activity::Running)
     });
@@ -357,7 +410,7 @@ fn either_end_ends_the_other() {
     eventually("the session is gone", || proxy.registry.is_empty());
     proxy.gate.set(|state| state.withhold = false);
 
-    let client = Running::start(&proxy, "SELECT SLEEP(60);");
+    let client = Running::start(&proxy, "SELECT SLEEP(600);");
     eventually("running", || {
         activities(&proxy).contains(&Activity::Running)
     });
@@ -396,12 +449,20 @@ async fn a_drain_lets_running_commands_finish() {
     let proxy = Proxy::start(&server);
     let mut idle = mysql_async::Conn::new(proxy.options()).await.unwrap();
     let mut running = mysql_async::Conn::new(proxy.options()).await.unwrap();
+    let mut locked = Locked::new(&server, "drains");
+    let count = locked.count.clone();
     let query = tokio::spawn(async move {
-        let slept: Option<i32> = running.query_first("SELECT SLEEP(1)").await.unwrap();
-        slept
+        let rows: Option<i32> = running.query_first(count).await.unwrap();
+        rows
     });
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let drained = proxy.shutdown.drain(Duration::from_secs(5)).await;
+    locked.is_waited_for(&server);
+    // The drain begins first.
+    let let_go = async {
+        tokio::time::sleep(PAUSE).await;
+        locked.let_go();
+    };
+    let drain = proxy.shutdown.drain(Duration::from_secs(30));
+    let (drained, ()) = tokio::join!(drain, let_go);
     assert!(drained);
     assert_eq!(query.await.unwrap(), Some(0));
     let error = idle.query_drop("SELECT 1").await.unwrap_err().to_string();

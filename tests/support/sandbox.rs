@@ -216,6 +216,24 @@ impl Sandbox {
         .await;
     }
 
+    /// Everybody but the present source: whoever is moved to next can become it at once.
+    pub async fn all_vote(&self) {
+        let Manifest {
+            source, replicas, ..
+        } = &self.manifest;
+        self.status_until("all others vote", SOON, |status| {
+            let present = status.text("source.name");
+            std::iter::once(source)
+                .chain(replicas)
+                .filter(|server| server.name != present)
+                .all(|server| {
+                    let row = status.replica(&server.name);
+                    row.is_some_and(|row| row.flag("vote"))
+                })
+        })
+        .await;
+    }
+
     /// A call without the token.
     pub async fn request(&self, method: &str, path: &str, body: &str) -> std::io::Result<Answer> {
         http::request(

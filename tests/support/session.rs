@@ -19,7 +19,7 @@ use ackline::sql::KillTarget;
 use ackline::workers::Workers;
 use tokio::sync::watch;
 
-use super::free_port;
+use super::{SOON, free_port};
 
 pub const USER: &str = "app";
 pub const PASSWORD: &str = "secret";
@@ -100,7 +100,7 @@ impl Server {
             folder,
             port,
         };
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + SOON;
         while !server.root("SELECT 1").status.success() {
             assert!(Instant::now() < deadline, "{}", server.log());
             std::thread::sleep(Duration::from_millis(50));
@@ -210,7 +210,7 @@ impl Server {
             folder,
             port,
         };
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + SOON;
         for (user, password) in MYSQL_ACCOUNTS {
             let logs_in = || {
                 let output = Command::new(programs.join("mysql"))
@@ -492,9 +492,9 @@ impl Drop for Proxy {
     }
 }
 
-/// Waits for a condition that comes true soon.
+/// Waits for a condition that comes true soon. What would make it true by itself (a SLEEP that ends) must take longer.
 pub fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + SOON;
     while !condition() {
         assert!(Instant::now() < deadline, "never: {what}");
         std::thread::sleep(Duration::from_millis(10));
