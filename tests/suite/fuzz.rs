@@ -30,7 +30,7 @@ const QUIET: Duration = Duration::from_millis(4);
 /// answer is waited for, as it might be at work.
 const ENDS_WITHIN: Duration = Duration::from_secs(1);
 /// On a busy machine a second may pass without us; a session that hangs does so each time.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: usize = 8;
 /// What the memory may grow by in a run, after its first cases.
 const GROWTH: u64 = 96 << 20;
 const WARM: u64 = 500;
