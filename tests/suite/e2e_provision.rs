@@ -210,7 +210,9 @@ async fn writer(app: Account, number: u64, stop: Arc<AtomicBool>, written: Arc<A
                     written.fetch_add(1, Ordering::Relaxed);
                 }
                 // They may lock each other out.
-                Err(mysql_async::Error::Server(_)) => {}
+                Err(mysql_async::Error::Server(_)) => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
                 Err(_) => return longest,
             }
         }

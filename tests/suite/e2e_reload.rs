@@ -17,7 +17,7 @@ on_both_flavors!(a_reload_that_meets_a_move);
 /// Epoch 1 is the sandbox's own source.
 const WENT_TO: [&str; 5] = ["source", "replica1", "source", "replica2", "replica1"];
 /// A move has two changes to make, of which `status` may see the first alone.
-const LOOKS: usize = 3;
+const LOOKS: usize = 50;
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 async fn a_reload_that_meets_a_move(flavor: Flavor) {
@@ -30,6 +30,7 @@ async fn a_reload_that_meets_a_move(flavor: Flavor) {
 
     let changes = AtomicU32::new(0);
     for name in &WENT_TO[1..] {
+        sandbox.all_vote().await;
         let switchover = tokio::process::Command::new(ACKLINE)
             .args([
                 "switchover",

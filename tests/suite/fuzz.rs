@@ -28,9 +28,9 @@ const WORKERS: u64 = 8;
 const QUIET: Duration = Duration::from_millis(4);
 /// How long a session may take to end once both peers have left. A source that owes the rest of an
 /// answer is waited for, as it might be at work.
-const ENDS_WITHIN: Duration = Duration::from_secs(10);
-/// On a busy machine seconds may pass without us; a session that hangs does so each time.
-const ATTEMPTS: usize = 3;
+const ENDS_WITHIN: Duration = Duration::from_secs(1);
+/// On a busy machine a second may pass without us; a session that hangs does so each time.
+const ATTEMPTS: usize = 8;
 /// What the memory may grow by in a run, after its first cases.
 const GROWTH: u64 = 96 << 20;
 const WARM: u64 = 500;

@@ -12,7 +12,7 @@ use ackline::net::login::connect_and_login;
 use ackline::net::tls::{Acceptor, ClientFiles, Connector, Mode, Offer, ServerFiles};
 use ackline::session::Config;
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 const CIPHER: &str = "SHOW STATUS LIKE 'Ssl_cipher'";
 
 struct Setup {
