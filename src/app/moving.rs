@@ -82,7 +82,8 @@ pub struct Patience(pub Duration);
 
 pub async fn plan(app: &Arc<App>, order: Order) -> Result<(Plan, Facts), NotBegun> {
     let serves = || match *app.capture.state.borrow() {
-        State::Attached => Serves::Yes,
+        // It answers, and its replicas may have what we do not.
+        State::Attached | State::TakingOver { .. } => Serves::Yes,
         State::Connecting { .. } | State::CatchingUp { .. } => Serves::Perhaps,
         State::Refused(_) | State::Resting | State::Stalled { .. } => Serves::No,
     };

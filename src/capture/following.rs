@@ -13,7 +13,7 @@ use super::end::{End, broken};
 use super::feed::{Action, Feed};
 use super::guard::Attempt;
 use super::link::{Link, end_of_dump};
-use super::{Capture, DISK_RETRY, Followed, STEP, State, walk};
+use super::{Capture, DISK_RETRY, FAR, Followed, STEP, State, walk};
 use crate::event::incident::Incident;
 use crate::event::{self, EventType, Header};
 use crate::gtid::{Gtid, Position};
@@ -23,7 +23,7 @@ use crate::stages::{self, Stage};
 use crate::store::state::DurableState;
 use crate::store::{self, Marks};
 
-/// How far it is.
+/// So often it is told how far it is.
 const TOLD: Duration = Duration::from_secs(1);
 const COUNTED: Duration = Duration::from_millis(10);
 /// Buffered events are written at the latest after this much; a transaction may be larger.
@@ -108,6 +108,7 @@ impl Capture {
                     opened?;
                     open = true;
                     tracing::info!(source = %followed.name, "the source takes writes");
+                    self.taken_over = None;
                     self.state.send_replace(State::Attached);
                     attempt.open()?;
                 }
@@ -118,33 +119,38 @@ impl Capture {
         }
     }
 
-    /// Until we have what the source had when it was asked, or no more of it comes. Its commits wait for nobody
-    /// meanwhile, and sessions are held.
-    pub(super) async fn catch_up(&mut self, link: &mut Link, until: &Position) -> Result<(), End> {
+    /// Until little is missing of what the source had when it was asked, or no more of it comes: the attach that follows
+    /// tells. Sessions are held meanwhile, and nothing is acknowledged.
+    pub(super) async fn take_over(&mut self, link: &mut Link, until: &Position) -> Result<(), End> {
+        let silence = self.config.heartbeat * 3 / 2;
         let mut told = Instant::now();
-        let mut deadline = Instant::now() + STEP;
+        let (mut heard, mut progress) = (Instant::now(), Instant::now());
         loop {
-            let missing = self.store.end().lacks(until);
-            if missing == 0 {
+            let end = self.store.end();
+            let missing = end.lacks(until);
+            // In the source's binlog all of that comes before whatever is newer.
+            if missing < FAR || until.lacks(&end) > 0 || progress.elapsed() > STEP {
                 return Ok(());
             }
             if told.elapsed() > TOLD {
                 told = Instant::now();
-                self.state.send_replace(far_behind(missing));
+                self.state.send_replace(State::TakingOver { missing });
             }
             let seen = link.feed.events();
             tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => return Err(End::Shutdown),
                 filled = link.reader.ready() => filled?,
-                // The attach behind gate 1 tells why.
-                () = tokio::time::sleep_until(deadline) => return Ok(()),
+                () = tokio::time::sleep_until(heard + silence) => {
+                    return Err(End::Lost("the source sends neither events nor heartbeats".into()));
+                }
             }
+            heard = Instant::now();
             self.take(link)?;
             self.flush(link).await?;
-            // Heartbeats alone are no progress.
+            // Heartbeats alone are none.
             if link.feed.events() > seen {
-                deadline = Instant::now() + STEP;
+                progress = Instant::now();
             }
         }
     }
@@ -324,15 +330,6 @@ impl Capture {
                 Ok(()) = link.permits.changed() => link.acknowledge().await?,
             }
         }
-    }
-}
-
-/// Its commits wait for nobody yet.
-pub(super) fn far_behind(missing: u64) -> State {
-    State::Connecting {
-        reason: format!(
-            "about {missing} transactions are taken over before its commits wait for us"
-        ),
     }
 }
 

@@ -15,8 +15,8 @@
 //!   holds and that an [`AckPermit`](crate::ack::AckPermit) of *this* epoch covers.
 //! - `acks.captured` comes before the flush that publishes a transaction, so nothing is released that
 //!   the engine has not heard of.
-//! - Where very much is missing and the source's commits wait for nobody yet, it is taken over before they do
-//!   ([`Capture::catch_up`]); nothing of it is acknowledged.
+//! - Where very much is missing it is taken over before we make the source's commits wait
+//!   ([`Capture::take_over`]); nothing of it is acknowledged.
 //! - Sessions are held from the begin of an attach until everything that the source had in its binlog
 //!   then is released; the source is opened for writing after that and not before.
 //! - A transaction that was cut off in the middle never reaches a reader: `written` moves at ends only.
@@ -94,14 +94,14 @@ const LAST_RETRY: Duration = Duration::from_secs(2);
 const DISK_RETRY: Duration = Duration::from_millis(500);
 const STEP: Duration = Duration::from_secs(10);
 
-/// More transactions than these are taken over before the source's commits wait for us.
-const FAR: u64 = 10_000;
+/// So many transactions, or more, are taken over before we make the source's commits wait.
+const FAR: u64 = 1000;
 
 /// To the source's dump.
 enum Attached {
     /// Whatever is newer waits for our acknowledgement.
     Gated(Link, Admin),
-    /// Its commits wait for nobody yet, since so much is missing.
+    /// We have not made its commits wait, since so much is missing.
     FarBehind {
         link: Link,
         until: Position,
@@ -125,6 +125,8 @@ pub struct Capture {
     counted: Counted,
     /// The newest transaction of each MariaDB domain.
     newest: BTreeMap<u32, mariadb::Gtid>,
+    /// So many transactions were missing before some were taken over, since the source was open.
+    taken_over: Option<u64>,
     anchor: Anchor,
     incident: Incidents,
 }
@@ -176,6 +178,7 @@ impl Capture {
             source,
             shutdown,
             newest: BTreeMap::new(),
+            taken_over: None,
             anchor: Anchor::default(),
             incident: Incidents::default(),
             counted: Counted {
@@ -247,6 +250,7 @@ impl Capture {
                 break;
             }
             if moved {
+                self.taken_over = None;
                 retry = FIRST_RETRY;
                 continue;
             }
@@ -314,11 +318,10 @@ impl Capture {
         followed: &Followed,
     ) -> Result<std::convert::Infallible, End> {
         let shutdown = self.shutdown.clone();
-        let mut attempt = Attempt::begin(&self.guard);
-        let mut before = None;
         loop {
+            let mut attempt = Attempt::begin(&self.guard);
             let attached = tokio::select! {
-                attached = self.attach(followed, before) => attached?,
+                attached = self.attach(followed) => attached?,
                 () = shutdown.cancelled() => return Err(End::Shutdown),
             };
             match attached {
@@ -332,17 +335,20 @@ impl Capture {
                     missing,
                 } => {
                     tracing::warn!(source = %followed.name, missing, "far behind: taken over before its commits wait for us");
-                    self.state.send_replace(following::far_behind(missing));
-                    self.catch_up(&mut link, &until).await?;
+                    self.state.send_replace(State::TakingOver { missing });
+                    self.take_over(&mut link, &until).await?;
                     self.settle_store().await?;
-                    before = Some(missing);
+                    self.taken_over = Some(missing);
+                    self.state.send_replace(State::Connecting {
+                        reason: "attaching again, with less to take over".into(),
+                    });
                 }
             }
         }
     }
 
-    /// Everything up to the dump's first bytes. `before`: so far behind it was the last time.
-    async fn attach(&mut self, followed: &Followed, before: Option<u64>) -> Result<Attached, End> {
+    /// Everything up to the dump's first bytes.
+    async fn attach(&mut self, followed: &Followed) -> Result<Attached, End> {
         if *self.state.borrow() == State::Attached {
             self.state.send_replace(State::Connecting {
                 reason: "attaching again".into(),
@@ -381,17 +387,20 @@ impl Capture {
             attach::is_whom_we_followed(&source, kept, anchor.is_some())?;
         }
         attach::end_old_dumps(&mut admin).await?;
-        let base = match self.store.files().is_empty() {
-            true => {
-                self.may_begin(&mut admin).await?;
-                Some(self.choose_base(&source, followed).await?)
-            }
+        let is_empty = self.store.files().is_empty();
+        // The mode may have changed while much was taken over.
+        if is_empty || self.taken_over.is_some() {
+            self.may_begin(&mut admin).await?;
+        }
+        let base = match is_empty {
+            true => Some(self.choose_base(&source, followed).await?),
             false => None,
         };
-        // One that writes faster than we take over has to wait in the end.
         let until = source.state.position();
         let missing = self.store.end().lacks(&until);
-        let gates = missing < FAR || before.is_some_and(|before| missing > before / 2);
+        // One that writes faster than we take over has to wait in the end.
+        let is_no_use = |before| missing > before / 2;
+        let gates = missing < FAR || self.taken_over.is_some_and(is_no_use);
         if gates {
             attach::raise_gate(&mut admin).await?;
             attach::set_logging(&mut admin, &self.config.binlog_format).await?;
@@ -429,6 +438,7 @@ impl Capture {
         };
         let permits = self.acks.permits();
         let link = Link::dump(&self.config, followed, &source, ask, permits).await?;
+        self.source.send_replace(Some(source.clone()));
         if !gates {
             return Ok(Attached::FarBehind {
                 link,
@@ -438,7 +448,6 @@ impl Capture {
         }
         tracing::info!(source = %followed.name, version = %source.version, %from, "attached to the source's dump");
         counter!("ackline_source_attaches_total").increment(1);
-        self.source.send_replace(Some(source));
         Ok(Attached::Gated(link, admin))
     }
 

@@ -11,6 +11,8 @@ pub enum State {
     Connecting { reason: String },
     /// The source answered and must not be served.
     Refused(Refusal),
+    /// So many transactions, about, are captured before the source's commits wait for us.
+    TakingOver { missing: u64 },
     /// Attached; what the source had is being captured and released.
     CatchingUp { until: Position },
     /// Everything is proven; the source takes writes.
@@ -27,7 +29,7 @@ impl State {
         match self {
             Self::Connecting { .. } => "connecting",
             Self::Refused(_) => "refused",
-            Self::CatchingUp { .. } => "catching-up",
+            Self::TakingOver { .. } | Self::CatchingUp { .. } => "catching-up",
             Self::Attached => "attached",
             Self::Resting => "resting",
             Self::Stalled { .. } => "stalled",
@@ -40,6 +42,9 @@ impl State {
             Self::Attached => None,
             Self::Connecting { reason } => Some(format!("{source} is not attached: {reason}")),
             Self::Refused(refusal) => Some(format!("{source} is refused: {refusal}")),
+            Self::TakingOver { missing } => Some(format!(
+                "about {missing} transactions of {source} are taken over before its commits wait for us"
+            )),
             Self::CatchingUp { until } => Some(format!(
                 "everything up to {until} in the binlog of {source} must be captured and released first"
             )),

@@ -23,6 +23,8 @@ use crate::topology::{Role, ServerConfig};
 /// For somebody to start the proxy.
 const STARTED: Duration = Duration::from_secs(600);
 const ATTACHED: Duration = Duration::from_secs(60);
+/// So often it is said what is waited for.
+const TOLD: Duration = Duration::from_secs(10);
 const COMES: Duration = Duration::from_secs(60);
 /// Its binlog is walked first.
 const VOTES: Duration = Duration::from_secs(10);
@@ -279,8 +281,8 @@ async fn set(client: &Client, sync: &SyncPatch) -> Result<(), Failure> {
 async fn attach(path: &Path, client: &Client, source: &str) -> Result<(), Failure> {
     let begun = Instant::now();
     let mut asked_for = false;
-    let mut seen = None;
-    let mut since = Instant::now();
+    let (mut captured, mut since) = (None, Instant::now());
+    let mut told = None;
     loop {
         match client.get::<Status>("/api/v1/status").await {
             Ok(status) => {
@@ -289,12 +291,18 @@ async fn attach(path: &Path, client: &Client, source: &str) -> Result<(), Failur
                     return Ok(());
                 }
                 // Much may have to be taken over first.
-                let now = (status.source.state.clone(), status.binlog.written_position);
-                if seen.as_ref() != Some(&now) {
-                    (seen, since) = (Some(now), Instant::now());
+                let now = Some(status.binlog.written_position);
+                if captured != now {
+                    (captured, since) = (now, Instant::now());
+                }
+                let catches_up = status.source.state == "catching-up";
+                let why = status.source.reason.unwrap_or(status.source.state);
+                let is_told = told.is_some_and(|told: Instant| told.elapsed() < TOLD);
+                if catches_up && !is_told {
+                    told = Some(Instant::now());
+                    println!("{source}: {why}");
                 }
                 if since.elapsed() > ATTACHED {
-                    let why = status.source.reason.unwrap_or(status.source.state);
                     return Err(anyhow!("ackline does not attach to {source}: {why}").into());
                 }
             }

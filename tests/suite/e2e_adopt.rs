@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::{ACKLINE, Account, Flavor, Part, SOON, Sandbox, on_both_flavors, wait_until};
+use crate::support::{
+    ACKLINE, Account, Flavor, Part, SOON, Sandbox, Status, on_both_flavors, wait_until,
+};
 
 on_both_flavors![
     live_replicas_are_taken_in_while_the_source_writes,
@@ -167,6 +169,29 @@ async fn write_backlog(sandbox: &Sandbox, flavor: Flavor) {
     source.run(&format!("{gate}=ON")).await;
 }
 
+/// How often the source's own semi-sync was seen untouched while much is taken over, until we are attached.
+async fn look_at_the_gate(sandbox: &Sandbox, flavor: Flavor) -> u32 {
+    let mut source = sandbox.source().connect().await;
+    let timeout = format!("SELECT @@global.{}_timeout", words(flavor).semi_sync_source);
+    let takes_over = |status: &Status| status.text("source.reason").contains("taken over");
+    let mut open = 0;
+    loop {
+        let Ok(before) = sandbox.try_status().await else {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
+        if before.text("source.state") == "attached" {
+            return open;
+        }
+        let now = source.value(&timeout).await;
+        let after = sandbox.status().await;
+        if takes_over(&before) && takes_over(&after) {
+            assert_eq!(now, GIVES_UP.as_millis().to_string(), "{after}");
+            open += 1;
+        }
+    }
+}
+
 /// Writes at the source itself, one row after the other.
 struct Writer {
     stop: Arc<AtomicBool>,
@@ -276,10 +301,12 @@ async fn live_replicas_are_taken_in_while_the_source_writes(flavor: Flavor) {
     let mut adoption = Adoption::begin(&sandbox, &[]);
     adoption.says("Start the proxy now").await;
     sandbox.start(Part::Proxy);
-    adoption.says("ackline is attached").await;
-    sandbox
-        .logged("taken over before its commits wait for us")
-        .await;
+    let looked = look_at_the_gate(&sandbox, flavor);
+    let (open, ()) = tokio::join!(looked, adoption.says("ackline is attached"));
+    assert!(
+        open > 0,
+        "nothing was taken over before the gate was raised"
+    );
     behind.run("UNLOCK TABLES").await;
     let output = adoption.ends().await;
     let (rows, longest) = writer.end().await;
