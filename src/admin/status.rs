@@ -282,6 +282,7 @@ mod tests {
       "left_out": [],
       "reason": null
     },
+    "failed": null,
     "waits_for": null
   },
   "waiting": {

@@ -6,11 +6,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::state::State;
+use crate::event::rows::Operation;
 use crate::ids::ServerName;
 use crate::tables::Name;
 use crate::units::{parse_duration, show_utc};
 use crate::verify::{
-    ChunkDifference, ColumnDifference, Finding, Narrowed, Outcome, RowDifference, WAIT, What, Wish,
+    By, ChunkDifference, ColumnDifference, Finding, LastWrite, Narrowed, Outcome, RowDifference,
+    WAIT, What, Wish,
 };
 
 /// So many tables are named in the status document.
@@ -81,6 +83,9 @@ pub struct Comparisons {
     pub last: Option<Row>,
     /// The last one of everything that came to its end.
     pub whole: Option<Row>,
+    /// A later one of everything that did not.
+    #[serde(default)]
+    pub failed: Option<Row>,
     /// Why one that is due does not begin.
     pub waits_for: Option<String>,
 }
@@ -88,7 +93,7 @@ pub struct Comparisons {
 impl Comparisons {
     /// What somebody should look at.
     pub fn problems(&self) -> Vec<String> {
-        let rows = self.whole.iter().chain(&self.last);
+        let rows = self.whole.iter().chain(&self.failed).chain(&self.last);
         let mut problems: Vec<String> = rows.filter_map(Row::problem).collect();
         problems.dedup();
         problems
@@ -96,8 +101,8 @@ impl Comparisons {
 
     /// For people, a line each; without the problems.
     pub fn sentences(&self) -> Vec<String> {
-        let failed = |row: &&Row| row.state == State::Failed;
-        let ended = self.whole.iter().chain(self.last.iter().filter(failed));
+        let of_some = |row: &&Row| !row.everything && row.state == State::Failed;
+        let ended = self.whole.iter().chain(self.last.iter().filter(of_some));
         let mut sentences: Vec<String> = ended.filter_map(Row::sentence).collect();
         sentences.extend(self.running.as_ref().and_then(Row::sentence));
         let waits = self.waits_for.iter();
@@ -160,9 +165,13 @@ impl Row {
             State::Failed if !self.everything => None,
             State::Failed => Some(self.failure()),
             State::Done if self.total.different > 0 => Some(format!(
-                "verify found differences ({}): {}; ackline verify --tables shows the rows, --repair apply mends them, and this is said until the proxy has compared everything again (POST /api/v1/verify)",
+                "verify found differences ({}): {}; ackline verify --tables shows the rows, --repair apply mends them, and this is said until the proxy has compared {} (POST /api/v1/verify)",
                 self.when(),
-                self.differing.join(", ")
+                self.differing.join(", "),
+                match self.everything {
+                    true => "everything again",
+                    false => "again",
+                }
             )),
             State::Done => None,
         }
@@ -277,8 +286,24 @@ struct Rows {
     named: Vec<Named>,
     met: u64,
     mended: u64,
+    /// The last one that names the table, if later than what wrote one of the rows.
+    statement: Option<Write>,
     /// Why rows were not looked at, or not mended.
     reasons: Vec<String>,
+}
+
+/// A transaction in our binlog.
+#[derive(Debug, Serialize)]
+struct Write {
+    gtid: String,
+    /// As `binlog.000001:1234`.
+    at: String,
+    /// Unix time, by the source's clock.
+    seconds: u32,
+    /// `inserted`, `updated` or `deleted`; null of a statement.
+    change: Option<&'static str>,
+    /// Its beginning.
+    statement: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -287,6 +312,8 @@ struct Named {
     /// `missing`, `extra` or `other`, at the replica.
     what: &'static str,
     columns: Vec<Values>,
+    /// By a row event; null where our binlog has none.
+    written: Option<Write>,
 }
 
 #[derive(Debug, Serialize)]
@@ -357,13 +384,33 @@ impl Rows {
                 key: row.key.clone(),
                 what,
                 columns: columns.iter().map(values).collect(),
+                written: row.written.as_ref().map(Write::of),
             }
         };
         Self {
             named: narrowed.rows.iter().map(named).collect(),
             met: narrowed.met,
             mended: narrowed.mended,
+            statement: narrowed.statement.as_deref().map(Write::of),
             reasons: narrowed.reasons.clone(),
+        }
+    }
+}
+
+impl Write {
+    fn of(write: &LastWrite) -> Self {
+        let (change, statement) = match &write.by {
+            By::Rows(Operation::Write) => (Some("inserted"), None),
+            By::Rows(Operation::Update) => (Some("updated"), None),
+            By::Rows(Operation::Delete) => (Some("deleted"), None),
+            By::Statement(text) => (None, Some(text.clone())),
+        };
+        Self {
+            gtid: write.gtid.to_string(),
+            at: write.at.to_string(),
+            seconds: write.seconds,
+            change,
+            statement,
         }
     }
 }
@@ -428,15 +475,19 @@ pub(crate) mod tests {
 
     #[test]
     fn a_failure_of_what_somebody_asked_for_is_no_standing_problem() {
-        let of = |everything| Comparisons {
-            last: Some(Row {
+        let of = |everything| {
+            let row = Row {
                 state: State::Failed,
                 everything,
                 reason: Some("app.ordres: there is no such table".into()),
                 ended_seconds: Some(0),
                 ..Row::default()
-            }),
-            ..Comparisons::default()
+            };
+            Comparisons {
+                failed: everything.then(|| row.clone()),
+                last: Some(row),
+                ..Comparisons::default()
+            }
         };
         let (some, all) = (of(false), of(true));
         assert_eq!((some.problems().len(), some.sentences().len()), (0, 1));

@@ -169,6 +169,8 @@ struct Running {
 struct Ended {
     last: Option<Row>,
     whole: Option<Row>,
+    #[serde(default)]
+    failed: Option<Row>,
 }
 
 impl Verifying {
@@ -192,6 +194,7 @@ impl Verifying {
             running,
             last: state.ended.last.clone(),
             whole: state.ended.whole.clone(),
+            failed: state.ended.failed.clone(),
             waits_for: state.waits_for.clone(),
         }
     }
@@ -251,8 +254,12 @@ impl Begun {
             Ok(()) => row.state = State::Done,
             Err(reason) => (row.state, row.reason) = (State::Failed, Some(reason)),
         }
-        if row.everything && row.state == State::Done {
-            state.ended.whole = Some(row.clone());
+        if row.everything {
+            let (whole, failed) = match row.state {
+                State::Done => (Some(row.clone()), None),
+                _ => (state.ended.whole.take(), Some(row.clone())),
+            };
+            (state.ended.whole, state.ended.failed) = (whole, failed);
         }
         state.ended.last = Some(row.clone());
         Some((row, state.ended.clone()))
@@ -289,7 +296,7 @@ fn go_on(app: &Arc<App>, mut run: Run, begun: Begun) {
     app.shutdown.clone().spawn(async move {
         let end = tokio::select! {
             end = run.compare(|news| app.verifying.hears(news)) => end,
-            // It says nothing of the rows. What is left of it are its rows of ackline.checksums.
+            // What was cut off says nothing of the rows, and leaves some of ackline.checksums behind.
             () = app.shutdown.cancelled() => return,
         };
         ended(&app, begun, end.map_err(|error| error.to_string())).await;
@@ -366,8 +373,8 @@ pub async fn watch(app: Arc<App>) {
 fn is_due(comparisons: &Comparisons, every: Duration, now: u64) -> bool {
     let Comparisons {
         running,
-        last,
         whole,
+        failed,
         ..
     } = comparisons;
     if running.is_some() {
@@ -381,9 +388,7 @@ fn is_due(comparisons: &Comparisons, every: Duration, now: u64) -> bool {
             since => since.map(Duration::from_secs),
         }
     };
-    let failed = |row: &Row| row.everything && row.state == State::Failed;
-    let rests = last.as_ref().is_some_and(failed)
-        && since(last).is_some_and(|since| since < every.min(AGAIN));
+    let rests = since(failed).is_some_and(|since| since < every.min(AGAIN));
     !rests && since(whole).is_none_or(|since| since >= every)
 }
 
@@ -402,9 +407,9 @@ mod tests {
                 ..Row::default()
             })
         };
-        let due = |last: Option<Row>, whole: Option<Row>, now| {
+        let due = |failed: Option<Row>, whole: Option<Row>, now| {
             let comparisons = Comparisons {
-                last,
+                failed,
                 whole,
                 ..Comparisons::default()
             };
@@ -412,20 +417,13 @@ mod tests {
         };
         let (done, failed) = (|at| row(State::Done, at), |at| row(State::Failed, at));
         assert!(due(None, None, 0));
-        assert!(!due(done(1000), done(1000), 87_399));
-        assert!(due(done(1000), done(1000), 87_400));
-        // One of a few tables says nothing of the others.
-        assert!(due(done(87_000), done(1000), 87_400));
+        assert!(!due(None, done(1000), 87_399));
+        assert!(due(None, done(1000), 87_400));
         assert!(!due(failed(87_000), done(1000), 87_400));
         assert!(due(failed(87_000), done(1000), 87_600));
         assert!(due(failed(1000), None, 1600));
-        let of_some = failed(87_000).map(|row| Row {
-            everything: false,
-            ..row
-        });
-        assert!(due(of_some, done(1000), 87_400));
-        assert!(!due(done(2000), done(2000), 1990));
-        assert!(due(done(200_000), done(200_000), 1000));
+        assert!(!due(None, done(2000), 1990));
+        assert!(due(None, done(200_000), 1000));
         let running = Comparisons {
             running: Some(Row::default()),
             ..Comparisons::default()

@@ -12,12 +12,13 @@ use super::doctor;
 use crate::admin::status::Status;
 use crate::admin::verify::{Report, table};
 use crate::app::verifying::{self, NotBegun, Present};
+use crate::event::rows::Operation;
 use crate::sql::shortened::printable;
 use crate::tables::Name;
-use crate::units::parse_duration;
+use crate::units::{parse_duration, show_utc};
 use crate::verify::{
-    ChunkDifference, ColumnDifference, Finding, Looks, Narrowed, News, Outcome, RowDifference,
-    Serves, What, Wish,
+    By, ChunkDifference, ColumnDifference, Finding, LastWrite, Looks, Narrowed, News, Outcome,
+    RowDifference, Serves, What, Wish,
 };
 
 /// Of a table's ranges that differ, so many are named.
@@ -177,6 +178,12 @@ fn rows_said(narrowed: &Narrowed, repair: Option<Repair>) -> Vec<String> {
     if more > 0 {
         lines.push(format!("    and {more} more rows"));
     }
+    if let Some(statement) = &narrowed.statement {
+        lines.push(format!(
+            "    the last statement that names the table: {}",
+            of_write(statement)
+        ));
+    }
     let reasons = narrowed.reasons.iter();
     lines.extend(reasons.map(|why| format!("    not to the end: {why}")));
     if narrowed.mended > 0 {
@@ -209,7 +216,20 @@ fn of_row(row: &RowDifference, repair: Option<Repair>) -> String {
         (What::OnlyThere, Some(Repair::Print)) => " (apply would delete it)",
         (What::Other(_), Some(Repair::Print)) => " (apply would write it anew)",
     };
-    format!("    {}: {what}{would}", row.key)
+    let written = row.written.as_ref().map(of_write);
+    let written = written.map_or(String::new(), |by| format!("; last {by}"));
+    format!("    {}: {what}{written}{would}", row.key)
+}
+
+/// The transaction, by what it can be found, and what it did.
+fn of_write(write: &LastWrite) -> String {
+    let found = format!("{} ({}, {})", write.gtid, show_utc(write.seconds), write.at);
+    match &write.by {
+        By::Rows(Operation::Write) => format!("inserted by {found}"),
+        By::Rows(Operation::Update) => format!("updated by {found}"),
+        By::Rows(Operation::Delete) => format!("deleted by {found}"),
+        By::Statement(text) => format!("{found}: {text}"),
+    }
 }
 
 fn of_chunk(of: &ChunkDifference) -> String {
@@ -231,12 +251,20 @@ fn of_chunk(of: &ChunkDifference) -> String {
 mod tests {
     use super::*;
     use crate::admin::verify::tests::finding;
+    use crate::ids::StorePosition;
 
     #[test]
     fn a_line_for_each_row() {
+        let write = |by| LastWrite {
+            gtid: "0-1-5".parse().unwrap(),
+            at: StorePosition::new(3, 1234),
+            seconds: 0,
+            by,
+        };
         let row = |key: &str, what| RowDifference {
             key: key.into(),
             what,
+            ..RowDifference::default()
         };
         let other = What::Other(vec![ColumnDifference {
             column: "v".into(),
@@ -245,13 +273,17 @@ mod tests {
         }]);
         let rows = vec![
             row("id = 5", What::NotThere),
-            row("id = 6", What::OnlyThere),
+            RowDifference {
+                written: Some(write(By::Rows(Operation::Delete))),
+                ..row("id = 6", What::OnlyThere)
+            },
             row("id = 7", other),
         ];
         let narrowed = Narrowed {
             rows,
             met: 4,
             mended: 0,
+            statement: Some(Box::new(write(By::Statement("UPDATE t SET v = ''".into())))),
             reasons: vec!["it lags".into()],
         };
         let finding = Finding {
@@ -264,9 +296,10 @@ mod tests {
             told,
             [
                 "    id = 5: it is not there (apply would insert it)",
-                "    id = 6: it is there only (apply would delete it)",
+                "    id = 6: it is there only; last deleted by 0-1-5 (1970-01-01T00:00:00Z, binlog.000003:1234) (apply would delete it)",
                 "    id = 7: v is NULL there, '' at the source (apply would write it anew)",
                 "    and 1 more rows",
+                "    the last statement that names the table: 0-1-5 (1970-01-01T00:00:00Z, binlog.000003:1234): UPDATE t SET v = ''",
                 "    not to the end: it lags",
             ]
         );

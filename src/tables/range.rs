@@ -2,6 +2,8 @@
 
 use super::definition::{Column, Definition, Key};
 use super::quoted;
+use crate::event::rows::Value;
+use crate::event::table_map;
 use crate::net::admin::literal;
 use crate::sql::shortened::printable;
 
@@ -12,7 +14,10 @@ enum Kind {
     Float,
     /// Bytes in a character set, in hexadecimal.
     Text(String),
-    Bytes,
+    Bytes {
+        /// Zeros at its end are not told by row events.
+        padded: bool,
+    },
     Quoted,
 }
 
@@ -24,11 +29,43 @@ impl Kind {
             | "enum" => Self::Number,
             "float" | "double" => Self::Float,
             "char" | "varchar" => Self::Text(column.charset.clone()?),
-            "binary" | "varbinary" => Self::Bytes,
+            data_type @ ("binary" | "varbinary") => Self::Bytes {
+                padded: data_type == "binary",
+            },
             "date" | "time" | "datetime" | "timestamp" | "uuid" | "inet4" | "inet6" => Self::Quoted,
             _ => return None,
         })
     }
+
+    /// Whether a server tells this value so.
+    fn is_told(&self, told: &str, value: &Value<'_>, column: &table_map::Column) -> bool {
+        match (self, value) {
+            (Self::Number, Value::Bit(bits)) => told == bits.to_string(),
+            (Self::Number, value) => is_literal(told, value, column),
+            (Self::Float, Value::Float(number)) => told.parse() == Ok(f64::from(*number)),
+            (Self::Float, Value::Double(number)) => told.parse() == Ok(*number),
+            (Self::Text(_) | Self::Bytes { padded: false }, Value::Bytes(bytes)) => {
+                told == hex(bytes)
+            }
+            (Self::Bytes { padded: true }, Value::Bytes(bytes)) => {
+                let hex = hex(bytes);
+                let zeros = told.strip_prefix(&*hex);
+                zeros.is_some_and(|zeros| zeros.bytes().all(|digit| digit == b'0'))
+            }
+            (Self::Quoted, value) => is_literal(&literal(told), value, column),
+            _ => false,
+        }
+    }
+}
+
+fn is_literal(told: &str, value: &Value<'_>, column: &table_map::Column) -> bool {
+    value
+        .literal(column)
+        .is_ok_and(|literal| literal.to_string() == told)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +83,10 @@ pub struct Ordered {
 }
 
 /// A value of the key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bound {
+    /// As a server told them.
+    values: Vec<String>,
     /// As literals of SQL.
     literals: Vec<String>,
     shown: Vec<String>,
@@ -88,7 +127,7 @@ impl Ordered {
             match part.kind {
                 Kind::Number => format!("{name}+0"),
                 Kind::Float => format!("{name}*1e0"),
-                Kind::Text(_) | Kind::Bytes => format!("HEX({name})"),
+                Kind::Text(_) | Kind::Bytes { .. } => format!("HEX({name})"),
                 Kind::Quoted => format!("CAST({name} AS CHAR)"),
             }
         };
@@ -99,6 +138,20 @@ impl Ordered {
     /// How many [`Self::values`] are.
     pub fn width(&self) -> usize {
         self.parts.len()
+    }
+
+    /// Its columns' names.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().map(|part| part.name.as_str())
+    }
+
+    /// Whether a row event's row has this key, by the values of the key's columns.
+    pub fn has(&self, bound: &Bound, row: &[(Value<'_>, &table_map::Column)]) -> bool {
+        let of_key = self.parts.iter().zip(&bound.values);
+        row.len() == self.parts.len()
+            && of_key
+                .zip(row)
+                .all(|((part, told), (value, column))| part.kind.is_told(told, value, column))
     }
 
     /// What stands behind FROM, so that rows are met by this key.
@@ -134,10 +187,7 @@ impl Ordered {
 
     /// From the answer's values. None where one is missing.
     pub fn bound<'a>(&self, answer: impl Fn(usize) -> Option<&'a str>) -> Option<Bound> {
-        let mut bound = Bound {
-            literals: Vec::new(),
-            shown: Vec::new(),
-        };
+        let mut bound = Bound::default();
         for (index, part) in self.parts.iter().enumerate() {
             let value = answer(index)?;
             let (sql, shown) = match &part.kind {
@@ -146,9 +196,10 @@ impl Ordered {
                 Kind::Float if value.contains(['e', 'E']) => (value.to_owned(), value.to_owned()),
                 Kind::Float => (format!("{value}e0"), value.to_owned()),
                 Kind::Text(charset) => (format!("_{charset} X'{value}'"), readable(value)),
-                Kind::Bytes => (format!("X'{value}'"), format!("0x{value}")),
+                Kind::Bytes { .. } => (format!("X'{value}'"), format!("0x{value}")),
                 Kind::Quoted => (literal(value), literal(value)),
             };
+            bound.values.push(value.to_owned());
             bound.literals.push(sql);
             bound.shown.push(shown);
         }

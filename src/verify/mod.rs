@@ -13,6 +13,7 @@
 //! form        how a transaction of ours came to be logged: as statements, or as rows
 //! verdict     what a replica has against what the source has
 //! rows        which rows of a range differ, and in what
+//! last_write  which transaction last wrote a row, by our binlog
 //! source, replica, witness   the IO: the source's session, a replica's, our binlog's files
 //! holder, mender             a second session at the source, which holds rows; one at a replica, which mends them
 //! narrow      from a range that differs to its rows
@@ -35,6 +36,7 @@
 mod expression;
 mod form;
 mod holder;
+mod last_write;
 mod mender;
 mod narrow;
 mod pace;
@@ -47,6 +49,7 @@ mod verdict;
 mod wish;
 pub mod witness;
 
+pub use last_write::{By, LastWrite};
 pub use mender::Serves;
 pub use narrow::Narrowed;
 pub use replica::Server;

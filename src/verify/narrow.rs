@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::holder::Holder;
+use super::last_write::{Found, LastWrite};
 use super::mender::{self, Failed, Mender, Serves};
 use super::replica::Replica;
 use super::rows::{self, Differing, Digests, Reader, RowDifference};
@@ -33,11 +34,26 @@ pub struct Narrowed {
     /// How many were met; where nothing is mended it ends with those that are named.
     pub met: u64,
     pub mended: u64,
+    /// The last statement that names the table, where a row was not written by a row event since: it may have been
+    /// written by that.
+    pub statement: Option<Box<LastWrite>>,
     /// Why rows were not looked at, or not mended.
     pub reasons: Vec<String>,
 }
 
 impl Narrowed {
+    /// What our binlog tells of the rows that are named, in their order.
+    pub(super) fn learns(&mut self, found: Found) {
+        for (row, written) in self.rows.iter_mut().zip(found.rows) {
+            row.written = written;
+        }
+        let statement = found.statement.filter(|statement| {
+            let mut rows = self.rows.iter().map(|row| row.written.as_ref());
+            rows.any(|written| written.is_none_or(|written| written.at < statement.at))
+        });
+        self.statement = statement.map(Box::new);
+    }
+
     pub(super) fn not_at_all(reason: String) -> Self {
         Self {
             reasons: vec![reason],

@@ -3,20 +3,26 @@
 use std::collections::BTreeMap;
 
 use super::expression::{self, SHOWN, UnknownType};
+use super::last_write::LastWrite;
 use crate::net::admin::Row;
 use crate::tables::range::readable;
 use crate::tables::{Bound, Definition, Name, Ordered};
 
 /// A row that differs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RowDifference {
     /// As a condition.
     pub key: String,
+    /// The key itself.
+    pub bound: Bound,
     pub what: What,
+    /// By a row event, as far as our binlog reaches back.
+    pub written: Option<LastWrite>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum What {
+    #[default]
     NotThere,
     OnlyThere,
     Other(Vec<ColumnDifference>),
@@ -130,6 +136,8 @@ impl Reader {
             let key = one.key.text();
             RowDifference {
                 key: self.key.named(&one.key),
+                bound: one.key.clone(),
+                written: None,
                 what: match (source.get(&key), there.get(&key)) {
                     (Some(source), Some(there)) => What::Other(self.columns_of(source, there)),
                     _ if one.at_source => What::NotThere,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::expression::{self, is_whole};
 use super::holder::Holder;
+use super::last_write::{self, Sought};
 use super::mender::{Mender, Serves};
 use super::narrow::{Mends, Narrow, Narrowed};
 use super::pace::Pace;
@@ -94,6 +95,8 @@ pub enum News {
 pub struct Run {
     /// Nobody else's.
     name: String,
+    /// Our binlog's folder.
+    dir: PathBuf,
     source: Source,
     account: Account,
     replicas: Vec<Replica>,
@@ -140,6 +143,7 @@ impl Run {
                 since.unwrap_or_default().as_nanos(),
                 std::process::id()
             ),
+            dir: request.dir,
             source,
             account: request.source,
             replicas,
@@ -230,7 +234,38 @@ impl Run {
             let since = self.table(table).await?.into_iter().nth(index).flatten();
             outcome = since.unwrap_or(outcome);
         }
+        if let Some(all) = &mut all {
+            self.last_writes(table, all).await?;
+        }
         Ok((outcome, all))
+    }
+
+    /// Tells of the rows that are named who wrote them last.
+    async fn last_writes(&mut self, table: &Listed, narrowed: &mut Narrowed) -> Result<(), Error> {
+        let definition = match narrowed.rows.is_empty() {
+            true => None,
+            false => self.source.definition(&table.name).await?,
+        };
+        let Some(definition) = definition else {
+            return Ok(());
+        };
+        let Some(key) = Ordered::of(&definition) else {
+            return Ok(());
+        };
+        let sought = Sought {
+            table: table.name.clone(),
+            definition,
+            key,
+            rows: narrowed.rows.iter().map(|row| row.bound.clone()).collect(),
+        };
+        let dir = self.dir.clone();
+        // Much may be read.
+        let search = tokio::task::spawn_blocking(move || last_write::search(&dir, &sought));
+        match search.await.map_err(witness::Error::Ended)? {
+            Ok(found) => narrowed.learns(found),
+            Err(error) => tracing::warn!(%error, "who wrote the rows last is not known"),
+        }
+        Ok(())
     }
 
     async fn narrow(
@@ -295,6 +330,8 @@ impl Run {
                 self,
             ));
         }
+        // Before the definition is read: it would be an old one afterwards.
+        self.rests().await?;
         let name = &table.name;
         let Some(definition) = self.source.definition(name).await? else {
             return Ok(vec![None; self.replicas.len()]);
@@ -310,7 +347,6 @@ impl Run {
             );
             return Ok(all(&why, self));
         }
-        self.rests().await?;
         // Behind the definition that was read, so that the replicas have it when they are asked.
         let begun = match self.mark(name).await? {
             Ok(begun) => begun,

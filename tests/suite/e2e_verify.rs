@@ -20,6 +20,7 @@ on_both_flavors![
     a_repair_that_is_killed_is_given_again,
     the_proxy_compares_by_itself,
     it_rests_while_a_replica_is_behind,
+    who_wrote_a_row_last_is_told,
 ];
 
 fn text(output: &Output) -> String {
@@ -878,4 +879,105 @@ async fn it_rests_while_a_replica_is_behind(flavor: Flavor) {
     let output = tokio::task::spawn_blocking(move || child.wait_with_output()).await;
     let output = output.unwrap().unwrap();
     assert!(output.status.success(), "{}", text(&output));
+}
+
+/// A key of many types, as a server tells them and as row events have them.
+const KEYED: &str = "CREATE TABLE keyed (
+  id BIGINT UNSIGNED, t VARCHAR(10) CHARACTER SET latin1, c CHAR(5), b BINARY(4), vb VARBINARY(4), m DECIMAL(12,3),
+  s DATETIME(3), ts TIMESTAMP, f DOUBLE, e ENUM('x', 'y'), v INT,
+  PRIMARY KEY (id, t, c, b, vb, m, s, ts, f, e))";
+
+async fn who_wrote_a_row_last_is_told(flavor: Flavor) {
+    let sandbox = migrated(flavor).await;
+    let mut source = sandbox.source().connect().await;
+    source.run(KEYED).await;
+    source.run("SET SESSION binlog_format='ROW'").await;
+    let key = |id: &str| {
+        format!(
+            "{id}, 'é', 'ab ', 0x6100, 0x6100, -7.5, '2024-02-29 12:00:00.125', '2024-03-01 00:00:01', 0.1, 'y'"
+        )
+    };
+    let large = u64::MAX.to_string();
+    let mut last = Vec::new();
+    for statement in [
+        format!(
+            "INSERT INTO keyed VALUES ({}, 1), ({}, 1)",
+            key("1"),
+            key("2")
+        ),
+        format!(
+            "INSERT INTO keyed VALUES ({}, 1), ({}, 1)",
+            key("3"),
+            key(&large)
+        ),
+        "UPDATE keyed SET v = 2 WHERE id = 2".to_owned(),
+        "DELETE FROM keyed WHERE id = 3".to_owned(),
+    ] {
+        source.run(&statement).await;
+        last.push(source.last_gtid().await);
+    }
+    source.run("SET SESSION binlog_format='STATEMENT'").await;
+    source.run("CREATE TABLE keyed_too (n INT)").await;
+
+    sandbox.assert_equal().await;
+    let mut replica = sandbox.replica(0).connect().await;
+    if flavor == Flavor::MySql {
+        replica.run("SET GLOBAL super_read_only = OFF").await;
+    }
+    replica.run("SET SESSION sql_log_bin = 0").await;
+    replica.run("UPDATE keyed SET v = 9").await;
+    let planted = format!("INSERT INTO keyed VALUES ({}, 1)", key("3"));
+    replica.run(&planted).await;
+    let told = verify(&sandbox, &["replica1", "--tables", "app.keyed"], 1);
+    for (id, how) in [
+        (
+            "1",
+            format!(
+                "v is 9 there, 1 at the source; last inserted by {} (",
+                last[0]
+            ),
+        ),
+        (
+            "2",
+            format!(
+                "v is 9 there, 2 at the source; last updated by {} (",
+                last[2]
+            ),
+        ),
+        (
+            "3",
+            format!("it is there only; last deleted by {} (", last[3]),
+        ),
+        (
+            &large,
+            format!(
+                "v is 9 there, 1 at the source; last inserted by {} (",
+                last[1]
+            ),
+        ),
+    ] {
+        let row = format!("({id}, ");
+        let line = told.lines().find(|line| line.contains(&row));
+        let line = line.unwrap_or_else(|| panic!("no row {id}: {told}"));
+        assert!(line.contains(&how), "{how}: {line}");
+    }
+    assert!(!told.contains("the last statement"), "{told}");
+
+    // Of a statement nobody knows which rows it wrote.
+    source.run("UPDATE keyed SET v = v + 1 WHERE id > 1").await;
+    source.run("UPDATE app.keyed_too SET n = 1").await;
+    let told = verify(
+        &sandbox,
+        &["replica1", "--tables", "app.keyed", "--json"],
+        1,
+    );
+    let json = &told[..=told.rfind("\n}").unwrap() + 1];
+    let report: serde_json::Value = serde_json::from_str(json).unwrap();
+    let narrowed = &report["tables"][0]["narrowed"];
+    assert_eq!(narrowed["named"][0]["written"]["gtid"], last[0].as_str());
+    assert_eq!(narrowed["named"][0]["written"]["change"], "inserted");
+    assert_eq!(
+        narrowed["statement"]["statement"],
+        "UPDATE keyed SET v = v + 1 WHERE id > 1"
+    );
 }
