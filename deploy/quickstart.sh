@@ -31,10 +31,6 @@ while [ $# -gt 0 ]; do
     shift
 done
 manifest=$dir/sandbox.json
-if [ "$(jq .proxy.pid "$manifest")" = null ]; then
-    echo "== the servers run; there is no proxy for $(jq -r .flavor "$manifest") yet"
-    exit 0
-fi
 config=$(jq -r .config "$manifest")
 read -r host port user password database < <(
     jq -r '.app | "\(.host) \(.port) \(.user) \(.password) \(.database)"' "$manifest"
