@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::state::State;
-use crate::event::rows::Operation;
 use crate::ids::ServerName;
 use crate::tables::Name;
 use crate::units::{parse_duration, show_utc};
@@ -400,9 +399,7 @@ impl Rows {
 impl Write {
     fn of(write: &LastWrite) -> Self {
         let (change, statement) = match &write.by {
-            By::Rows(Operation::Write) => (Some("inserted"), None),
-            By::Rows(Operation::Update) => (Some("updated"), None),
-            By::Rows(Operation::Delete) => (Some("deleted"), None),
+            By::Rows(operation) => (Some(operation.word()), None),
             By::Statement(text) => (None, Some(text.clone())),
         };
         Self {

@@ -12,7 +12,6 @@ use super::doctor;
 use crate::admin::status::Status;
 use crate::admin::verify::{Report, table};
 use crate::app::verifying::{self, NotBegun, Present};
-use crate::event::rows::Operation;
 use crate::sql::shortened::printable;
 use crate::tables::Name;
 use crate::units::{parse_duration, show_utc};
@@ -225,9 +224,7 @@ fn of_row(row: &RowDifference, repair: Option<Repair>) -> String {
 fn of_write(write: &LastWrite) -> String {
     let found = format!("{} ({}, {})", write.gtid, show_utc(write.seconds), write.at);
     match &write.by {
-        By::Rows(Operation::Write) => format!("inserted by {found}"),
-        By::Rows(Operation::Update) => format!("updated by {found}"),
-        By::Rows(Operation::Delete) => format!("deleted by {found}"),
+        By::Rows(operation) => format!("{} by {found}", operation.word()),
         By::Statement(text) => format!("{found}: {text}"),
     }
 }
@@ -251,6 +248,7 @@ fn of_chunk(of: &ChunkDifference) -> String {
 mod tests {
     use super::*;
     use crate::admin::verify::tests::finding;
+    use crate::event::rows::Operation;
     use crate::ids::StorePosition;
 
     #[test]

@@ -193,18 +193,22 @@ fn statement(
     text: &[u8],
     longest: usize,
 ) -> Line {
-    let text = match speaks_of_password(text) {
+    let database = database.filter(|name| !name.is_empty());
+    Line::Statement {
+        database: database.map(printable),
+        connection,
+        text: shown(text, longest),
+    }
+}
+
+/// Of a statement's text, as much as may be shown.
+pub fn shown(text: &[u8], longest: usize) -> String {
+    match speaks_of_password(text) {
         true => "(not shown: it may hold a password)".to_owned(),
         false if text.len() > longest => {
             format!("{}… ({} bytes)", printable(&text[..longest]), text.len())
         }
         false => printable(text),
-    };
-    let database = database.filter(|name| !name.is_empty());
-    Line::Statement {
-        database: database.map(printable),
-        connection,
-        text,
     }
 }
 

@@ -8,7 +8,7 @@ use std::io;
 use serde::Serialize;
 
 use crate::cursor::Cursor;
-use crate::event::rows::{Image, Operation, RowsEvent, Value};
+use crate::event::rows::{Image, RowsEvent, Value};
 use crate::event::table_map::TableMap;
 use crate::event::{self, EventType, HEADER_LENGTH};
 use crate::sql::shortened::printable;
@@ -133,11 +133,7 @@ fn fill(
     longest: usize,
 ) -> Result<(), event::Error> {
     let rows = RowsEvent::parse_within(event, LONGEST)?;
-    change.change = match rows.operation {
-        Operation::Write => "inserted",
-        Operation::Update => "updated",
-        Operation::Delete => "deleted",
-    };
+    change.change = rows.operation.word();
     let mut names = Vec::new();
     for name in table.names()?.into_iter().flatten() {
         names.push(printable(name?));

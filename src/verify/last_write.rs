@@ -15,11 +15,11 @@ use crate::event::transaction_payload::TransactionPayload;
 use crate::event::{self, EventType, Header, Step, TransactionTracker};
 use crate::gtid::Gtid;
 use crate::ids::StorePosition;
-use crate::sql::shortened::{printable, speaks_of_password};
 use crate::store::inspect::Inspected;
 use crate::store::skim::LONGEST;
 use crate::store::{self, FIRST_EVENT, Skim};
 use crate::tables::{Bound, Definition, Name, Ordered};
+use crate::transcript;
 
 /// Of our binlog's newest files as many are read as fit in this, and one at least.
 const READ: u64 = 1 << 30;
@@ -65,10 +65,7 @@ pub(super) struct Found {
 /// From the newest file back. Blocks on the disk.
 pub(super) fn search(dir: &Path, sought: &Sought) -> Result<Found, store::Error> {
     let inspected = Inspected::of(dir)?;
-    let mut found = Found {
-        rows: vec![None; sought.rows.len()],
-        statement: None,
-    };
+    let mut found = Found::nothing_of(sought);
     let mut read = 0;
     for file in inspected.files.iter().rev() {
         if read > 0 && read + file.end > READ || found.rows.iter().all(Option::is_some) {
@@ -93,6 +90,13 @@ pub(super) fn search(dir: &Path, sought: &Sought) -> Result<Found, store::Error>
 }
 
 impl Found {
+    fn nothing_of(sought: &Sought) -> Self {
+        Self {
+            rows: vec![None; sought.rows.len()],
+            statement: None,
+        }
+    }
+
     /// Takes from an older file what is not known yet.
     fn learns_of_older(&mut self, older: Self) {
         for (newer, older) in self.rows.iter_mut().zip(older.rows) {
@@ -106,7 +110,8 @@ impl Found {
 struct Hunt<'a> {
     sought: &'a Sought,
     tracker: TransactionTracker,
-    running: Option<LastWrite>,
+    /// The transaction: its GTID, where it begins, and when it was.
+    running: Option<(Gtid, StorePosition, u32)>,
     /// The running transaction's, of our table.
     maps: HashMap<u64, Vec<u8>>,
     found: Found,
@@ -119,10 +124,7 @@ impl<'a> Hunt<'a> {
             tracker: TransactionTracker::new(),
             running: None,
             maps: HashMap::new(),
-            found: Found {
-                rows: vec![None; sought.rows.len()],
-                statement: None,
-            },
+            found: Found::nothing_of(sought),
         }
     }
 
@@ -136,12 +138,7 @@ impl<'a> Hunt<'a> {
             Step::Outside => return Ok(()),
             Step::GroupStart(start) => {
                 self.maps.clear();
-                self.running = Some(LastWrite {
-                    gtid: start.gtid,
-                    at,
-                    seconds: header.timestamp,
-                    by: By::Statement(String::new()),
-                });
+                self.running = Some((start.gtid, at, header.timestamp));
             }
             Step::InGroup | Step::GroupEnd => {}
         }
@@ -174,10 +171,12 @@ impl<'a> Hunt<'a> {
     }
 
     fn write(&self, by: By) -> Option<LastWrite> {
-        let running = self.running.as_ref()?;
+        let (gtid, at, seconds) = self.running.clone()?;
         Some(LastWrite {
+            gtid,
+            at,
+            seconds,
             by,
-            ..running.clone()
         })
     }
 
@@ -246,12 +245,7 @@ impl<'a> Hunt<'a> {
         if is_ours || !names(table) || query.database != database.as_bytes() && !names(database) {
             return;
         }
-        let shown = match speaks_of_password(&text) {
-            true => "(not shown: it may hold a password)".to_owned(),
-            false if text.len() > SHOWN => format!("{}…", printable(&text[..SHOWN])),
-            false => printable(&text),
-        };
-        self.found.statement = self.write(By::Statement(shown));
+        self.found.statement = self.write(By::Statement(transcript::shown(&text, SHOWN)));
     }
 }
 

@@ -242,11 +242,10 @@ impl Run {
 
     /// Tells of the rows that are named who wrote them last.
     async fn last_writes(&mut self, table: &Listed, narrowed: &mut Narrowed) -> Result<(), Error> {
-        let definition = match narrowed.rows.is_empty() {
-            true => None,
-            false => self.source.definition(&table.name).await?,
-        };
-        let Some(definition) = definition else {
+        if narrowed.rows.is_empty() {
+            return Ok(());
+        }
+        let Some(definition) = self.source.definition(&table.name).await? else {
             return Ok(());
         };
         let Some(key) = Ordered::of(&definition) else {

@@ -54,6 +54,17 @@ pub enum Operation {
     Delete,
 }
 
+impl Operation {
+    /// What became of the row, for people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Write => "inserted",
+            Self::Update => "updated",
+            Self::Delete => "deleted",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowsEvent<'a> {
     pub kind: EventType,
