@@ -62,7 +62,7 @@ any_wanted() {
 
 install() {
     deploy/install.sh build servers || impossible "the programs that the tests need could not be installed"
-    if any_wanted bench bench_binlog e2e_sysbench session_sysbench readers; then
+    if any_wanted bench bench_binlog e2e_move_rounds e2e_sysbench session_sysbench readers; then
         deploy/install.sh bench || impossible "the programs of the benchmark could not be installed"
     fi
     # Without these the tests that need them are skipped, each by name.

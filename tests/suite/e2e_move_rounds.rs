@@ -7,21 +7,29 @@ use rand::SeedableRng;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::e2e_moves::{Load, MOVED, assert_there};
+use crate::support::load::{Clients, Load, MOVED, assert_there};
+use crate::support::sysbench::Sysbench;
 use crate::support::{
-    Account, Commit, Flavor, Part, SOON, STAYS, Sandbox, Signal, on_both_flavors, wait_until,
+    Account, Commit, Flavor, Part, SOON, STAYS, Sandbox, Signal, on_both_flavors, wait_equal,
+    wait_until,
 };
 
 on_both_flavors![
     switchovers,
     sources_that_are_killed,
+    two_sources_that_are_killed_in_a_row,
     sources_that_freeze,
     proxies_that_are_killed_on_the_way,
     a_replica_that_is_far_behind_is_completed_from_our_binlog,
 ];
 
-/// Of which so many ask several statements in a transaction.
-const CLIENTS: (usize, usize) = (16, 4);
+const CLIENTS: Clients = Clients {
+    writing: 12,
+    in_transactions: 4,
+    reading: 4,
+};
+/// They write in tables of their own beside the others.
+const SYSBENCH: u32 = 4;
 const BETWEEN: usize = 50;
 /// The steps of a move that takes longer are shown.
 const SLOW: Duration = Duration::from_millis(800);
@@ -75,33 +83,33 @@ async fn source_of(sandbox: &Sandbox) -> String {
     sandbox.status().await.text("source.name").to_owned()
 }
 
-/// On the source through us, and once they have caught up on every replica.
+/// On the source through us; and once all others have caught up, they hold what it holds.
 async fn assert_everywhere(sandbox: &Sandbox, acknowledged: &[u32]) {
     assert_there(sandbox, acknowledged).await;
-    let mut app = sandbox.app().connect().await;
-    let rows: Vec<u32> = app.rows("SELECT n FROM seen ORDER BY n").await;
-    for name in ["source", "replica1", "replica2"] {
-        let server = Account {
-            database: sandbox.app().database.clone(),
-            ..account(sandbox, name)
-        };
-        let mut server = server.connect().await;
-        wait_until(&format!("{name} has all rows"), SOON, async || {
-            let there: Vec<u32> = server.rows("SELECT n FROM seen ORDER BY n").await;
-            match there == rows {
-                true => Ok(()),
-                false => Err(format!("{} of {}", there.len(), rows.len())),
-            }
-        })
-        .await;
-    }
+    let present = source_of(sandbox).await;
+    let replicas = (1..=sandbox.replicas().len()).map(|number| format!("replica{number}"));
+    let others = replicas
+        .chain(["source".to_owned()])
+        .filter(|name| *name != present);
+    let others: Vec<Account> = others.map(|name| account(sandbox, &name)).collect();
+    let equal = wait_equal(&account(sandbox, &present), &others, SOON).await;
+    assert_eq!(equal, Ok(()), "{present} is the source");
 }
 
 async fn switchovers(flavor: Flavor) {
     let sandbox = Sandbox::of(flavor).await;
     sandbox.create_seen().await;
-    let (clients, in_transactions) = CLIENTS;
-    let load = Load::of(sandbox.app(), clients, in_transactions);
+    let sysbench = Sysbench {
+        mix: "oltp_read_write",
+        account: sandbox.app().clone(),
+        tables: 2,
+        rows: 1_000,
+        threads: SYSBENCH,
+    };
+    sysbench.prepare();
+    each_second_a_tick(&sandbox).await;
+    let sysbench = sysbench.begin();
+    let load = Load::of(sandbox.app(), CLIENTS);
     let mut pauses = Vec::new();
     for number in 0..rounds() {
         load.goes_on(BETWEEN).await;
@@ -110,18 +118,55 @@ async fn switchovers(flavor: Flavor) {
         done(&sandbox, &["switchover", "--to", to]);
         load.goes_on(BETWEEN).await;
         pauses.push(load.longest_pause(began));
-        let errors = load.errors();
         println!(
-            "{flavor} round {number} to {to}: {:?}, {errors:?}",
-            pauses.last()
+            "{flavor} round {number} to {to}: {:?}, {} clients heard of it, {} transactions of sysbench",
+            pauses.last(),
+            load.heard_of_moves(1),
+            sysbench.transactions(),
         );
-        assert!(errors.keys().all(|code| *code == MOVED), "{errors:?}");
-        assert!(errors.values().sum::<u32>() <= clients as u32, "{errors:?}");
         sandbox.all_vote().await;
+        ticks_at(&sandbox, to).await;
     }
     let acknowledged = load.end().await;
+    let again = sysbench.end();
+    assert!(
+        again <= u64::from(SYSBENCH * rounds()),
+        "sysbench connected again {again} times"
+    );
     told(&format!("{flavor}: write pause of a switchover"), pauses);
+    sandbox.app().connect().await.run("DROP EVENT tick").await;
     assert_everywhere(&sandbox, &acknowledged).await;
+}
+
+async fn each_second_a_tick(sandbox: &Sandbox) {
+    let mut app = sandbox.app().connect().await;
+    for statement in [
+        "CREATE TABLE ticks (n INT AUTO_INCREMENT PRIMARY KEY, server INT UNSIGNED)",
+        "CREATE EVENT tick ON SCHEDULE EVERY 1 SECOND DO INSERT INTO ticks (server) VALUES (@@server_id)",
+    ] {
+        app.run(statement).await;
+    }
+    let mut source = sandbox.source().connect().await;
+    source.run("SET GLOBAL event_scheduler=ON").await;
+}
+
+/// The event goes on there: one more of its rows comes.
+async fn ticks_at(sandbox: &Sandbox, name: &str) {
+    let id = account(sandbox, name)
+        .connect()
+        .await
+        .value("SELECT @@server_id")
+        .await;
+    let query = format!("SELECT COUNT(*) FROM ticks WHERE server = {id}");
+    let mut app = sandbox.app().connect().await;
+    let before = app.value(&query).await;
+    wait_until(&format!("a tick at {name}"), SOON, async || {
+        match app.value(&query).await {
+            now if now != before => Ok(()),
+            now => Err(now),
+        }
+    })
+    .await;
 }
 
 async fn sources_that_are_killed(flavor: Flavor) {
@@ -131,8 +176,7 @@ async fn sources_that_are_killed(flavor: Flavor) {
     while left > 0 {
         let sandbox = Sandbox::of(flavor).await;
         sandbox.create_seen().await;
-        let (clients, in_transactions) = CLIENTS;
-        let load = Load::of(sandbox.app(), clients, in_transactions);
+        let load = Load::of(sandbox.app(), CLIENTS);
         let mut whole = true;
         while left > 0 && whole {
             left -= 1;
@@ -187,8 +231,7 @@ async fn sources_that_freeze(flavor: Flavor) {
     for left in (0..rounds).rev() {
         let sandbox = Sandbox::of(flavor).await;
         sandbox.create_seen().await;
-        let (clients, in_transactions) = CLIENTS;
-        let load = Load::of(sandbox.app(), clients, in_transactions);
+        let load = Load::of(sandbox.app(), CLIENTS);
         load.goes_on(BETWEEN).await;
         let direct = Account {
             port: sandbox.source().port,
@@ -199,8 +242,12 @@ async fn sources_that_freeze(flavor: Flavor) {
         let began = Instant::now();
         done(&sandbox, &["failover"]);
         let took = began.elapsed();
-        // Nobody hangs longer: each client is heard of again.
         load.goes_on(BETWEEN).await;
+        let hung = load.longest_wait();
+        assert!(
+            hung <= took + Duration::from_secs(1),
+            "a client hung for {hung:?}, the failover took {took:?}"
+        );
         times.push(took);
         sandbox.signal(Part::Source, Signal::CONT);
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -235,6 +282,60 @@ async fn sources_that_freeze(flavor: Flavor) {
         }
     }
     told(&format!("{flavor}: failover from a frozen source"), times);
+}
+
+/// The second one right after the first has been left; then both come home.
+async fn two_sources_that_are_killed_in_a_row(flavor: Flavor) {
+    let mut pauses = Vec::new();
+    for left in (0..rounds()).rev() {
+        let flavor = flavor.to_string();
+        let options = [
+            "--mode",
+            "semi-sync",
+            "--replicas",
+            "3",
+            "--flavor",
+            &flavor,
+        ];
+        let sandbox = Sandbox::up(&options).await;
+        sandbox.create_seen().await;
+        let load = Load::of(sandbox.app(), CLIENTS);
+        let mut old = Vec::new();
+        for _ in 0..2 {
+            load.goes_on(BETWEEN).await;
+            let dies = source_of(&sandbox).await;
+            sandbox.kill(part(&dies));
+            let began = Instant::now();
+            done(&sandbox, &["failover"]);
+            pauses.push(load.first_since(began).await);
+            old.push(dies);
+        }
+        load.goes_on(BETWEEN).await;
+        let mut home = true;
+        for name in old {
+            sandbox.start(part(&name));
+            account(&sandbox, &name).connect().await;
+            let (status, said) = ackline(&sandbox, &["rejoin", &name]);
+            println!("{flavor}, {left} left: rejoin of {name}: {said}");
+            assert!(
+                status == 0 || said.contains("transactions that nobody else has"),
+                "{said}"
+            );
+            home &= status == 0;
+        }
+        let acknowledged = load.end().await;
+        match home {
+            true => {
+                sandbox.all_vote().await;
+                assert_everywhere(&sandbox, &acknowledged).await;
+            }
+            false => assert_there(&sandbox, &acknowledged).await,
+        }
+    }
+    told(
+        &format!("{flavor}: from failover to the next commit, two in a row"),
+        pauses,
+    );
 }
 
 /// Dies at the point, is started again, and is given the same command again. Whether the point was met.
@@ -273,7 +374,13 @@ async fn dies_at(sandbox: &Sandbox, point: &str, command: &[&str]) -> (bool, i32
 async fn proxies_that_are_killed_on_the_way(flavor: Flavor) {
     let sandbox = Sandbox::of(flavor).await;
     sandbox.create_seen().await;
-    let load = Load::of(sandbox.app(), 4, 1);
+    let load = Load::of(
+        sandbox.app(),
+        Clients {
+            in_transactions: 1,
+            ..Clients::writing(3)
+        },
+    );
     let seed = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() / 86_400;
     println!("{flavor}: seed {seed}");
     let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -407,7 +514,7 @@ const REJOIN: [&str; 5] = [
 async fn a_replica_that_is_far_behind_is_completed_from_our_binlog(flavor: Flavor) {
     let sandbox = Sandbox::of(flavor).await;
     sandbox.create_seen().await;
-    let load = Load::of(sandbox.app(), 4, 0);
+    let load = Load::of(sandbox.app(), Clients::writing(4));
     load.goes_on(50).await;
     sandbox.signal(Part::Replica(0), Signal::STOP);
     load.goes_on(400).await;

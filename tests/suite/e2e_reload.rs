@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::e2e_moves::Load;
+use crate::support::load::{Clients, Load, assert_there};
 use crate::support::{
     ACKLINE, Commit, Flavor, Part, SOON, STAYS, Sandbox, Signal, Status, on_both_flavors,
     wait_equal,
@@ -25,7 +25,7 @@ async fn a_reload_that_meets_a_move(flavor: Flavor) {
     sandbox.create_seen().await;
     sandbox.edit_config("mode", "mode = \"semi-sync\"\nacks = 1\ntimeout = \"10s\"");
     sandbox.edit_config("dir = ", "dir = \"binlog\"\nkeep = \"7d\"");
-    let load = Load::begin(sandbox.app());
+    let load = Load::of(sandbox.app(), Clients::writing(4));
     load.goes_on(20).await;
 
     let changes = AtomicU32::new(0);
@@ -77,7 +77,7 @@ async fn a_reload_that_meets_a_move(flavor: Flavor) {
     assert_eq!(status.number("epoch"), WENT_TO.len() as u64, "{status}");
     assert!(status.list("problems").is_empty(), "{status}");
 
-    crate::e2e_moves::assert_there(&sandbox, &acknowledged).await;
+    assert_there(&sandbox, &acknowledged).await;
     let replicas = [sandbox.source(), sandbox.replica(1)];
     wait_equal(&sandbox.replica(0), &replicas, SOON)
         .await

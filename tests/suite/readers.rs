@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use crate::support::sysbench::Sysbench;
 use crate::support::{Account, Part, SOON, Sandbox, on_both_flavors};
 use ackline::ids::Flavor;
 
@@ -339,30 +340,6 @@ fn counted(name: &str, reader: Child) -> Counts {
     })
 }
 
-fn sysbench(app: &Account, seconds: u64, action: &str) {
-    let output = Command::new("sysbench")
-        .args([
-            "oltp_write_only",
-            "--db-driver=mysql",
-            "--threads=4",
-            "--table-size=1000",
-        ])
-        .args([format!("--tables={TABLES}"), format!("--time={seconds}")])
-        .args([
-            format!("--mysql-host={}", app.host),
-            format!("--mysql-port={}", app.port),
-        ])
-        .args([
-            format!("--mysql-user={}", app.user),
-            format!("--mysql-password={}", app.password),
-        ])
-        .arg(format!("--mysql-db={}", app.database.as_deref().unwrap()))
-        .arg(action)
-        .output()
-        .expect("sysbench");
-    assert!(output.status.success(), "sysbench {action}: {output:?}");
-}
-
 async fn readers_count_what_the_source_has(flavor: Flavor) {
     let seconds = std::env::var("ACKLINE_SECONDS")
         .map_or(4, |text| text.parse().expect("ACKLINE_SECONDS is a number"));
@@ -385,7 +362,14 @@ async fn readers_count_what_the_source_has(flavor: Flavor) {
         .await
         .run("CREATE TABLE marker (n INT PRIMARY KEY)")
         .await;
-    sysbench(sandbox.app(), seconds, "prepare");
+    let sysbench = Sysbench {
+        mix: "oltp_write_only",
+        account: sandbox.app().clone(),
+        tables: TABLES,
+        rows: 1_000,
+        threads: 4,
+    };
+    sysbench.prepare();
     sandbox.assert_equal().await;
 
     let ours = as_reader(&sandbox, sandbox.manifest.replication.port);
@@ -410,7 +394,7 @@ async fn readers_count_what_the_source_has(flavor: Flavor) {
             live.push(("mysql-replication by GTID", direct, proxied));
         }
     }
-    sysbench(sandbox.app(), seconds, "run");
+    sysbench.run(seconds);
     sandbox
         .app()
         .connect()
