@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::state::State;
 use crate::failover::provision::{Data, Planned, Provisioned, STREAMS, Wish};
 use crate::ids::ServerName;
-use crate::provision::Shown;
+use crate::provision::{Method, Shown};
 use crate::units::parse_size;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,9 @@ pub struct Request {
     /// The plan; nothing is changed.
     #[serde(default)]
     pub dry_run: bool,
+    /// By MySQL's CLONE INSTANCE.
+    #[serde(default)]
+    pub clone: bool,
     /// How many ranges of rows are copied at a time.
     #[serde(default)]
     pub streams: Option<usize>,
@@ -39,6 +42,10 @@ impl Request {
     pub fn wish(&self, meant: impl Fn(&str) -> ServerName) -> Result<Wish, String> {
         Ok(Wish {
             server: meant(&self.server),
+            method: match self.clone {
+                true => Method::Clone,
+                false => Method::Copy,
+            },
             from: self.from.as_deref().map(meant),
             data: match self.replace {
                 true => Data::Replace,
@@ -93,8 +100,8 @@ impl Row {
 fn shown(progress: &Shown) -> String {
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let mut text = progress.phase.clone();
+    let seconds = progress.seconds.max(1) as f64;
     if progress.rows > 0 {
-        let seconds = progress.seconds.max(1) as f64;
         text.push_str(&format!(
             ", {} rows, {:.1} of about {:.1} MiB, {} of {} tables, {:.1} MiB/s",
             progress.rows,
@@ -102,6 +109,13 @@ fn shown(progress: &Shown) -> String {
             mib(progress.expected_bytes),
             progress.tables,
             progress.expected_tables,
+            mib(progress.bytes) / seconds
+        ));
+    } else if progress.bytes > 0 {
+        text.push_str(&format!(
+            ", {:.1} of about {:.1} MiB, {:.1} MiB/s",
+            mib(progress.bytes),
+            mib(progress.expected_bytes),
             mib(progress.bytes) / seconds
         ));
     }

@@ -15,7 +15,7 @@ use crate::config::Provision;
 use crate::failover::provision::{self, Data, Failed, Plan, Provisioned, Refused, STREAMS, Wish};
 use crate::failover::proxy::Proxy as _;
 use crate::ids::{ServerName, StorePosition};
-use crate::provision::Progress;
+use crate::provision::{Method, Progress};
 use crate::store::Need;
 use crate::topology::Role;
 
@@ -143,6 +143,7 @@ pub async fn watch(app: Arc<App>) {
             }
             let wish = Wish {
                 server: server.clone(),
+                method: Method::Copy,
                 from: None,
                 data: Data::ReplaceOurs,
                 streams: STREAMS,

@@ -14,7 +14,7 @@ use super::{fence, rejoin, servers};
 use crate::gtid::{GtidSet, Position};
 use crate::ids::ServerName;
 use crate::net::admin::Admin;
-use crate::provision::{self, Looked, Order, Others, Progress, Server, Target};
+use crate::provision::{self, Looked, Method, Order, Others, Progress, Server, Target};
 
 /// Whether a server answers at all.
 const ASK: Duration = Duration::from_secs(3);
@@ -39,6 +39,7 @@ pub enum Data {
 #[derive(Clone, Debug)]
 pub struct Wish {
     pub server: ServerName,
+    pub method: Method,
     /// Without it, a replica that votes, else the source.
     pub from: Option<ServerName>,
     pub data: Data,
@@ -119,6 +120,9 @@ pub struct Planned {
     /// By the donor's estimate.
     pub bytes: u64,
     pub accounts: usize,
+    /// By MySQL's CLONE INSTANCE, for which the server starts anew.
+    #[serde(default)]
+    pub clone: bool,
 }
 
 /// What came of it.
@@ -165,6 +169,7 @@ impl Plan {
             tables: catalog.tables.len(),
             bytes: catalog.bytes(),
             accounts: catalog.accounts.len(),
+            clone: self.order.method == Method::Clone,
         }
     }
 }
@@ -202,6 +207,7 @@ pub async fn plan(proxy: &impl Proxy, wish: &Wish) -> Result<Plan, Refused> {
         return Err(Refused::UnfitDonor(donor.name));
     }
     let order = Order {
+        method: wish.method,
         run: provision::run_name(),
         donor,
         source: {
@@ -368,8 +374,11 @@ pub async fn lead(proxy: &impl Proxy, plan: &Plan) -> Result<(), Failed> {
     rejoin::lead(proxy, name, &mut admin)
         .await
         .map_err(failed)?;
-    let unmarked = Target::new(account, &plan.order.run).unmark().await;
-    unmarked.map_err(|error| failed(error.to_string()))?;
+    // A clone has overwritten our mark.
+    if plan.order.method == Method::Copy {
+        let unmarked = Target::new(account, &plan.order.run).unmark().await;
+        unmarked.map_err(|error| failed(error.to_string()))?;
+    }
     proxy.came_home(name).await.map_err(failed)
 }
 

@@ -8,6 +8,8 @@
 //!                  └── its GTID position ─────────────────────────────────────────────────┴─► the target stands there
 //! ```
 //!
+//! MySQL's own way is `clone`, where it is asked for.
+//!
 //! `object` is what a donor holds besides rows, `making` what makes it at the target, `progress` what is
 //! told of it; `run` is the way from the first look to the end. That the server then follows us is
 //! [`failover`](crate::failover)'s.
@@ -26,7 +28,9 @@
 //!   begins anew.
 
 mod catalog;
+mod clone;
 mod copy;
+mod life;
 mod making;
 mod object;
 mod pieces;
@@ -36,5 +40,5 @@ mod run;
 mod target;
 
 pub use progress::{Progress, Shown};
-pub use run::{Copied, Error, Looked, Order, Others, Server, copy, run_name};
+pub use run::{Copied, Error, Looked, Method, Order, Others, Server, copy, run_name};
 pub use target::Target;

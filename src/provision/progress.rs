@@ -84,6 +84,12 @@ impl Progress {
         }
     }
 
+    /// So much is to come, by what the server says now.
+    pub fn expects(&self, bytes: u64) {
+        self.copying.lock().get_or_insert_with(Instant::now);
+        self.expected_bytes.store(bytes, Ordering::Relaxed);
+    }
+
     pub fn shown(&self) -> Shown {
         let [rows, bytes, tables, expected_bytes, expected_tables] = [
             &self.rows,

@@ -1,12 +1,14 @@
 //! One copy, from the first look to a server that stands at the read point.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
 use super::catalog;
+use super::clone;
 use super::copy::{self, Copier, Rate, Way};
+use super::life::Life;
 use super::making;
 use super::object::{Catalog, Kind, Object, Rows, Table};
 use super::pieces::Pieces;
@@ -48,6 +50,8 @@ pub enum Error {
     Net(ServerName, net::Error),
     #[error(transparent)]
     Copy(#[from] copy::Error),
+    #[error("{0}: {1}")]
+    Clone(ServerName, clone::Error),
     #[error("tables were altered at {donor} in each of {TRIES} tries, the last: {what} …")]
     Restless { donor: ServerName, what: String },
     #[error("{0}")]
@@ -71,8 +75,19 @@ pub struct Server {
     pub account: Account,
 }
 
+/// By whose means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// By ours: definitions and rows over client connections.
+    #[default]
+    Copy,
+    /// By MySQL's `CLONE INSTANCE`.
+    Clone,
+}
+
 #[derive(Clone)]
 pub struct Order {
+    pub method: Method,
     /// Of this copy; nobody else's.
     pub run: String,
     pub donor: Server,
@@ -133,7 +148,14 @@ impl Order {
         seen.map_err(self.of_donor())?;
         let catalog = catalog::read(&mut donor, self.accounts).await;
         let catalog = catalog.map_err(self.of_donor())?;
-        self.may_lock(&catalog)?;
+        match self.method {
+            Method::Copy => self.may_lock(&catalog)?,
+            Method::Clone => {
+                let mut target = connect(&self.target).await?;
+                let looked = clone::look(self, &mut donor, &mut target, &catalog).await;
+                looked.map_err(|error| Error::Clone(self.target.name.clone(), error))?;
+            }
+        }
         Ok(Looked { found, catalog })
     }
 
@@ -169,7 +191,8 @@ impl Order {
     }
 }
 
-fn locked(catalog: &Catalog) -> Vec<&Table> {
+/// Those that no snapshot holds.
+pub(super) fn locked(catalog: &Catalog) -> Vec<&Table> {
     let tables = catalog.tables.iter();
     tables.filter(|table| table.rows == Rows::Lock).collect()
 }
@@ -207,6 +230,13 @@ pub async fn copy(
     progress: &Arc<Progress>,
 ) -> Result<Copied, Error> {
     let target = order.target();
+    if order.method == Method::Clone {
+        // MySQL 9.7 would drop it itself, and fails at a name with a backtick in it.
+        progress.enters("empties the server");
+        target.clear(&mut admin).await.map_err(order.of_target())?;
+        let cloned = clone::clone(order, admin, progress).await;
+        return cloned.map_err(|error| Error::Clone(order.target.name.clone(), error));
+    }
     let mut differs = None;
     for _ in 0..TRIES {
         progress.enters("empties the server");
@@ -267,7 +297,8 @@ async fn try_copy(
     let position = position.map_err(of_point)?;
     progress.copies(before.bytes(), with_rows(&before));
     progress.enters(format!("copies rows as of {position}"));
-    let life = Life::of(admin).await.map_err(order.of_target())?;
+    let life = Life::of(admin).await;
+    let life = life.map_err(|error| order.of_target()(error.into()))?;
     for table in &locked {
         if let Some(locks) = donor.locks() {
             copy_locked(locks, target, table, progress).await?;
@@ -306,7 +337,8 @@ async fn try_copy(
         .has_all(admin, pieces)
         .await
         .map_err(order.of_target())?;
-    let now = Life::of(admin).await.map_err(order.of_target())?;
+    let now = Life::of(admin).await;
+    let now = now.map_err(|error| order.of_target()(error.into()))?;
     if !locked.is_empty() && !now.is_same(&life) {
         let names: Vec<String> = locked.iter().map(|table| table.name.to_string()).collect();
         return Err(Error::Restarted(
@@ -347,31 +379,6 @@ async fn read(order: &Order, donor: &mut Donor) -> Result<Result<Catalog, String
 fn with_rows(catalog: &Catalog) -> u64 {
     let tables = catalog.tables.iter();
     tables.filter(|table| table.rows != Rows::None).count() as u64
-}
-
-/// A server's, from one start to its end: for how long it had run at a moment.
-#[derive(Clone, Copy, Debug)]
-struct Life {
-    at: Instant,
-    uptime: Duration,
-}
-
-impl Life {
-    /// It counts whole seconds.
-    const WITHIN: Duration = Duration::from_secs(2);
-
-    async fn of(admin: &mut Admin) -> Result<Self, target::Error> {
-        let uptime = admin.status("Uptime").await?;
-        let seconds = uptime.and_then(|uptime| uptime.parse().ok()).unwrap_or(0);
-        Ok(Self {
-            at: Instant::now(),
-            uptime: Duration::from_secs(seconds),
-        })
-    }
-
-    fn is_same(&self, earlier: &Self) -> bool {
-        self.uptime + Self::WITHIN >= earlier.uptime + (self.at - earlier.at)
-    }
 }
 
 async fn copy_locked(
@@ -422,27 +429,4 @@ async fn copy_rows(
         ended??;
     }
     Ok(pieces.count().await)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_restart_is_known_by_the_uptime() {
-        let at = Instant::now();
-        let life = |after: u64, uptime: u64| Life {
-            at: at + Duration::from_secs(after),
-            uptime: Duration::from_secs(uptime),
-        };
-        for (now, is_same) in [
-            (life(60, 65), true),
-            (life(60, 64), true),
-            // For longer than before, and not the same.
-            (life(60, 40), false),
-            (life(60, 0), false),
-        ] {
-            assert_eq!(now.is_same(&life(0, 5)), is_same, "{now:?}");
-        }
-    }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::support::load::{Clients, Load, assert_there};
 use crate::support::{
     ACKLINE, Account, Commit, Flavor, Part, SOON, Sandbox, on_both_flavors, wait_equal, wait_until,
 };
@@ -519,11 +520,13 @@ async fn many_tables(sandbox: &Sandbox) {
     sandbox.assert_equal().await;
 }
 
-/// In the background.
 fn slowly(sandbox: &Sandbox, more: &[&str]) -> Child {
+    in_the_background(sandbox, &[&SLOWLY, more].concat())
+}
+
+fn in_the_background(sandbox: &Sandbox, more: &[&str]) -> Child {
     let child = Command::new(ACKLINE)
         .args(["provision", "replica2", "--config", &sandbox.config_path()])
-        .args(SLOWLY)
         .args(more)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -833,4 +836,144 @@ async fn the_first_replica_is_a_copy_of_the_source(flavor: Flavor) {
         .unwrap();
     let (_, told) = said(&sandbox, &["verify"]);
     assert!(told.contains(" 0 different"), "{told}");
+}
+
+/// MySQL's own way: the server has to be started in the end, since nothing supervises it here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clone_by_mysqls_own_means() {
+    if crate::support::mysql::programs("a_clone_by_mysqls_own_means").is_none() {
+        return;
+    }
+    let plugin = "plugin_load_add=mysql_clone.so";
+    let sandbox = Sandbox::up(&[
+        "--mode",
+        "semi-sync",
+        "--flavor",
+        "mysql",
+        "--server-option",
+        plugin,
+    ])
+    .await;
+    let mut source = sandbox.source().connect().await;
+    for statement in contents(Flavor::MySql) {
+        source.run(&statement).await;
+    }
+    sandbox.create_seen().await;
+    let mut app = sandbox.app().connect().await;
+    let clone = ["--clone", "--replace"];
+    let clone_replica2 = ["replica2", "--clone", "--replace"];
+    provision(
+        &sandbox,
+        &clone_replica2,
+        1,
+        &["GRANT ALL PRIVILEGES ON *.* TO 'ackline'@'%' WITH GRANT OPTION"],
+    );
+    granted(&sandbox).await;
+
+    // What it would leave empty, enable, or not bring.
+    provision(
+        &sandbox,
+        &clone_replica2,
+        1,
+        &["leaves tables empty", "app.old"],
+    );
+    app.run("DROP TABLE old").await;
+    sandbox.assert_equal().await;
+    provision(
+        &sandbox,
+        &["replica2", "--clone"],
+        1,
+        &["replica2 has data (app"],
+    );
+    let source = ["replica2", "--clone", "--replace", "--from", "source"];
+    grant_at_source(&sandbox).await;
+    provision(&sandbox, &source, 1, &["source has events that run there"]);
+    let without = ["replica2", "--clone", "--replace", "--without-accounts"];
+    provision(&sandbox, &without, 1, &["without --without-accounts"]);
+    let dry = ["replica2", "--clone", "--replace", "--dry-run"];
+    provision(&sandbox, &dry, 0, &["replica1 would be cloned to replica2"]);
+
+    let mut target = sandbox.replica(1).connect().await;
+    let uuid = target.value("SELECT @@server_uuid").await;
+    for statement in [
+        "SET GLOBAL super_read_only=OFF",
+        "INSERT INTO app.seen VALUES (666)",
+        "SET GLOBAL super_read_only=ON",
+    ] {
+        target.run(statement).await;
+    }
+    drop(target);
+    let load = Load::of(sandbox.app(), Clients::writing(4));
+    load.goes_on(50).await;
+    let child = in_the_background(&sandbox, &clone);
+    started_anew(&sandbox).await;
+    let (done, said) = ended(child);
+    assert!(
+        done && said.contains("replica2 is a copy of replica1"),
+        "{said}"
+    );
+    let (_, file) = said
+        .split_once("is written down in ")
+        .expect("a file is named");
+    let file = std::fs::read_to_string(file.lines().next().unwrap().trim()).unwrap();
+    assert!(file.contains("666"), "{file}");
+    votes(&sandbox, "replica2").await;
+    load.goes_on(50).await;
+    let acknowledged = load.end().await;
+    assert_there(&sandbox, &acknowledged).await;
+    sandbox.assert_equal().await;
+    let mut target = sandbox.replica(1).connect().await;
+    assert_eq!(target.value("SELECT @@server_uuid").await, uuid);
+
+    // The proxy dies while the server waits to be started: it needs nobody then.
+    let child = in_the_background(&sandbox, &clone);
+    until_it_has_ended(&sandbox).await;
+    sandbox.kill(Part::Proxy);
+    let (done, said) = ended(child);
+    assert!(!done, "{said}");
+    sandbox.start(Part::Replica(1));
+    sandbox.start(Part::Proxy);
+    sandbox.serves().await;
+    votes(&sandbox, "replica2").await;
+    let mut app = sandbox.app().connect().await;
+    app.run("INSERT INTO seen VALUES (-1)").await;
+    sandbox.assert_equal().await;
+
+    // The server is killed on the way: it says so, and the same command begins anew.
+    let child = slowly(&sandbox, &clone);
+    until_phase(&sandbox, "clones replica1").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    sandbox.kill(Part::Replica(1));
+    sandbox.start(Part::Replica(1));
+    let (done, said) = ended(child);
+    assert!(!done && said.contains("give the command again"), "{said}");
+    let child = in_the_background(&sandbox, &clone);
+    started_anew(&sandbox).await;
+    let (done, said) = ended(child);
+    assert!(done, "{said}");
+    votes(&sandbox, "replica2").await;
+    sandbox.assert_equal().await;
+}
+
+/// The server that is cloned to has all files.
+async fn until_it_has_ended(sandbox: &Sandbox) {
+    let pid = sandbox.pid(Part::Replica(1)).expect("replica2 runs");
+    until_phase(sandbox, "start it").await;
+    sandbox.wait_dead(pid);
+}
+
+async fn started_anew(sandbox: &Sandbox) {
+    until_it_has_ended(sandbox).await;
+    sandbox.start(Part::Replica(1));
+}
+
+async fn until_phase(sandbox: &Sandbox, words: &str) {
+    sandbox
+        .status_until(words, SOON, |status| {
+            let rows = status.at("provisioning").as_array().cloned();
+            let phases = rows.unwrap_or_default().into_iter();
+            let mut phases = phases.filter_map(|row| row["phase"].as_str().map(str::to_owned));
+            phases.any(|phase| phase.contains(words))
+        })
+        .await;
 }

@@ -89,6 +89,15 @@ pub fn donor(flavor: Flavor) -> &'static [(&'static str, &'static str)] {
     }
 }
 
+/// What MySQL's CLONE INSTANCE takes at the server that is cloned.
+pub const CLONE_DONOR: &[(&str, &str)] = &[("BACKUP_ADMIN", "CLONE INSTANCE FROM it")];
+
+/// And at the one that becomes its copy.
+pub const CLONE_TARGET: &[(&str, &str)] = &[
+    ("CLONE_ADMIN", "CLONE INSTANCE"),
+    ("SYSTEM_VARIABLES_ADMIN", "clone_valid_donor_list"),
+];
+
 /// What the schema of our own takes (`migrations/`), ON ackline.*. Without these there is none, and all else works.
 pub const SCHEMA: &[&str] = &["CREATE", "SELECT", "INSERT", "UPDATE", "DELETE"];
 
