@@ -943,6 +943,19 @@ async fn a_clone_by_mysqls_own_means() {
     let child = slowly(&sandbox, &clone);
     until_phase(&sandbox, "clones replica1").await;
     tokio::time::sleep(Duration::from_secs(1)).await;
+    // No password of ours is seen there.
+    let server = Account {
+        database: None,
+        ..sandbox.replica(1)
+    };
+    let mut server = server.connect().await;
+    let seen: Vec<String> = server
+        .rows("SELECT COALESCE(INFO, '') FROM information_schema.PROCESSLIST")
+        .await;
+    assert!(
+        !seen.iter().any(|info| info.contains("IDENTIFIED")),
+        "{seen:?}"
+    );
     sandbox.kill(Part::Replica(1));
     sandbox.start(Part::Replica(1));
     let (done, said) = ended(child);
