@@ -17,7 +17,7 @@ use crate::failover::adopt::{self, Judged};
 use crate::ids::{ServerId, ServerName};
 use crate::net::admin::Admin;
 use crate::topology::doctor::repair::{Outcome, repair};
-use crate::topology::doctor::{Check, Examination, checks};
+use crate::topology::doctor::{Check, Examination, checks, option_file};
 use crate::topology::{Role, ServerConfig};
 
 /// For somebody to start the proxy.
@@ -184,11 +184,19 @@ impl Found {
         ready
     }
 
-    /// What will be run at a server for its settings.
+    /// What will be run at a server for its settings, and what is left to its administrator.
     fn show_settings(&self, server: &ServerName) {
-        let checks = self.checks.iter().filter(|check| check.server == *server);
+        let of_server = |check: &&Check| check.server == *server;
+        let checks = self.checks.iter().filter(of_server);
         for statement in checks.flat_map(Check::fix_sql) {
             println!("  {statement}");
+        }
+        let lines = option_file(self.checks.iter().filter(of_server));
+        if !lines.is_empty() {
+            println!(
+                "  belongs into its configuration file before it is started again: {}",
+                lines.join(", ")
+            );
         }
     }
 

@@ -23,6 +23,7 @@ use crate::net::admin::Admin;
 use crate::protocol::semi_sync::Names;
 use crate::topology::doctor::{Check, Endpoint, Examination, Fix};
 use crate::topology::report::Thread;
+use crate::topology::voter;
 
 /// Until the source counts no semi-sync replica any more.
 const LEAVE: Duration = Duration::from_secs(15);
@@ -44,7 +45,10 @@ pub enum Judged {
 /// Why the source cannot be taken in as it is; each with what to do.
 pub fn objections(source: &Examination, checks: &[Check]) -> Vec<String> {
     let mut objections: Vec<String> = of_server(source, checks)
-        .filter(|check| !matches!(check.fix, Fix::ByHand(_)) || check.name == "binlog filters")
+        .filter(|check| {
+            let is_ours = ["binlog filters", voter::PLUGINS].contains(&check.name.as_str());
+            is_ours || !matches!(check.fix, Fix::ByHand(_))
+        })
         .filter_map(speaks_against)
         .collect();
     if let Some(replication) = source.report.main_replication()
@@ -169,7 +173,7 @@ pub async fn follow_us(
     replica.execute(&format!("STOP {word}")).await?;
     if let Err(error) = servers::make_voter(replica).await {
         replica.execute(&format!("START {word}")).await?;
-        return Err(error.into());
+        return Err(error);
     }
     servers::follow(replica, endpoint, password).await
 }

@@ -10,6 +10,8 @@ use crate::net;
 use crate::net::admin::{Account, Admin, Row};
 use crate::protocol::semi_sync::Names;
 use crate::topology::doctor::change_master::{Endpoint, PASSWORD};
+use crate::topology::doctor::grants;
+use crate::topology::plugins::{self, Plugin};
 use crate::topology::{Report, applied, voter};
 
 #[derive(Debug, thiserror::Error)]
@@ -29,13 +31,10 @@ pub async fn look(account: &Account, deadline: Duration) -> Result<Said, Error> 
     let mut admin = Admin::connect(account, deadline).await?;
     let report = Report::ask(&mut admin, true).await?;
     let source = attach::read(&mut admin).await?;
-    let mut objections: Vec<String> = match voter::check(&report) {
+    let objections: Vec<String> = match voter::check(&report) {
         Ok(()) => Vec::new(),
         Err(reasons) => reasons.into_iter().map(|reason| reason.what).collect(),
     };
-    if !report.semi_sync_source.installed {
-        objections.push("it has no semi-sync source plugin".into());
-    }
     let source_address = report
         .main_replication()
         .map(|replication| (replication.source_host.clone(), replication.source_port));
@@ -186,8 +185,9 @@ pub async fn become_replica(
 
 /// Semi-sync source off: an applier would wait for an ack of its own. Semi-sync replica on: besides its acks, that is
 /// what lets MariaDB apply events that carry its own server id, with strict mode.
-pub async fn make_voter(admin: &mut Admin) -> Result<(), net::Error> {
+pub async fn make_voter(admin: &mut Admin) -> Result<(), Error> {
     let names = Names::of(admin.flavor());
+    install_plugins(admin).await?;
     make_read_only(admin, Duration::from_secs(5)).await?;
     let mut settings = vec![
         format!("{}=OFF", names.enabled),
@@ -202,6 +202,35 @@ pub async fn make_voter(admin: &mut Admin) -> Result<(), net::Error> {
     // As the source it had what `[binlog] format` says, if it let us.
     if let Err(error) = admin.execute("SET GLOBAL binlog_format=MIXED").await {
         tracing::warn!(%error, "binlog_format is not set at a replica, which may cost it its vote");
+    }
+    Ok(())
+}
+
+/// What is missing of them.
+async fn install_plugins(admin: &mut Admin) -> Result<(), Error> {
+    let needed = plugins::needed(admin.flavor());
+    if needed.is_empty() {
+        return Ok(());
+    }
+    let there = admin
+        .query("SHOW GLOBAL VARIABLES LIKE 'rpl_semi_sync%enabled'")
+        .await?;
+    let is_there = |plugin: &Plugin| there.iter().any(|row| row.at(0) == Some(plugin.variable));
+    let missing: Vec<Plugin> = needed.into_iter().filter(|one| !is_there(one)).collect();
+    let closed = admin.value("SELECT @@global.super_read_only").await?;
+    let closed = closed.as_deref() == Some("1");
+    for statement in plugins::install(&missing, closed) {
+        let Err(error) = admin.execute(&statement).await else {
+            continue;
+        };
+        if closed {
+            admin.execute("SET GLOBAL super_read_only=ON").await?;
+        }
+        let account = admin.value("SELECT CURRENT_USER()").await?;
+        return Err(Error::Other(format!(
+            "{statement}: {error} (an administrator may run it there, with super_read_only off, or {} at the source)",
+            grants::statement_for_plugins(&account.unwrap_or_default())
+        )));
     }
     Ok(())
 }

@@ -61,7 +61,17 @@ pub enum Error {
     AuthPlugin(String),
     /// An administration query failed in the client library.
     #[error(transparent)]
-    Admin(#[from] mysql_async::Error),
+    Admin(mysql_async::Error),
+}
+
+impl From<mysql_async::Error> for Error {
+    fn from(error: mysql_async::Error) -> Self {
+        match error {
+            // Its own words say twice what it is.
+            mysql_async::Error::Io(mysql_async::IoError::Io(error)) => Self::Io(error),
+            other => Self::Admin(other),
+        }
+    }
 }
 
 impl Error {

@@ -42,7 +42,9 @@ pub enum Error {
         "the plugin clone is not active at {0}: INSTALL PLUGIN clone SONAME 'mysql_clone.so' there, or without --clone"
     )]
     Plugin(ServerName),
-    #[error("our account at {0} may not clone: an administrator has to run there {1};")]
+    #[error(
+        "our account at {0} may not clone: an administrator has to run {1}; at the source, from where it comes to all"
+    )]
     Denied(ServerName, String),
     #[error(
         "CLONE INSTANCE leaves tables empty that are not InnoDB's ({0}): without --clone they are copied"

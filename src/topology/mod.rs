@@ -21,6 +21,7 @@ pub mod applied;
 pub mod doctor;
 pub mod health;
 pub mod identity;
+pub mod plugins;
 pub mod report;
 pub mod roster;
 pub mod variables;

@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::health::Health;
 use super::report::{Following, GtidMode, Replication, Report, Thread};
-use super::variables;
+use super::{plugins, variables};
 use crate::ids::Flavor;
 use crate::protocol::semi_sync::Names;
 
@@ -113,6 +113,9 @@ pub const APPLIER: &str = "applier";
 /// Likewise.
 const COPY: &str = "copy";
 
+/// Likewise.
+pub const PLUGINS: &str = "semi-sync plugins";
+
 /// One thing that a voter has to be: the variable, what it is, what it should be. `doctor` shows them
 /// all, the proxy looks at the faults.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,6 +175,7 @@ pub fn conditions(report: &Report) -> Vec<Condition> {
         read_only(report),
     ];
     conditions.extend(gtid_mode(&report.gtid_mode));
+    conditions.extend(plugins(report));
     conditions.push(acknowledges(report));
     conditions.push(Condition::flag(
         semi_sync.enabled,
@@ -361,20 +365,31 @@ fn gtid_mode(mode: &GtidMode) -> Vec<Condition> {
     }
 }
 
+/// Without that of a source it cannot become one.
+pub fn plugins(report: &Report) -> Option<Condition> {
+    let missing = plugins::missing(report);
+    if missing.is_empty() {
+        return None;
+    }
+    let names: Vec<&str> = missing.iter().map(|plugin| plugin.name).collect();
+    let names = names.join(" and ");
+    Some(Condition {
+        name: PLUGINS,
+        found: format!("without {names}"),
+        wanted: "both",
+        fault: Some(Reason {
+            what: format!("it is without the semi-sync plugin {names}"),
+            repair: Repair::Sql(plugins::install(&missing, report.read_only)),
+        }),
+    })
+}
+
 /// On MariaDB it is also what makes a server accept events that it once wrote itself, together with
 /// strict mode (FACTS.md, section 10).
 fn acknowledges(report: &Report) -> Condition {
     let name = Names::of(report.flavor).replica_enabled;
     let set = format!("SET GLOBAL {name}=ON");
-    let install = "INSTALL PLUGIN rpl_semi_sync_replica SONAME 'semisync_replica.so'";
-    let fault = if report.semi_sync_replica.installed {
-        Reason::sql(format!("it acknowledges nothing ({name} is off)"), &[&set])
-    } else {
-        Reason::sql(
-            "it acknowledges nothing (the semi-sync plugin is not installed)",
-            &[install, &set],
-        )
-    };
+    let fault = Reason::sql(format!("it acknowledges nothing ({name} is off)"), &[&set]);
     Condition::flag(name, report.semi_sync_replica.enabled, true, fault)
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use mysql_async::DriverError::NoClientSslFlagFromServer;
 use mysql_async::prelude::Queryable;
 use mysql_async::{ClientIdentity, Conn, OptsBuilder, SslOpts, Value};
+use tokio::runtime::Handle;
 
 use super::tls::{Connector, Mode};
 use super::{Error, connect};
@@ -35,7 +36,7 @@ impl std::fmt::Debug for Account {
     }
 }
 
-/// One connection. Dropping it closes it.
+/// One connection. Dropped, it is closed soon.
 #[derive(Debug)]
 pub struct Admin {
     connection: Option<Conn>,
@@ -44,6 +45,8 @@ pub struct Admin {
     timeout: Duration,
 }
 
+/// A server that is away does not hear it.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// No row of a question of ours is larger.
 const LARGEST: usize = 1 << 24;
 /// The servers' own limit.
@@ -253,7 +256,7 @@ impl Admin {
         .await
     }
 
-    /// Says goodbye properly; dropping is the short way.
+    /// Until the server has heard the goodbye; dropped, it hears it later.
     pub async fn close(mut self) {
         if let Some(connection) = self.connection.take() {
             let _ = tokio::time::timeout(self.timeout, connection.disconnect()).await;
@@ -279,12 +282,22 @@ impl Admin {
                 if matches!(error, mysql_async::Error::Server(_)) {
                     self.connection = Some(connection);
                 }
-                Err(Error::Admin(error))
+                Err(error.into())
             }
             Err(_) => Err(Error::Timeout {
                 what: self.address.clone(),
                 seconds: timeout.as_secs_f64(),
             }),
+        }
+    }
+}
+
+/// Servers write each connection that only breaks off into their error log.
+impl Drop for Admin {
+    fn drop(&mut self) {
+        let goodbye = self.connection.take().zip(Handle::try_current().ok());
+        if let Some((connection, runtime)) = goodbye {
+            runtime.spawn(tokio::time::timeout(GOODBYE, connection.disconnect()));
         }
     }
 }

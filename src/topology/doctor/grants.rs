@@ -103,17 +103,22 @@ pub const SCHEMA: &[&str] = &["CREATE", "SELECT", "INSERT", "UPDATE", "DELETE"];
 
 /// `GRANT a, b ON *.* TO account`; the account as CURRENT_USER() says it.
 pub fn statement(privileges: &[&str], account: &str) -> String {
-    on("*", privileges, account)
+    on("*.*", privileges, account)
 }
 
 /// The same for the schema of our own.
 pub fn statement_in_schema(privileges: &[&str], account: &str) -> String {
-    on("ackline", privileges, account)
+    on("ackline.*", privileges, account)
 }
 
-fn on(schema: &str, privileges: &[&str], account: &str) -> String {
+/// For INSTALL PLUGIN.
+pub fn statement_for_plugins(account: &str) -> String {
+    on("mysql.plugin", &["INSERT"], account)
+}
+
+fn on(scope: &str, privileges: &[&str], account: &str) -> String {
     format!(
-        "GRANT {} ON {schema}.* TO {}",
+        "GRANT {} ON {scope} TO {}",
         privileges.join(", "),
         quoted(account)
     )
@@ -131,6 +136,8 @@ pub struct Grants {
     all: bool,
     names: BTreeSet<String>,
     in_schema: BTreeSet<String>,
+    /// In `mysql.plugin`.
+    in_plugins: BTreeSet<String>,
     /// There is a role, or a pattern of schemas: who has more than these lines show.
     more: bool,
 }
@@ -139,6 +146,8 @@ pub struct Grants {
 enum Scope {
     Global,
     OurSchema,
+    /// `mysql.plugin`, or its schema.
+    Plugins,
     /// A pattern of schemas.
     Schemas,
     Other,
@@ -148,6 +157,9 @@ impl Scope {
     fn of(object: &str) -> Self {
         if object == "*.*" {
             return Self::Global;
+        }
+        if ["mysql.plugin", "mysql.*"].contains(&object.replace('`', "").as_str()) {
+            return Self::Plugins;
         }
         let Some(schema) = object.strip_suffix(".*") else {
             return Self::Other;
@@ -184,6 +196,7 @@ impl Grants {
                     }
                 }
                 Scope::OurSchema => grants.in_schema.extend(privileges),
+                Scope::Plugins => grants.in_plugins.extend(privileges),
                 Scope::Schemas => grants.more = true,
                 Scope::Other => {}
             }
@@ -202,6 +215,12 @@ impl Grants {
         }
         let lacks = |name: &&str| !self.has(name) && !self.in_schema.contains(*name);
         SCHEMA.iter().copied().filter(lacks).collect()
+    }
+
+    /// INSTALL PLUGIN, where that shows.
+    pub fn may_install_plugins(&self) -> bool {
+        let there = ["INSERT", "ALL PRIVILEGES"];
+        self.more || self.has("INSERT") || there.iter().any(|name| self.in_plugins.contains(*name))
     }
 
     /// Those of `needed` that are not there.

@@ -29,6 +29,10 @@ pub async fn repair(admin: &mut Admin, check: &Check, server: &Examination) -> O
         };
         let statement = statement.clone();
         return match denied(&error) {
+            Some(_) if statement.starts_with("INSTALL PLUGIN") => Outcome::Denied {
+                statement,
+                grant: grants::statement_for_plugins(&server.account),
+            },
             Some(privilege) => Outcome::Denied {
                 statement,
                 grant: grants::statement(&[&privilege], &server.account),

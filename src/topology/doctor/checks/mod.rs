@@ -153,10 +153,16 @@ fn keeps(check: Check, server: &Examination, variable: &str, line: &str) -> Chec
 }
 
 fn option_line(variable: &str, value: &str) -> String {
+    // A server without the plugin would not start.
+    let of_a_plugin = ["rpl_semi_sync_source", "rpl_semi_sync_replica"];
+    let loose = match of_a_plugin.iter().any(|name| variable.starts_with(name)) {
+        true => "loose_",
+        false => "",
+    };
     match value {
-        "ON" => variable.to_owned(),
-        "OFF" => format!("skip_{variable}"),
-        value => format!("{variable} = {value}"),
+        "ON" => format!("{loose}{variable}"),
+        "OFF" => format!("{loose}skip_{variable}"),
+        value => format!("{loose}{variable} = {value}"),
     }
 }
 
@@ -208,6 +214,8 @@ fn source(server: &Examination, wanted: &Wanted) -> Vec<Check> {
         };
         checks.push(setting.check(server));
     }
+    let plugins = voter::plugins(&server.report);
+    checks.extend(plugins.map(|condition| voting(server, condition)));
     checks.extend(gate(server));
     checks.push(other_dumps(server));
     checks.push(boots_closed(server));
@@ -259,11 +267,8 @@ fn gate(server: &Examination) -> Vec<Check> {
     let gate = &server.report.semi_sync_source;
     let names = Names::of(server.report.flavor);
     if !gate.installed {
-        let install = "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'";
-        return vec![
-            Check::new(&server.name, "semi-sync", "not installed", "installed")
-                .fails(Fix::Sql(vec![install.to_owned()])),
-        ];
+        // Its plugin is missing, which is a check of its own.
+        return Vec::new();
     }
     let attached = server.dumps.ours > 0;
     let wait_point = {
@@ -403,7 +408,7 @@ fn as_a_replica_later(server: &Examination) -> Vec<Check> {
             if on {
                 check
             } else {
-                check.lines(&[name]).note(later)
+                check.lines(&[&option_line(name, "ON")]).note(later)
             }
         })
         .collect()
@@ -415,7 +420,7 @@ fn as_the_source_later(server: &Examination) -> Vec<Check> {
     loses
         .map(|(name, found)| {
             let check = Check::new(&server.name, name, found.to_string(), "1 once it is the source");
-            check.note(format!("after a power cut a source with {name}={found} may lack what was acknowledged: run SET GLOBAL {name}=1 when it becomes the source, unless promotable = false is said of it"))
+            check.lines(&[&option_line(name, "1")]).note(format!("after a power cut a source with {name}={found} may lack what was acknowledged: run SET GLOBAL {name}=1 when it becomes the source, unless promotable = false is said of it"))
         })
         .collect()
 }
@@ -496,6 +501,16 @@ fn voting(server: &Examination, condition: voter::Condition) -> Check {
     match reason.repair {
         // What a condition is called is not always a variable.
         Repair::Sql(statements) if name == voter::APPLIER => check.fails(Fix::Sql(statements)),
+        Repair::Sql(statements) if name == voter::PLUGINS => {
+            match server.grants.may_install_plugins() {
+                true => check.fails(Fix::Sql(statements)),
+                false => check.fails(Fix::ByHand(format!(
+                    "an administrator runs there {}; or {} at the source, and ackline does it",
+                    statements.join("; "),
+                    grants::statement_for_plugins(&server.account)
+                ))),
+            }
+        }
         Repair::Sql(statements) => check.lines(&[&line]).fails(Fix::Sql(statements)),
         Repair::Restart(lines) => {
             let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
