@@ -138,7 +138,10 @@ fn shown(proof: &Proof, lacks: &str) -> String {
         set(&proof.beyond),
     );
     if !proof.base.is_empty() {
-        text.push_str(&format!("  what is older than its binlog is known by {}\n", proof.base));
+        text.push_str(&format!(
+            "  what is older than its binlog is known by {}\n",
+            proof.base
+        ));
     }
     if !proof.unproven.is_empty() {
         text.push_str(&format!("  not proven      {}\n", proof.unproven));

@@ -16,7 +16,9 @@ const SYSTEM_USERS: &str =
 pub enum Error {
     #[error(transparent)]
     Net(#[from] net::Error),
-    #[error("our account sees only a part of it: an administrator has to run {0}; at the source, from where it comes to all")]
+    #[error(
+        "our account sees only a part of it: an administrator has to run {0}; at the source, from where it comes to all"
+    )]
     Denied(String),
     #[error("{name}: {unknown}")]
     UnknownType { name: Name, unknown: UnknownType },

@@ -32,7 +32,9 @@ pub enum Error {
     },
     #[error("{what}: error {code}")]
     Hidden { what: String, code: u16 },
-    #[error("our account may not set it up: an administrator has to run there SET SESSION sql_log_bin=0; {0};")]
+    #[error(
+        "our account may not set it up: an administrator has to run there SET SESSION sql_log_bin=0; {0};"
+    )]
     Denied(String),
     #[error("its address leads to another machine than before, or somebody else provisions it now")]
     Another,

@@ -407,3 +407,71 @@ async fn a_replica_that_stands_still_is_left_and_taken_in_later(flavor: Flavor) 
     stopped.run("CREATE DATABASE only_here").await;
     assert!(looked(own));
 }
+
+/// As Debian's packages leave them: no server has a plugin of semi-sync.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mysql_servers_without_plugins_are_taken_in() {
+    const PARTS: [Part; 3] = [Part::Source, Part::Replica(0), Part::Replica(1)];
+    if crate::support::mysql::programs("mysql_servers_without_plugins_are_taken_in").is_none() {
+        return;
+    }
+    let sandbox = native(Flavor::MySql).await;
+    for part in PARTS {
+        sandbox.stop(part);
+        sandbox.remove_options(part, "semi");
+        sandbox.start(part);
+    }
+    let mut source = sandbox.source().connect().await;
+    source.run("SET GLOBAL super_read_only=OFF").await;
+    source.run("SET GLOBAL read_only=OFF").await;
+    for replica in sandbox.replicas() {
+        let mut replica = replica.connect().await;
+        wait_until("it follows the source", SOON, async || {
+            match replica.slave_status("Slave_IO_Running").await.as_str() {
+                "Yes" => Ok(()),
+                other => Err(other.to_owned()),
+            }
+        })
+        .await;
+    }
+    // What our account may not is known before anything is touched.
+    let rehearsed = sandbox.ackline(&["adopt", "--dry-run"]);
+    let said = String::from_utf8_lossy(&rehearsed.stderr).into_owned();
+    assert_eq!(rehearsed.status.code(), Some(1), "{said}");
+    let grant = "GRANT INSERT ON mysql.plugin TO 'ackline'@'%'";
+    assert!(
+        said.contains(grant) && said.contains("INSTALL PLUGIN rpl_semi_sync_source"),
+        "{said}"
+    );
+    source.run(grant).await;
+
+    let mut adoption = Adoption::begin(&sandbox, &["--mode", "semi-sync"]);
+    adoption.says("Start the proxy now").await;
+    sandbox.start(Part::Proxy);
+    let output = adoption.ends().await;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    sandbox.all_vote().await;
+    let doctor = sandbox.ackline(&["doctor"]);
+    let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(
+        said.contains("loose_rpl_semi_sync_replica_enabled"),
+        "{said}"
+    );
+
+    // The night, with a source that lost what was installed there.
+    source.run("UNINSTALL PLUGIN rpl_semi_sync_replica").await;
+    sandbox.kill(Part::Source);
+    let failover = sandbox.ackline(&["failover"]);
+    assert!(failover.status.success(), "{failover:?}");
+    sandbox.add_option(Part::Source, "loose_rpl_semi_sync_replica_enabled");
+    sandbox.start(Part::Source);
+    sandbox.source().connect().await;
+    let rejoin = sandbox.ackline(&["rejoin", "source"]);
+    assert!(rejoin.status.success(), "{rejoin:?}");
+    sandbox.all_vote().await;
+    let mut app = sandbox.app().connect().await;
+    app.run("INSERT INTO seen VALUES (1)").await;
+    let status = sandbox.status().await;
+    assert!(status.list("problems").is_empty(), "{status}");
+}

@@ -650,7 +650,10 @@ async fn a_hole_that_somebody_answers_for_is_none(flavor: Flavor) {
     assert!(said.contains("ackline accept replica2 --hole"), "{said}");
     let (done, said) = moves(&sandbox, &["switchover", "--to", "replica2", "--dry-run"]);
     assert!(done && said.contains(&gtid), "{said}");
-    assert!(said.contains("what is older than its binlog is known by "), "{said}");
+    assert!(
+        said.contains("what is older than its binlog is known by "),
+        "{said}"
+    );
 
     for (arguments, words) in [
         (["accept", "replica2", "--hole", "0-7-7777"], "no hole"),

@@ -196,6 +196,14 @@ impl Sandbox {
         self.server_dir(part).join(format!("kept-{name}"))
     }
 
+    /// Takes the lines with this word out of a server's options; takes effect at its next start.
+    pub fn remove_options(&self, part: Part, word: &str) {
+        let path = self.server_dir(part).join("my.cnf");
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.contains(word)).collect();
+        fs::write(&path, lines.join("\n") + "\n").unwrap();
+    }
+
     /// Adds a line to a server's options; takes effect at its next start.
     pub fn add_option(&self, part: Part, line: &str) {
         let path = self.server_dir(part).join("my.cnf");
