@@ -300,16 +300,25 @@ fn waiting_for_policy(acks: &Snapshot, replicas: &[ReplicaRow]) -> Waiting {
         Mode::Async | Mode::Custom => Need::Text(acks.sync.require.to_string()),
     };
     let mode = acks.sync.mode.to_string();
+    let blocked = oldest > acks.sync.timeout;
+    let mut sentence = sentence(acks.waiting, oldest, &mode, &need, &missing);
+    // One without a vote now cannot help it.
+    let voting = |name: &String| (replicas.iter()).find(|row| row.name == *name && row.vote);
+    let mut can_help = names.iter().filter_map(voting);
+    if blocked && can_help.all(|row| row.state == "unreachable") {
+        sentence.push_str(
+            ". Whoever cannot wait for that runs ackline mode async: commits are then at the source and here only",
+        );
+    }
     Waiting {
         commits: acks.waiting,
         asking: 0,
         oldest_seconds: oldest.as_secs_f64(),
-        blocked: oldest > acks.sync.timeout,
-        sentence: sentence(acks.waiting, oldest, &mode, &need, &missing),
-        // One without a vote now cannot help it.
+        blocked,
+        sentence,
         r#for: names
             .into_iter()
-            .filter(|name| replicas.iter().any(|row| row.name == *name && row.vote))
+            .filter(|name| voting(name).is_some())
             .collect(),
     }
 }

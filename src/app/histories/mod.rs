@@ -375,8 +375,13 @@ impl Histories {
             if reasons.is_empty() {
                 tracing::info!(server = %name, "its binlog has all that it claims");
             }
+            // Who follows the source itself may be ahead of us.
+            let follows_us = !matches!(self.acks.speech(name), Speech::Silent);
             for reason in &reasons {
-                tracing::error!(server = %name, "{}; it has no vote", reason.what);
+                match follows_us {
+                    true => tracing::error!(server = %name, "{}; it has no vote", reason.what),
+                    false => tracing::info!(server = %name, "{}", reason.what),
+                }
             }
             let mut known = self.known.lock();
             let known = known.entry(name.clone()).or_default();
