@@ -3,6 +3,7 @@
 #
 #   quiet      nobody makes one: how long writers wait anyway
 #   provision  ackline provision replica2 --replace
+#   clone      the same with --clone (MySQL only): the server is started again as soon as it has ended
 #   dump       mariadb-dump --single-transaction of replica1 | mariadb to the emptied replica2 (MySQL: its own two programs)
 #
 # in interleaved rounds, while clients write through the proxy all the time. Per way: seconds until the server follows
@@ -65,7 +66,11 @@ finish() {
 }
 trap finish EXIT
 
-"$ACKLINE" sandbox up --dir "$dir/sandbox" --port "$port" --flavor "$flavor" >"$dir/up" 2>&1 || {
+ways=(quiet provision dump) more=()
+if [ "$flavor" = mysql ]; then
+    ways=(quiet provision clone dump) more=(--server-option plugin_load_add=mysql_clone.so)
+fi
+"$ACKLINE" sandbox up --dir "$dir/sandbox" --port "$port" --flavor "$flavor" "${more[@]}" >"$dir/up" 2>&1 || {
     cat "$dir/up"
     exit 1
 }
@@ -115,18 +120,36 @@ ready() {
 }
 until ready; do sleep 0.2; done
 
-# CPU seconds of proxy and replicas so far.
+# CPU seconds of these processes so far.
+cpu_of() {
+    for pid in "$@"; do cat "/proc/$pid/stat" 2>/dev/null || true; done |
+        awk -v ticks="$(getconf CLK_TCK)" '{ sum += $14 + $15 } END { printf "%.2f", sum / ticks }'
+}
+# Of proxy and replicas, those included that have ended.
+gone=0
 cpu() {
     local pids
-    pids=$(jq -r '.proxy.pid, .replicas[].pid' "$manifest")
-    # shellcheck disable=SC2086
-    for pid in $pids; do cat /proc/$pid/stat; done |
-        awk -v ticks="$(getconf CLK_TCK)" '{ sum += $14 + $15 } END { printf "%.2f", sum / ticks }'
+    mapfile -t pids < <(jq -r '.proxy.pid, .replicas[].pid' "$manifest")
+    awk -v now="$(cpu_of "${pids[@]}")" -v gone="$gone" 'BEGIN { printf "%.2f", now + gone }'
 }
 children() { awk '/real|user|sys/ { sum += ($1 == "real" ? 0 : $2) } END { printf "%.2f", sum }' "$dir/times"; }
 
 way_quiet() { sleep 5; }
 way_provision() { "$ACKLINE" provision replica2 --replace --from replica1 --streams "$streams" --config "$config" >"$dir/said"; }
+way_clone() {
+    local old seen=0 now provision
+    old=$(jq -r '.replicas[1].pid' "$manifest")
+    "$ACKLINE" provision replica2 --replace --clone --from replica1 --streams "$streams" --config "$config" >"$dir/said" &
+    provision=$!
+    while now=$(cpu_of "$old") && [ "$now" != 0.00 ]; do
+        seen=$now
+        kill -0 "$provision" || return 1
+        sleep 0.05
+    done
+    gone=$(awk -v gone="$gone" -v seen="$seen" 'BEGIN { print gone + seen }')
+    "$ACKLINE" sandbox up --dir "$dir/sandbox" >/dev/null
+    wait "$provision"
+}
 way_dump() {
     sql 12 -e "$alone"
     MYSQL_PWD=$password "$dump" "${options[@]}" -h127.0.0.1 -P$((port + 11)) -uadmin --single-transaction --routines --triggers --events \
@@ -143,10 +166,9 @@ way_dump() {
 }
 
 mkfifo "$dir/fifo"
-ways=(quiet provision dump)
 for ((round = 1; round <= rounds; round++)); do
-    for ((at = 0; at < 3; at++)); do
-        way=${ways[(at + round) % 3]}
+    for ((at = 0; at < ${#ways[@]}; at++)); do
+        way=${ways[(at + round) % ${#ways[@]}]}
         coproc WRITING { "$WRITERS" "mysql://app:$app_password@127.0.0.1:$port/app" "$threads"; }
         writers=$WRITING_PID
         exec {said}<&"${WRITING[0]}" {on}>&"${WRITING[1]}"

@@ -32,9 +32,7 @@ pub enum Error {
     },
     #[error("{what}: error {code}")]
     Hidden { what: String, code: u16 },
-    #[error(
-        "our account may not set it up: an administrator has to run there SET SESSION sql_log_bin=0; {0};"
-    )]
+    #[error("our account may not set it up: an administrator has to run there {0};")]
     Denied(String),
     #[error("its address leads to another machine than before, or somebody else provisions it now")]
     Another,
@@ -342,8 +340,13 @@ async fn may_set_up(admin: &mut Admin) -> Result<(), Error> {
         .await?
         .unwrap_or_default();
     let (user, host) = account.rsplit_once('@').unwrap_or((&account, "%"));
+    // Logged, it would be a transaction of its own.
+    let unlogged = match admin.flavor() {
+        Flavor::MariaDb => "SET SESSION sql_log_bin=0",
+        Flavor::MySql => "SET GLOBAL super_read_only=OFF; SET SESSION sql_log_bin=0",
+    };
     Err(Error::Denied(format!(
-        "GRANT ALL PRIVILEGES ON *.* TO {} WITH GRANT OPTION",
+        "{unlogged}; GRANT ALL PRIVILEGES ON *.* TO {} WITH GRANT OPTION",
         account_name(user, Some(host))
     )))
 }

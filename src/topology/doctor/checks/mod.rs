@@ -77,6 +77,14 @@ fn privileges(server: &Examination) -> Check {
                 notes.push(format!("{purpose} by {grant}"));
             }
         }
+        let clones = [grants::CLONE_DONOR, grants::CLONE_TARGET].concat();
+        let clone = server.grants.lacks(&clones);
+        if server.report.flavor == Flavor::MySql && !clone.is_empty() {
+            let grant = grants::statement(&clone, &server.account);
+            notes.push(format!(
+                "ackline provision --clone would work by {grant}, with the plugin clone"
+            ));
+        }
         let in_schema = server.grants.lacks_in_schema();
         if !in_schema.is_empty() {
             let grant = grants::statement_in_schema(&in_schema, &server.account);
