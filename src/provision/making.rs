@@ -1,19 +1,21 @@
 //! Makes on a target what a donor holds besides rows. Nothing of it is logged there.
 
-use super::object::{Account, Catalog, Kind, Object, Table, account_name};
+use super::indexes::Later;
+use super::object::{Account, Catalog, Kind, Object, account_name};
 use super::target::{Error, named, run};
 use crate::ids::Flavor;
 use crate::net::admin::Admin;
 use crate::tables::{Name, quoted};
 
-pub async fn tables(admin: &mut Admin, catalog: &Catalog) -> Result<(), Error> {
+pub async fn tables(admin: &mut Admin, catalog: &Catalog, later: &Later) -> Result<(), Error> {
     for (name, create) in &catalog.databases {
         let create = create.replacen("CREATE DATABASE", "CREATE DATABASE IF NOT EXISTS", 1);
         named(admin, &create, &format!("schema {name}")).await?;
     }
-    for Table { name, create, .. } in &catalog.tables {
+    for table in &catalog.tables {
+        let name = &table.name;
         use_database(admin, name).await?;
-        named(admin, create, &format!("table {name}")).await?;
+        named(admin, later.create(table), &format!("table {name}")).await?;
     }
     Ok(())
 }

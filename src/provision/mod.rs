@@ -10,6 +10,8 @@
 //!
 //! MySQL's own way is `clone`, where it is asked for.
 //!
+//! Indexes that can wait are made behind the rows (`indexes`).
+//!
 //! `object` is what a donor holds besides rows, `making` what makes it at the target, `progress` what is
 //! told of it; `run` is the way from the first look to the end. That the server then follows us is
 //! [`failover`](crate::failover)'s.
@@ -30,6 +32,7 @@
 mod catalog;
 mod clone;
 mod copy;
+mod indexes;
 mod life;
 mod making;
 mod object;

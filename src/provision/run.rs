@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use super::catalog;
 use super::clone;
 use super::copy::{self, Copier, Rate, Way};
+use super::indexes::Later;
 use super::life::Life;
 use super::making;
 use super::object::{Catalog, Kind, Object, Rows, Table};
@@ -276,7 +277,8 @@ async fn try_copy(
         Err(altered) => return Ok(Tried::Altered(altered)),
     };
     order.may_lock(&before)?;
-    making::tables(admin, &before)
+    let later = Later::of(&before, admin.flavor());
+    making::tables(admin, &before, &later)
         .await
         .map_err(order.of_target())?;
 
@@ -329,6 +331,9 @@ async fn try_copy(
             what,
         });
     }
+    // Nothing more is read there.
+    drop(donor);
+    later.make(target, order.streams, progress).await?;
 
     if !admin.is_usable() || !matches!(target.has(admin, 0).await, Ok(true)) {
         *admin = target.session().await.map_err(order.of_target())?;

@@ -357,7 +357,16 @@ pub(super) async fn run(admin: &mut Admin, statement: &str) -> Result<(), Error>
 
 /// A statement that is shown by another name, as it is long.
 pub(super) async fn named(admin: &mut Admin, statement: &str, shown: &str) -> Result<(), Error> {
-    let done = admin.execute(statement).await;
+    named_within(admin, statement, shown, ASK).await
+}
+
+pub(super) async fn named_within(
+    admin: &mut Admin,
+    statement: &str,
+    shown: &str,
+    longest: Duration,
+) -> Result<(), Error> {
+    let done = admin.execute_within(statement, longest).await;
     done.map_err(|source| Error::Statement {
         statement: shown.to_owned(),
         source,

@@ -653,6 +653,49 @@ async fn a_table_that_is_altered_meanwhile_is_named(flavor: Flavor) {
     sandbox.assert_equal().await;
 }
 
+/// On MySQL; and the server is killed while it makes them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn indexes_are_made_behind_the_rows() {
+    if crate::support::mysql::programs("indexes_are_made_behind_the_rows").is_none() {
+        return;
+    }
+    let sandbox = Sandbox::of(Flavor::MySql).await;
+    let mut app = sandbox.app().connect().await;
+    for statement in [
+        "CREATE TABLE wide (id INT PRIMARY KEY AUTO_INCREMENT, a INT, b VARCHAR(900), c INT AS (a * 2) VIRTUAL, \
+         UNIQUE KEY u (id, a), KEY (a), KEY `by``b` (b(20), a), KEY made (c), KEY back (a DESC, b(3)), FULLTEXT KEY f (b)) ENGINE=InnoDB",
+        "INSERT INTO wide (a, b) VALUES (1, REPEAT('word ', 160))",
+    ] {
+        app.run(statement).await;
+    }
+    for _ in 0..15 {
+        app.run("INSERT INTO wide (a, b) SELECT a + id, CONCAT(id, b) FROM wide")
+            .await;
+    }
+    app.run("ANALYZE TABLE wide").await;
+    sandbox.assert_equal().await;
+    granted(&sandbox).await;
+    let child = in_the_background(&sandbox, &["--replace"]);
+    until_phase(&sandbox, "makes the indexes of 1 tables").await;
+    sandbox.kill(Part::Replica(1));
+    sandbox.start(Part::Replica(1));
+    let (done, said) = ended(child);
+    assert!(done, "{said}");
+    votes(&sandbox, "replica2").await;
+    app.run("INSERT INTO wide (a, b) VALUES (0, 'after all')")
+        .await;
+    sandbox.assert_equal().await;
+    let create = async |server: Account| {
+        let rows: Vec<(String, String)> =
+            server.connect().await.rows("SHOW CREATE TABLE wide").await;
+        rows[0].1.clone()
+    };
+    assert_eq!(
+        create(sandbox.replica(1)).await,
+        create(sandbox.source()).await
+    );
+}
+
 /// It is fenced until then, again and again.
 async fn an_old_source_with_transactions_of_its_own_comes_home(flavor: Flavor) {
     let sandbox = Sandbox::of(flavor).await;
