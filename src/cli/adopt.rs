@@ -56,6 +56,15 @@ pub(super) async fn run(path: &Path, mode: Option<&str>, dry_run: bool) -> Resul
     }
     println!("At the end: {}.", words(&after));
     if dry_run {
+        let left: Vec<String> = found.left().map(|(name, _)| name.to_string()).collect();
+        if !left.is_empty() && !is_async(&after) {
+            return Err(anyhow!(
+                "would not be done to its end: {} would be left out, and commits might wait for it; mend what is said above",
+                left.join(" and ")
+            )
+            .into());
+        }
+        println!("would be done");
         return Ok(());
     }
     found.prepare().await?;

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::life::Life;
 use super::object::Catalog;
@@ -29,6 +29,8 @@ const ENDS: u16 = 1053;
 const FILES: Duration = Duration::from_secs(7 * 86_400);
 const ASK: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(500);
+/// After the statement.
+const ENDS_WITHIN: Duration = Duration::from_secs(600);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -271,11 +273,17 @@ async fn started(
     before: &Before,
     progress: &Progress,
 ) -> Result<(Admin, GtidSet), Error> {
+    let begun = Instant::now();
     loop {
         match see(&target.account, before).await {
             Ok(Some(seen)) => {
                 progress.waits(None);
                 return Ok(seen);
+            }
+            Ok(None) if begun.elapsed() > ENDS_WITHIN => {
+                return Err(Error::Failed(
+                    "our connection broke off, and the server has not ended: it may clone still, and follows by itself when it has (ackline status)".into(),
+                ));
             }
             Ok(None) => {}
             Err(Error::Net(why)) => progress.waits(Some(why.to_string())),

@@ -354,6 +354,10 @@ async fn a_replica_that_stands_still_is_left_and_taken_in_later(flavor: Flavor) 
             replica.run(statement).await;
         }
     }
+    let rehearsed = sandbox.ackline(&["adopt", "--dry-run"]);
+    let said = String::from_utf8_lossy(&rehearsed.stderr).into_owned();
+    assert_eq!(rehearsed.status.code(), Some(1), "{said}");
+    assert!(said.contains("replica2 would be left out"), "{said}");
     sandbox.start(Part::Proxy);
     sandbox
         .status_until("the source is refused", SOON, |status| {
