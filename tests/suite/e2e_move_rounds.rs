@@ -126,12 +126,24 @@ async fn switchovers(flavor: Flavor) {
         );
         sandbox.all_vote().await;
         ticks_at(&sandbox, to).await;
+        let before = sysbench.transactions();
+        wait_until("sysbench goes on", SOON, async || {
+            match sysbench.transactions() {
+                now if now > before => Ok(()),
+                now => Err(now),
+            }
+        })
+        .await;
     }
     let acknowledged = load.end().await;
-    let again = sysbench.end();
+    let transactions = sysbench.transactions();
+    let ended = sysbench.end();
+    assert!(ended.len() <= rounds() as usize, "{ended:?}");
+    let moved = |said: &String| said.contains(&MOVED.to_string());
+    assert!(ended.iter().all(moved), "{ended:?}");
     assert!(
-        again <= u64::from(SYSBENCH * rounds()),
-        "sysbench connected again {again} times"
+        transactions > u64::from(rounds()),
+        "{transactions} transactions of sysbench"
     );
     told(&format!("{flavor}: write pause of a switchover"), pauses);
     sandbox.app().connect().await.run("DROP EVENT tick").await;

@@ -1,15 +1,15 @@
 //! sysbench through an account.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use super::database::Account;
+use parking_lot::Mutex;
 
-/// What it tries again by itself, and a session that has to leave: sysbench ends at any other error.
-const BORNE: &str = "--mysql-ignore-errors=1213,1020,1205,1053,2006,2013";
+use super::database::Account;
+use super::process::{self, Signal};
 
 pub struct Sysbench {
     /// `oltp_read_write`, say.
@@ -21,10 +21,6 @@ pub struct Sysbench {
 }
 
 impl Sysbench {
-    pub fn is_installed() -> bool {
-        Command::new("sysbench").arg("--version").output().is_ok()
-    }
-
     fn command(&self) -> Command {
         let Self { account, .. } = self;
         let mut command = Command::new("sysbench");
@@ -54,31 +50,59 @@ impl Sysbench {
         said(command.output().expect("sysbench"))
     }
 
-    /// It bears that its sessions have to leave.
+    /// Again and again: it ends when one of its sessions has to leave (its own way of connecting again does not work
+    /// with MariaDB's client library).
     pub fn begin(&self) -> Running {
-        let mut child = self
-            .command()
-            .args([BORNE, "--report-interval=1", "--time=0", "run"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("sysbench");
-        let transactions = Arc::new(AtomicU64::new(0));
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let counts = Arc::clone(&transactions);
-        let reader = std::thread::spawn(move || {
-            let mut reconnects = 0;
-            for line in lines.map_while(Result::ok) {
-                let each_second = |label| number_behind(&line, label).unwrap_or(0.0) as u64;
-                counts.fetch_add(each_second("tps: "), Ordering::Relaxed);
-                reconnects += each_second("reconn/s: ");
-            }
-            reconnects
+        let shared = Arc::<Shared>::default();
+        let mut command = self.command();
+        command.args(["--report-interval=1", "--time=0", "run"]);
+        let keeper = std::thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || shared.keep(command)
         });
-        Running {
-            child,
-            transactions,
-            reader,
+        Running { shared, keeper }
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    transactions: AtomicU64,
+    /// Whether it has to end, and the one that runs.
+    child: Mutex<(bool, Option<u32>)>,
+}
+
+impl Shared {
+    /// What each one that ended said of why.
+    fn keep(&self, mut command: Command) -> Vec<String> {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut ended = Vec::new();
+        loop {
+            let mut child = {
+                let mut running = self.child.lock();
+                if running.0 {
+                    return ended;
+                }
+                let child = command.spawn().expect("sysbench");
+                running.1 = Some(child.id());
+                child
+            };
+            let mut said = String::new();
+            let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            for line in lines.map_while(Result::ok) {
+                let each_second = number_behind(&line, "tps: ").unwrap_or(0.0);
+                self.transactions
+                    .fetch_add(each_second as u64, Ordering::Relaxed);
+                if line.contains("FATAL") {
+                    said.push_str(&line);
+                }
+            }
+            let output = child.wait_with_output().unwrap();
+            said.push_str(&String::from_utf8_lossy(&output.stderr));
+            let mut running = self.child.lock();
+            running.1 = None;
+            if !running.0 {
+                ended.push(said);
+            }
         }
     }
 }
@@ -100,23 +124,24 @@ pub fn number_behind(line: &str, label: &str) -> Option<f64> {
 }
 
 pub struct Running {
-    child: Child,
-    transactions: Arc<AtomicU64>,
-    reader: JoinHandle<u64>,
+    shared: Arc<Shared>,
+    keeper: JoinHandle<Vec<String>>,
 }
 
 impl Running {
     pub fn transactions(&self) -> u64 {
-        self.transactions.load(Ordering::Relaxed)
+        self.shared.transactions.load(Ordering::Relaxed)
     }
 
-    /// It has not given up; then it is stopped. How often it connected again.
-    pub fn end(mut self) -> u64 {
-        let gave_up = self.child.try_wait().unwrap();
-        self.child.kill().ok();
-        let output = self.child.wait_with_output().unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(gave_up.is_none(), "sysbench gave up: {errors}");
-        self.reader.join().unwrap()
+    /// What was said each time that it ended before.
+    pub fn end(self) -> Vec<String> {
+        {
+            let mut running = self.shared.child.lock();
+            running.0 = true;
+            if let Some(pid) = running.1 {
+                process::signal(pid as i32, Signal::KILL);
+            }
+        }
+        self.keeper.join().unwrap()
     }
 }
