@@ -59,7 +59,7 @@ pub(super) async fn run(path: &Path, mode: Option<&str>, dry_run: bool) -> Resul
         let left: Vec<String> = found.left().map(|(name, _)| name.to_string()).collect();
         if !left.is_empty() && !is_async(&after) {
             return Err(anyhow!(
-                "would not be done to its end: {} would be left out, and commits might wait for it; mend what is said above",
+                "would not be done to its end: {} would be left out, and commits might wait there; mend what is said above",
                 left.join(" and ")
             )
             .into());
@@ -263,7 +263,7 @@ impl Found {
             return Ok(());
         }
         Err(anyhow!(
-            "somebody else is a semi-sync replica of {} and would acknowledge in our place ({}): switch its semi-sync off and restart its IO thread",
+            "somebody else is a semi-sync replica of {} and would acknowledge in our place ({}): switch its semi-sync off and restart its IO thread; if that is done, give the command again",
             self.source.name,
             self.source.dumps.others.join(", ")
         )

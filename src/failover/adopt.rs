@@ -28,6 +28,7 @@ use crate::topology::voter;
 /// Until the source counts no semi-sync replica any more.
 const LEAVE: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(50);
+const FLUSHES: u32 = 3;
 /// Checks of doctor's that the way itself makes good.
 const ON_THE_WAY: [&str; 2] = ["follows", "replication threads"];
 
@@ -150,6 +151,7 @@ pub async fn acknowledges_nothing(replica: &mut Admin) -> Result<(), net::Error>
 pub async fn nobody_acknowledges(source: &mut Admin) -> Result<bool, net::Error> {
     let clients = Names::of(source.flavor()).clients;
     let deadline = Instant::now() + LEAVE;
+    let mut flushed = 0;
     loop {
         let rows = source
             .query(&format!("SHOW GLOBAL STATUS LIKE '{clients}'"))
@@ -157,7 +159,15 @@ pub async fn nobody_acknowledges(source: &mut Admin) -> Result<bool, net::Error>
         match rows.first().and_then(|row| row.text("Value")) {
             Some("0") | None => return Ok(true),
             Some(_) if Instant::now() >= deadline => return Ok(false),
-            Some(_) => tokio::time::sleep(LOOK).await,
+            Some(_) => {
+                // Where nobody writes this is an event. Who has left is met by the second one; without RELOAD it is the
+                // heartbeat that is waited for.
+                if flushed < FLUSHES {
+                    flushed += 1;
+                    let _ = source.execute("FLUSH BINARY LOGS").await;
+                }
+                tokio::time::sleep(LOOK * 4).await;
+            }
         }
     }
 }

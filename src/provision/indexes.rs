@@ -27,6 +27,8 @@ const WORTH: u64 = 16 << 20;
 const MAKES: Duration = Duration::from_secs(8 * 3600);
 const COMES_BACK: Duration = Duration::from_secs(600);
 const AGAIN: Duration = Duration::from_millis(500);
+/// Before the table that a foreign key names.
+const REFERENCES: &str = "REFERENCES ";
 
 /// What is left for later, by table.
 #[derive(Debug, Default)]
@@ -45,12 +47,17 @@ impl Later {
         if flavor == Flavor::MariaDb {
             return Self::default();
         }
+        let creates = catalog.tables.iter().map(|table| &table.create);
+        let refer: Vec<&String> = creates
+            .filter(|create| create.contains(REFERENCES))
+            .collect();
         let is_named = |table: &Table| {
-            let name = format!("REFERENCES {}", crate::tables::quoted(&table.name.table));
-            let elsewhere = format!("REFERENCES {}", table.name.quoted());
-            let mut creates = catalog.tables.iter().map(|table| &table.create);
             // In which schema is not looked at.
-            creates.any(|create| create.contains(&name) || create.contains(&elsewhere))
+            let here = format!("{REFERENCES}{}", crate::tables::quoted(&table.name.table));
+            let elsewhere = format!("{REFERENCES}{}", table.name.quoted());
+            refer
+                .iter()
+                .any(|create| create.contains(&here) || create.contains(&elsewhere))
         };
         let worth = |table: &&Table| table.rows == Rows::Snapshot && table.bytes >= WORTH;
         let split = |table: &Table| Some((table.name.clone(), Split::of(&table.create)?));

@@ -366,7 +366,11 @@ impl Histories {
         let found = Found {
             // Those of incidents are known without a walk.
             holes: holes(&walked, &ours, &has).difference(&incidents),
-            own: in_domains_of(&walked.beyond(&ours), &ours),
+            // Before our binlog has begun everybody is ahead of it.
+            own: match self.store.durable().source.is_some() {
+                true => in_domains_of(&walked.beyond(&ours), &ours),
+                false => GtidSet::new(),
+            },
         };
         let is_new = (self.known.lock().get(name)).is_none_or(|known| known.found != found);
         if is_new {

@@ -524,6 +524,10 @@ fn voting(server: &Examination, condition: voter::Condition) -> Check {
             let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
             check.lines(&lines).fails(Fix::Restart)
         }
+        // A matter of when, not of what.
+        Repair::ByHand(how) if name == Names::of(server.report.flavor).replica_enabled => {
+            check.lines(&[&line]).fails(Fix::ByHand(how))
+        }
         Repair::ByHand(how) => check.fails(Fix::ByHand(how)),
     }
 }
