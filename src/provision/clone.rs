@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use super::life::Life;
 use super::object::Catalog;
+use super::order::{Copied, Order, Server, locked};
 use super::progress::Progress;
-use super::run::{Copied, Order, Server};
 use crate::gtid::{self, GtidSet, Position};
 use crate::ids::{Flavor, ServerName};
 use crate::net;
@@ -90,7 +90,7 @@ pub(super) async fn look(
         has_plugin(server, admin).await?;
         may_clone(server, admin, privileges).await?;
     }
-    let locked = super::run::locked(catalog);
+    let locked = locked(catalog);
     if !locked.is_empty() {
         let names: Vec<String> = locked.iter().map(|table| table.name.to_string()).collect();
         return Err(Error::Engine(names.join(", ")));

@@ -34,6 +34,8 @@ pub enum Error {
     Altered(Name),
     #[error("the target fails: {0}")]
     Target(#[from] target::Error),
+    #[error("one who copies has ended: {0}")]
+    Ended(#[from] tokio::task::JoinError),
     #[error("the target did not come back in time: {0}; start it, then give the command again")]
     StaysAway(target::Error),
     #[error("{table}: the target took {came} of {sent} rows")]

@@ -15,7 +15,6 @@ use tokio::task::JoinSet;
 use super::copy;
 use super::object::{Catalog, Rows, Table};
 use super::progress::Progress;
-use super::run;
 use super::target::{self, Target, named_within};
 use crate::ids::Flavor;
 use crate::net::admin::Admin;
@@ -82,7 +81,7 @@ impl Later {
         target: &Target,
         streams: usize,
         progress: &Arc<Progress>,
-    ) -> Result<(), run::Error> {
+    ) -> Result<(), copy::Error> {
         if self.0.is_empty() {
             return Ok(());
         }

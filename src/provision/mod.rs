@@ -13,7 +13,7 @@
 //! Indexes that can wait are made behind the rows (`indexes`).
 //!
 //! `object` is what a donor holds besides rows, `making` what makes it at the target, `progress` what is
-//! told of it; `run` is the way from the first look to the end. That the server then follows us is
+//! told of it; `order` is what is to be done, `run` the way from the first look to the end. That the server then follows us is
 //! [`failover`](crate::failover)'s.
 //!
 //! Invariants:
@@ -36,12 +36,14 @@ mod indexes;
 mod life;
 mod making;
 mod object;
+mod order;
 mod pieces;
 mod point;
 mod progress;
 mod run;
 mod target;
 
+pub use order::{Copied, Method, Order, Server};
 pub use progress::{Progress, Shown};
-pub use run::{Copied, Error, Looked, Method, Order, Others, Server, copy, run_name};
+pub use run::{Error, Looked, Others, copy, run_name};
 pub use target::Target;

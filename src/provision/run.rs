@@ -12,14 +12,14 @@ use super::indexes::Later;
 use super::life::Life;
 use super::making;
 use super::object::{Catalog, Kind, Object, Rows, Table};
+use super::order::{Copied, Method, Order, Server, locked};
 use super::pieces::Pieces;
-use super::point::{self, AtSource, Donor, Stills};
+use super::point::{self, AtSource, Donor};
 use super::progress::Progress;
 use super::target::{self, Found, Target};
-use crate::gtid::Position;
 use crate::ids::ServerName;
 use crate::net;
-use crate::net::admin::{Account, Admin};
+use crate::net::admin::Admin;
 use crate::tables::travel;
 
 /// What a copy is known by; nobody else's has it.
@@ -65,51 +65,6 @@ pub enum Error {
         "{0} was started anew meanwhile, and tables that no transaction keeps ({1}) were there already; give the command again"
     )]
     Restarted(ServerName, String),
-    #[error("one who copies has ended: {0}")]
-    Ended(#[from] tokio::task::JoinError),
-}
-
-/// A server of the configuration.
-#[derive(Clone, Debug)]
-pub struct Server {
-    pub name: ServerName,
-    pub account: Account,
-}
-
-/// By whose means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Method {
-    /// By ours: definitions and rows over client connections.
-    #[default]
-    Copy,
-    /// By MySQL's `CLONE INSTANCE`.
-    Clone,
-}
-
-#[derive(Clone)]
-pub struct Order {
-    pub method: Method,
-    /// Of this copy; nobody else's.
-    pub run: String,
-    pub donor: Server,
-    /// Who is the source now: it may be moved on the way.
-    pub source: Arc<dyn Fn() -> ServerName + Send + Sync>,
-    pub stills: Stills,
-    pub target: Server,
-    /// How many ranges at a time.
-    pub streams: usize,
-    /// Bytes in a second.
-    pub rate: Option<u64>,
-    /// Accounts that the target has not are made as well.
-    pub accounts: bool,
-}
-
-/// What became of it.
-#[derive(Clone, Debug)]
-pub struct Copied {
-    pub position: Position,
-    /// What could not be made there.
-    pub warnings: Vec<String>,
 }
 
 /// What would be copied, and onto what. Nothing is changed.
@@ -190,12 +145,6 @@ impl Order {
             most >> 20
         )))
     }
-}
-
-/// Those that no snapshot holds.
-pub(super) fn locked(catalog: &Catalog) -> Vec<&Table> {
-    let tables = catalog.tables.iter();
-    tables.filter(|table| table.rows == Rows::Lock).collect()
 }
 
 /// Other servers, each with a session.
@@ -431,7 +380,7 @@ async fn copy_rows(
         copiers.spawn(copier.run());
     }
     while let Some(ended) = copiers.join_next().await {
-        ended??;
+        ended.map_err(copy::Error::from)??;
     }
     Ok(pieces.count().await)
 }
