@@ -20,7 +20,7 @@ const STALLED: Duration = Duration::from_secs(120);
 /// The rows were sent, and the target makes its indexes of them.
 const FINISHES: Duration = Duration::from_secs(4 * 3600);
 /// A target that was killed is waited for.
-const COMES_BACK: Duration = Duration::from_secs(600);
+pub(super) const COMES_BACK: Duration = Duration::from_secs(600);
 const AGAIN: Duration = Duration::from_millis(500);
 /// Of a table that was altered behind the snapshot: ER_TABLE_DEF_CHANGED, ER_NO_SUCH_TABLE, ER_BAD_FIELD_ERROR, and where
 /// its key is gone ER_KEY_DOES_NOT_EXIST.
@@ -141,13 +141,11 @@ impl Way<'_> {
             progress,
             patience,
         } = self;
-        let mut away: Option<Instant> = None;
+        let mut away = Away::new(*patience);
         loop {
-            match attempt(donor, target, session, piece, away.is_some()).await {
+            match attempt(donor, target, session, piece, away.since.is_some()).await {
                 Ok(Carried { rows, bytes }) => {
-                    if away.is_some() {
-                        progress.waits(None);
-                    }
+                    away.ends(progress);
                     progress.rows.fetch_add(rows, Ordering::Relaxed);
                     progress.bytes.fetch_add(bytes, Ordering::Relaxed);
                     if piece.is_last {
@@ -157,16 +155,56 @@ impl Way<'_> {
                 }
                 Err(Error::Target(error)) if error.passes() => {
                     *session = None;
-                    let since = *away.get_or_insert_with(Instant::now);
-                    if since.elapsed() > *patience {
-                        return Err(Error::StaysAway(error));
-                    }
-                    progress.waits(Some(error.to_string()));
-                    tokio::time::sleep(AGAIN).await;
+                    away.waits(error, progress).await?;
                 }
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+/// A target that may come back.
+pub(super) struct Away {
+    since: Option<Instant>,
+    patience: Duration,
+}
+
+impl Away {
+    pub(super) fn new(patience: Duration) -> Self {
+        let since = None;
+        Self { since, patience }
+    }
+
+    /// A moment, then it may be tried again; an error where it has been away for too long.
+    pub(super) async fn waits(
+        &mut self,
+        error: target::Error,
+        progress: &Progress,
+    ) -> Result<(), Error> {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        if since.elapsed() > self.patience {
+            return Err(Error::StaysAway(error));
+        }
+        progress.waits(Some(error.to_string()));
+        tokio::time::sleep(AGAIN).await;
+        Ok(())
+    }
+
+    pub(super) fn ends(&self, progress: &Progress) {
+        if self.since.is_some() {
+            progress.waits(None);
+        }
+    }
+}
+
+/// To the target, over the session that there is, if it is of use still.
+pub(super) async fn session<'a>(
+    target: &Target,
+    session: &'a mut Option<Admin>,
+) -> Result<&'a mut Admin, target::Error> {
+    match session.take().filter(Admin::is_usable) {
+        Some(usable) => Ok(session.insert(usable)),
+        None => Ok(session.insert(target.session().await?)),
     }
 }
 
@@ -191,10 +229,7 @@ async fn attempt(
     piece: &Piece,
     again: bool,
 ) -> Result<Carried, Error> {
-    let to = match session.as_mut().filter(|session| session.is_usable()) {
-        Some(session) => session,
-        None => session.insert(target.session().await?),
-    };
+    let to = self::session(target, session).await?;
     if again && !piece.empties && target.has(to, piece.number).await? {
         return Ok(Carried::default());
     }

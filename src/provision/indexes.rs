@@ -7,12 +7,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
-use super::copy;
+use super::copy::{self, Away, COMES_BACK};
 use super::object::{Catalog, Rows, Table};
 use super::progress::Progress;
 use super::target::{self, Target, named_within};
@@ -24,8 +24,6 @@ use crate::tables::Name;
 const WORTH: u64 = 16 << 20;
 /// Of one table.
 const MAKES: Duration = Duration::from_secs(8 * 3600);
-const COMES_BACK: Duration = Duration::from_secs(600);
-const AGAIN: Duration = Duration::from_millis(500);
 /// Before the table that a foreign key names.
 const REFERENCES: &str = "REFERENCES ";
 
@@ -115,23 +113,16 @@ async fn make(
     split: &Split,
     progress: &Progress,
 ) -> Result<(), copy::Error> {
-    let mut away: Option<Instant> = None;
+    let mut away = Away::new(COMES_BACK);
     loop {
         match attempt(target, session, table, split).await {
             Ok(()) => {
-                if away.is_some() {
-                    progress.waits(None);
-                }
+                away.ends(progress);
                 return Ok(());
             }
             Err(error) if error.passes() => {
                 *session = None;
-                let since = *away.get_or_insert_with(Instant::now);
-                if since.elapsed() > COMES_BACK {
-                    return Err(copy::Error::StaysAway(error));
-                }
-                progress.waits(Some(error.to_string()));
-                tokio::time::sleep(AGAIN).await;
+                away.waits(error, progress).await?;
             }
             Err(error) => return Err(error.into()),
         }
@@ -145,10 +136,7 @@ async fn attempt(
     table: &Name,
     split: &Split,
 ) -> Result<(), target::Error> {
-    let to = match session.as_mut().filter(|session| session.is_usable()) {
-        Some(session) => session,
-        None => session.insert(target.session().await?),
-    };
+    let to = copy::session(target, session).await?;
     let question = format!(
         "SELECT DISTINCT INDEX_NAME FROM information_schema.STATISTICS WHERE {}",
         table.is_in("TABLE_SCHEMA", "TABLE_NAME")
