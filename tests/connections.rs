@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::wire::Wire;
-use support::{Account, Manifest, Sandbox};
+use support::{Account, Manifest, Sandbox, process};
 
 const IDLE: usize = 500;
 const RATE: usize = 500;
@@ -118,14 +118,11 @@ impl Proxy {
             let path = format!("/proc/{}/{what}", self.pid);
             std::fs::read_dir(path).unwrap().count()
         };
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-        let kilobytes = line.unwrap().split_whitespace().nth(1).unwrap();
         Holds {
             sessions: self.sessions().await,
             descriptors: count("fd"),
             threads: count("task"),
-            resident: kilobytes.parse::<u64>().unwrap() << 10,
+            resident: process::memory(self.pid).resident,
         }
     }
 

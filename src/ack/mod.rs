@@ -373,6 +373,13 @@ impl Acks {
         requirement.validate(&voters)
     }
 
+    /// Whether commits would return still, were these voters silent from now on.
+    pub fn bears_without(&self, silent: &[&ServerName]) -> bool {
+        let gate = self.0.gate.lock();
+        let asked = gate.engine.sync().effective();
+        quorum::bears_without(&asked, gate.engine.votes(), silent)
+    }
+
     fn last_unreleased(&self, set: &GtidSet) -> Option<Gtid> {
         let gate = self.0.gate.lock();
         let missing = set.difference(gate.parked.released());

@@ -26,6 +26,9 @@ pub struct Request {
     /// By MySQL's CLONE INSTANCE.
     #[serde(default)]
     pub clone: bool,
+    /// The donor's applier is held until the copy is complete, so that a later one can go on where this one ends.
+    #[serde(default)]
+    pub hold_donor: bool,
     /// How many ranges of rows are copied at a time.
     #[serde(default)]
     pub streams: Option<usize>,
@@ -54,6 +57,7 @@ impl Request {
             streams: self.streams.unwrap_or(STREAMS),
             rate: self.rate.as_deref().map(parse_size).transpose()?,
             accounts: !self.without_accounts,
+            holds: self.hold_donor,
         })
     }
 }

@@ -258,7 +258,8 @@ async fn start(
     sessions.registry.set_limit(limit);
     let begun_with = config.clone();
     let config = Arc::new(arc_swap::ArcSwap::from_pointee(config));
-    let provisioning = Arc::new(provisioning::Provisioning::default());
+    let provisioning = provisioning::Provisioning::start(shutdown);
+    let provisioning = Arc::new(provisioning.context("cannot start a thread")?);
     let app = Arc::new(App {
         path: path.to_owned(),
         verifying: Arc::new(verifying::Verifying::of(&store)),

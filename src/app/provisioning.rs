@@ -1,6 +1,7 @@
 //! Servers that are made replicas of: one copy of each at a time, to its end though whoever ordered it leaves.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +17,10 @@ use crate::failover::provision::{self, Data, Failed, Plan, Provisioned, Refused,
 use crate::failover::proxy::Proxy as _;
 use crate::ids::{ServerName, StorePosition};
 use crate::provision::{Method, Progress};
+use crate::shutdown::Shutdown;
 use crate::store::Need;
 use crate::topology::Role;
+use crate::workers::Worker;
 
 /// Whether somebody has need of a copy is looked at so often.
 const LOOK: Duration = Duration::from_secs(2);
@@ -38,8 +41,12 @@ pub enum NotBegun {
 }
 
 /// Each server's last one, since the proxy was started.
-#[derive(Default)]
-pub struct Provisioning(Mutex<BTreeMap<ServerName, Run>>);
+///
+/// They have a thread of their own: turning a row of many megabytes into text takes as long as many commits.
+pub struct Provisioning {
+    runs: Mutex<BTreeMap<ServerName, Run>>,
+    worker: Worker,
+}
 
 struct Run {
     donor: ServerName,
@@ -50,9 +57,16 @@ struct Run {
 }
 
 impl Provisioning {
+    pub fn start(shutdown: &Shutdown) -> io::Result<Self> {
+        Ok(Self {
+            runs: Mutex::default(),
+            worker: Worker::start("provisioning", shutdown)?,
+        })
+    }
+
     /// Who needs which of our files.
     pub fn needs(&self) -> Vec<Need> {
-        let runs = self.0.lock();
+        let runs = self.runs.lock();
         let running = runs.iter().filter(|(_, run)| run.end.is_none());
         running
             .map(|(name, run)| Need {
@@ -64,11 +78,14 @@ impl Provisioning {
 
     /// Whether a copy is made there now.
     pub fn runs_at(&self, name: &ServerName) -> bool {
-        self.0.lock().get(name).is_some_and(|run| run.end.is_none())
+        self.runs
+            .lock()
+            .get(name)
+            .is_some_and(|run| run.end.is_none())
     }
 
     pub fn rows(&self) -> Vec<Row> {
-        let runs = self.0.lock();
+        let runs = self.runs.lock();
         runs.iter()
             .map(|(name, run)| Row {
                 server: name.to_string(),
@@ -86,7 +103,7 @@ impl Provisioning {
     }
 
     fn begin(&self, name: &ServerName, run: Run) -> Result<(), NotBegun> {
-        let mut runs = self.0.lock();
+        let mut runs = self.runs.lock();
         for (target, running) in runs.iter().filter(|(_, run)| run.end.is_none()) {
             if target == name || running.donor == *name {
                 return Err(NotBegun::Busy(name.clone()));
@@ -104,7 +121,7 @@ impl Provisioning {
             Ok(done) => tracing::warn!("{}", done.sentence()),
             Err(reason) => tracing::error!(server = %name, %reason, "provisioning failed"),
         }
-        if let Some(run) = self.0.lock().get_mut(name) {
+        if let Some(run) = self.runs.lock().get_mut(name) {
             run.end = Some(end);
         }
     }
@@ -149,6 +166,7 @@ pub async fn watch(app: Arc<App>) {
                 streams: STREAMS,
                 rate: None,
                 accounts: true,
+                holds: false,
             };
             let begun = begin(&app, &wish).await;
             let refused = begun.err().map(|error| error.to_string());
@@ -211,8 +229,9 @@ pub async fn begin(app: &Arc<App>, wish: &Wish) -> Result<Plan, NotBegun> {
     };
     app.provisioning.begin(name, run)?;
     tracing::warn!(server = %name, from = %plan.donor(), "provisioning begins");
+    let (worker, shutdown) = (app.provisioning.worker.clone(), app.shutdown.clone());
     let (app, name, its_plan) = (app.clone(), name.clone(), plan.clone());
-    app.shutdown.clone().spawn(async move {
+    worker.spawn(&shutdown, async move {
         let end = tokio::select! {
             end = carry_out(&app, &its_plan, &progress) => end,
             () = app.shutdown.cancelled() => Err("the proxy was stopped".to_owned()),

@@ -93,6 +93,10 @@ impl Proxy for AppProxy {
             .collect()
     }
 
+    fn bears_without(&self, silent: &[&ServerName]) -> bool {
+        self.0.acks.bears_without(silent)
+    }
+
     async fn prove(&self, name: &ServerName, account: &Account) -> Result<Walked, String> {
         self.0.servers.histories().prove(name, account).await
     }

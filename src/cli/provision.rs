@@ -33,6 +33,10 @@ pub struct Args {
     /// started by hand.
     #[arg(long)]
     clone: bool,
+    /// The donor's applier stands still until the copy is complete: is the proxy killed, the same command goes on with
+    /// what is there. The donor has no vote meanwhile.
+    #[arg(long)]
+    hold_donor: bool,
     /// How many ranges of rows are copied at a time.
     #[arg(long, value_name = "N")]
     streams: Option<usize>,
@@ -55,6 +59,7 @@ pub(super) async fn run(config: &Path, args: Args) -> Result<(), Failure> {
         replace: args.replace,
         dry_run: args.dry_run,
         clone: args.clone,
+        hold_donor: args.hold_donor,
         streams: args.streams,
         rate: args.rate,
         without_accounts: args.without_accounts,
@@ -118,7 +123,17 @@ fn plan(Begun { plan, begun }: &Begun) -> String {
         plan.bytes as f64 / f64::from(1 << 20),
         plan.accounts
     );
-    if !plan.drops.is_empty() {
+    if plan.hold_donor {
+        let verb = if *begun { "is" } else { "would be" };
+        text.push_str(&format!(
+            "\n{} {verb} held until then, without a vote",
+            plan.from
+        ));
+    }
+    if plan.goes_on {
+        text.push_str("\nwith what an earlier copy has left");
+    }
+    if !plan.drops.is_empty() && !plan.goes_on {
         let verb = if *begun {
             "are dropped"
         } else {

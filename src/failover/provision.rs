@@ -47,6 +47,8 @@ pub struct Wish {
     /// Bytes in a second.
     pub rate: Option<u64>,
     pub accounts: bool,
+    /// The donor's applier stands still until the copy is complete, so that a later one can go on where this one ends.
+    pub holds: bool,
 }
 
 /// Why nothing was touched.
@@ -64,6 +66,16 @@ pub enum Refused {
     UnfitDonor(ServerName),
     #[error("--streams is 1 to {MOST_STREAMS}")]
     Streams,
+    #[error("CLONE INSTANCE cannot be gone on with: --clone or --hold-donor")]
+    HoldsAClone,
+    #[error(
+        "{0} is the source, which cannot be held: name a replica (--from), or without --hold-donor"
+    )]
+    HoldsTheSource(ServerName),
+    #[error(
+        "while {0} is held it has no vote, and all commits would wait: name another donor (--from), or without --hold-donor"
+    )]
+    Needed(ServerName),
     #[error(
         "{name} has data ({schemas}): with --replace all of it is dropped, what only its binlog has is written down before"
     )]
@@ -95,6 +107,14 @@ pub enum Failed {
     NotExported { name: ServerName, why: String },
     #[error(transparent)]
     Copy(#[from] provision::Error),
+    #[error(
+        "{why}. {donor} is held: with --hold-donor again the copy goes on with what is there; {start} lets {donor} go"
+    )]
+    Held {
+        why: provision::Error,
+        donor: ServerName,
+        start: &'static str,
+    },
     #[error("{donor} has transactions that our binlog has not: {beyond}")]
     Beyond { donor: ServerName, beyond: String },
     #[error("{name} holds the copy, and does not follow: {why}")]
@@ -123,6 +143,12 @@ pub struct Planned {
     /// By MySQL's CLONE INSTANCE, for which the server starts anew.
     #[serde(default)]
     pub clone: bool,
+    /// The donor's applier is held until it is complete.
+    #[serde(default)]
+    pub hold_donor: bool,
+    /// With what an earlier one has left.
+    #[serde(default)]
+    pub goes_on: bool,
 }
 
 /// What came of it.
@@ -170,6 +196,8 @@ impl Plan {
             bytes: catalog.bytes(),
             accounts: catalog.accounts.len(),
             clone: self.order.method == Method::Clone,
+            hold_donor: self.order.holds,
+            goes_on: self.order.goes_on.is_some(),
         }
     }
 }
@@ -193,7 +221,12 @@ pub async fn plan(proxy: &impl Proxy, wish: &Wish) -> Result<Plan, Refused> {
     if !(1..=MOST_STREAMS).contains(&wish.streams) {
         return Err(Refused::Streams);
     }
-    let donor = match &wish.from {
+    let held = match wish.holds {
+        true => provision::held(&target).await?,
+        false => None,
+    };
+    let held_donor = held.as_ref().map(|held| ServerName::new(&held.donor));
+    let donor = match wish.from.as_ref().or(held_donor.as_ref()) {
         Some(name) => server(name)?,
         None => match proxy.voting().iter().find(|name| **name != target.name) {
             Some(name) => server(name)?,
@@ -203,8 +236,19 @@ pub async fn plan(proxy: &impl Proxy, wish: &Wish) -> Result<Plan, Refused> {
     if donor.name == target.name {
         return Err(Refused::Itself(target.name));
     }
-    if donor.name != source.name && !proxy.voting().contains(&donor.name) {
+    let goes_on = match held {
+        Some(held) if held_donor.as_ref() == Some(&donor.name) => {
+            let is_there = held.is_at(&provision::stands_at(&donor).await?);
+            is_there.then_some(held)
+        }
+        _ => None,
+    };
+    // One that is held has no vote.
+    if goes_on.is_none() && donor.name != source.name && !proxy.voting().contains(&donor.name) {
         return Err(Refused::UnfitDonor(donor.name));
+    }
+    if wish.holds {
+        may_hold(proxy, wish.method, &source, &target, &donor)?;
     }
     let order = Order {
         method: wish.method,
@@ -222,6 +266,8 @@ pub async fn plan(proxy: &impl Proxy, wish: &Wish) -> Result<Plan, Refused> {
         streams: wish.streams,
         rate: wish.rate,
         accounts: wish.accounts,
+        holds: wish.holds,
+        goes_on,
     };
     let looked = order.look(&source).await?;
     let has_data = !looked.found.schemas.is_empty() && !looked.found.unfinished;
@@ -240,6 +286,25 @@ pub async fn plan(proxy: &impl Proxy, wish: &Wish) -> Result<Plan, Refused> {
         looked,
         replaces: has_data,
     })
+}
+
+fn may_hold(
+    proxy: &impl Proxy,
+    method: Method,
+    source: &Server,
+    target: &Server,
+    donor: &Server,
+) -> Result<(), Refused> {
+    if method == Method::Clone {
+        return Err(Refused::HoldsAClone);
+    }
+    if donor.name == source.name {
+        return Err(Refused::HoldsTheSource(donor.name.clone()));
+    }
+    match proxy.bears_without(&[&target.name, &donor.name]) {
+        true => Ok(()),
+        false => Err(Refused::Needed(donor.name.clone())),
+    }
 }
 
 /// What only the server has is written down: in which file, and which transactions they are. Nothing is changed.
@@ -318,7 +383,15 @@ pub async fn copy(
 ) -> Result<Provisioned, Failed> {
     let begun = Instant::now();
     let order = &plan.order;
-    let copied = provision::copy(order, taken, progress).await?;
+    let copied = provision::copy(order, taken, progress).await;
+    let copied = copied.map_err(|why| match order.holds {
+        true => Failed::Held {
+            why,
+            donor: order.donor.name.clone(),
+            start: provision::applier(proxy.flavor())[1],
+        },
+        false => Failed::Copy(why),
+    })?;
     let stored = proxy.stored();
     let beyond = beyond(&copied.position, &stored);
     if !beyond.is_empty() {

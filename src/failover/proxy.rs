@@ -39,6 +39,8 @@ pub trait Proxy: Clone + Send + Sync + 'static {
     fn readers(&self) -> Vec<ServerName>;
     /// Replicas whose word counts now.
     fn voting(&self) -> Vec<ServerName>;
+    /// Whether commits would return still, were these silent.
+    fn bears_without(&self, silent: &[&ServerName]) -> bool;
     /// Walks the binlog of a server that is not the source.
     fn prove(
         &self,

@@ -224,7 +224,7 @@ async fn install_plugins(admin: &mut Admin) -> Result<(), Error> {
             continue;
         };
         if closed {
-            admin.execute("SET GLOBAL super_read_only=ON").await?;
+            admin.execute(plugins::CLOSES).await?;
         }
         let account = admin.value("SELECT CURRENT_USER()").await?;
         return Err(Error::Other(format!(

@@ -13,6 +13,7 @@ use super::life::Life;
 use super::object::Catalog;
 use super::order::{Copied, Order, Server, locked};
 use super::progress::Progress;
+use super::target;
 use crate::gtid::{self, GtidSet, Position};
 use crate::ids::{Flavor, ServerName};
 use crate::net;
@@ -45,9 +46,11 @@ pub enum Error {
     )]
     Plugin(ServerName),
     #[error(
-        "our account at {0} may not clone: an administrator has to run {1}; at the source, from where it comes to all"
+        "our account at {0} may not be cloned from: an administrator has to run {1}; at the source, from where it comes to all"
     )]
-    Denied(ServerName, String),
+    DonorDenied(ServerName, String),
+    #[error("our account at {0} may not clone: an administrator has to run there {1}")]
+    TargetDenied(ServerName, String),
     #[error(
         "CLONE INSTANCE leaves tables empty that are not InnoDB's ({0}): without --clone they are copied"
     )]
@@ -83,12 +86,14 @@ pub(super) async fn look(
     if !order.accounts {
         return Err(Error::Accounts);
     }
-    for (server, admin, privileges) in [
-        (&order.donor, &mut *donor, grants::CLONE_DONOR),
-        (&order.target, target, grants::CLONE_TARGET),
-    ] {
-        has_plugin(server, admin).await?;
-        may_clone(server, admin, privileges).await?;
+    has_plugin(&order.donor, donor).await?;
+    if let Some(grant) = lacking(donor, grants::CLONE_DONOR).await? {
+        return Err(Error::DonorDenied(order.donor.name.clone(), grant));
+    }
+    has_plugin(&order.target, target).await?;
+    if let Some(grant) = lacking(target, grants::CLONE_TARGET).await? {
+        let grant = target::unlogged(Flavor::MySql, &grant);
+        return Err(Error::TargetDenied(order.target.name.clone(), grant));
     }
     let locked = locked(catalog);
     if !locked.is_empty() {
@@ -111,20 +116,19 @@ async fn has_plugin(server: &Server, admin: &mut Admin) -> Result<(), Error> {
     }
 }
 
-async fn may_clone(
-    server: &Server,
-    admin: &mut Admin,
-    needed: &[(&str, &str)],
-) -> Result<(), Error> {
+/// What has to be run so that our account may do this there; None where it may.
+async fn lacking(admin: &mut Admin, needed: &[(&str, &str)]) -> Result<Option<String>, net::Error> {
     let lines = admin.query("SHOW GRANTS").await?;
     let has = Grants::parse(lines.iter().filter_map(|row| row.at(0)));
     let lacks = has.lacks(needed);
     if lacks.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let account = admin.value("SELECT CURRENT_USER()").await?;
-    let grant = grants::statement(&lacks, &account.unwrap_or_default());
-    Err(Error::Denied(server.name.clone(), grant))
+    Ok(Some(grants::statement(
+        &lacks,
+        &account.unwrap_or_default(),
+    )))
 }
 
 /// Else nobody of us gets into the target again.

@@ -280,7 +280,7 @@ async fn attempt(
         });
     }
     if !piece.empties {
-        target.mark(to, piece.number).await?;
+        target.mark(to, &piece.marked()).await?;
         to.execute("COMMIT").await.map_err(net)?;
     }
     Ok(Carried {

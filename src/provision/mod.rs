@@ -12,13 +12,16 @@
 //!
 //! Indexes that can wait are made behind the rows (`indexes`).
 //!
+//! Where the donor is held (`--hold-donor`), a copy goes on with what is `there` of one that was ended.
+//!
 //! `object` is what a donor holds besides rows, `making` what makes it at the target, `progress` what is
 //! told of it; `order` is what is to be done, `run` the way from the first look to the end. That the server then follows us is
 //! [`failover`](crate::failover)'s.
 //!
 //! Invariants:
 //! - One copy has one read point: all snapshots show the same moment, whose GTID position is known, and no definition
-//!   changed around it. Where a snapshot is lost, everything begins anew.
+//!   changed around it. Where a snapshot is lost, everything begins anew, unless the donor
+//!   still stands at that very position.
 //! - The donor goes on: nothing waits for a lock of ours, but for tables that no snapshot holds, and on MySQL for the
 //!   moment of the read point; at a MySQL source commits wait for that moment, since nothing is acknowledged in it.
 //! - The target is no other server, whatever names lead to: a lock that is taken there is not seen at them. That is proven
@@ -42,8 +45,10 @@ mod point;
 mod progress;
 mod run;
 mod target;
+mod there;
 
 pub use order::{Copied, Method, Order, Server};
+pub use point::applier;
 pub use progress::{Progress, Shown};
-pub use run::{Error, Looked, Others, copy, run_name};
-pub use target::Target;
+pub use run::{Error, Looked, Others, copy, held, run_name, stands_at};
+pub use target::{Held, Target};

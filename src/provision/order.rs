@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::object::{Catalog, Rows, Table};
 use super::point::Stills;
+use super::target::Held;
 use crate::gtid::Position;
 use crate::ids::ServerName;
 use crate::net::admin::Account;
@@ -41,6 +42,10 @@ pub struct Order {
     pub rate: Option<u64>,
     /// Accounts that the target has not are made as well.
     pub accounts: bool,
+    /// The donor's applier stands still at the read point, so that another copy can go on where this one ends.
+    pub holds: bool,
+    /// This one goes on where such a one ended.
+    pub goes_on: Option<Held>,
 }
 
 /// What became of it.

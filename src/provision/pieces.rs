@@ -5,6 +5,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use super::object::Table;
+use super::target::Marked;
+use super::there::{self, Part, There};
 use crate::net;
 use crate::net::admin::Admin;
 use crate::tables::{Bound, Name, Ordered, Range, Travel};
@@ -24,12 +26,24 @@ pub struct Piece {
     /// Counted from 1.
     pub number: u64,
     pub table: Name,
+    pub range: Range,
     pub select: String,
     pub load: String,
     /// It begins the table anew: no transaction takes back what it has loaded.
     pub empties: bool,
     /// No other piece of its table comes behind it.
     pub is_last: bool,
+}
+
+impl Piece {
+    pub fn marked(&self) -> Marked {
+        Marked {
+            piece: self.number,
+            table: self.table.clone(),
+            lower: self.range.from.as_ref().map(there::written),
+            upper: self.range.to.as_ref().map(there::written),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -53,6 +67,7 @@ impl Planned {
             select: format!("SELECT {} FROM {table}{condition}", self.travel.select),
             load: self.travel.load(&table),
             table: self.name.clone(),
+            range: range.clone(),
             empties,
             is_last: range.to.is_none(),
         }
@@ -63,7 +78,10 @@ impl Planned {
 struct State {
     /// The next one last.
     tables: Vec<Planned>,
+    /// Of the last one.
     number: u64,
+    /// So many are in.
+    count: u64,
 }
 
 /// Shared by those who copy.
@@ -71,9 +89,10 @@ struct State {
 pub struct Pieces(Mutex<State>);
 
 impl Pieces {
-    /// Of these tables.
-    pub fn of<'a>(tables: impl Iterator<Item = &'a Table>) -> Self {
-        let mut tables: Vec<&Table> = tables.collect();
+    /// Of these tables, behind what is there already.
+    pub fn of<'a>(tables: impl Iterator<Item = &'a Table>, there: &There) -> Self {
+        let is_open = |table: &&Table| there.tables.get(&table.name) != Some(&Part::Whole);
+        let mut tables: Vec<&Table> = tables.filter(is_open).collect();
         tables.sort_by_key(|table| table.bytes);
         let planned = |table: &&Table| {
             let row_bytes = (table.bytes / table.row_count.max(1)).max(1);
@@ -82,12 +101,16 @@ impl Pieces {
                 travel: table.travel.clone(),
                 key: Ordered::of(&table.definition),
                 rows: (BYTES / row_bytes).clamp(FEWEST, MOST),
-                from: None,
+                from: match there.tables.get(&table.name) {
+                    Some(Part::UpTo(bound)) => Some(bound.clone()),
+                    Some(Part::Whole) | None => None,
+                },
             }
         };
         Self(Mutex::new(State {
             tables: tables.iter().map(planned).collect(),
-            number: 0,
+            number: there.last,
+            count: there.pieces,
         }))
     }
 
@@ -121,12 +144,13 @@ impl Pieces {
             state.tables.pop();
         }
         state.number = number;
+        state.count += 1;
         Ok(Some(piece))
     }
 
-    /// So many were handed out.
+    /// So many are to be there, when all that were handed out are.
     pub async fn count(&self) -> u64 {
-        self.0.lock().await.number
+        self.0.lock().await.count
     }
 
     /// A table in one piece, which no snapshot holds.

@@ -469,6 +469,18 @@ impl Donor {
         self.locks.as_mut()
     }
 
+    /// Its applier stands still from here on, though we are gone.
+    pub async fn hold(&mut self) -> Result<(), net::Error> {
+        let [stop, _] = applier(self.flavor());
+        self.control.execute(stop).await
+    }
+
+    /// It goes on.
+    pub async fn release(&mut self) -> Result<(), net::Error> {
+        let [_, start] = applier(self.flavor());
+        self.control.execute(start).await
+    }
+
     /// Everybody may write them again.
     pub fn unlock(&mut self) {
         // The server lets go of them as the connection ends.
@@ -479,6 +491,28 @@ impl Donor {
     pub fn snapshots(&mut self) -> Vec<Admin> {
         std::mem::take(&mut self.snapshots)
     }
+}
+
+/// Stops and starts it.
+pub fn applier(flavor: Flavor) -> [&'static str; 2] {
+    match flavor {
+        Flavor::MariaDb => ["STOP SLAVE SQL_THREAD", "START SLAVE SQL_THREAD"],
+        Flavor::MySql => ["STOP REPLICA SQL_THREAD", "START REPLICA SQL_THREAD"],
+    }
+}
+
+/// Where a replica has come to.
+pub async fn stands_at(account: &Account) -> Result<Position, Error> {
+    let mut admin = session(account).await?;
+    let variable = match admin.flavor() {
+        Flavor::MariaDb => "gtid_slave_pos",
+        Flavor::MySql => "gtid_executed",
+    };
+    let position = admin.value(&format!("SELECT @@global.{variable}")).await?;
+    Ok(Position::parse(
+        admin.flavor(),
+        &position.unwrap_or_default(),
+    )?)
 }
 
 pub async fn session(account: &Account) -> Result<Admin, net::Error> {

@@ -16,11 +16,13 @@ use super::order::{Copied, Method, Order, Server, locked};
 use super::pieces::Pieces;
 use super::point::{self, AtSource, Donor};
 use super::progress::Progress;
-use super::target::{self, Found, Target};
+use super::target::{self, Found, Held, Summed, Target};
+use super::there::There;
+use crate::gtid::Position;
 use crate::ids::ServerName;
 use crate::net;
 use crate::net::admin::Admin;
-use crate::tables::travel;
+use crate::tables::{Name, travel};
 
 /// What a copy is known by; nobody else's has it.
 pub fn run_name() -> String {
@@ -62,7 +64,7 @@ pub enum Error {
     )]
     Renamed { donor: ServerName, what: String },
     #[error(
-        "{0} was started anew meanwhile, and tables that no transaction keeps ({1}) were there already; give the command again"
+        "{0} was started anew meanwhile, and tables that no transaction keeps ({1}) are not as they were copied; give the command again"
     )]
     Restarted(ServerName, String),
 }
@@ -123,7 +125,8 @@ impl Order {
 
     /// From here on it is nobody's replica, and ours to fill.
     pub async fn take(&self, admin: &mut Admin) -> Result<(), Error> {
-        self.target().take(admin).await.map_err(self.of_target())
+        let taken = self.target().take(admin, self.goes_on.is_some()).await;
+        taken.map_err(self.of_target())
     }
 
     fn may_lock(&self, catalog: &Catalog) -> Result<(), Error> {
@@ -145,6 +148,18 @@ impl Order {
             most >> 20
         )))
     }
+}
+
+/// What an earlier copy has left there, where that may be gone on with.
+pub async fn held(target: &Server) -> Result<Option<Held>, Error> {
+    let held = Target::new(&target.account, "").held().await;
+    held.map_err(|error| Error::Target(target.name.clone(), error))
+}
+
+/// Where a replica has come to.
+pub async fn stands_at(server: &Server) -> Result<Position, Error> {
+    let position = point::stands_at(&server.account).await;
+    position.map_err(|error| Error::Point(server.name.clone(), error))
 }
 
 /// Other servers, each with a session.
@@ -187,17 +202,24 @@ pub async fn copy(
         let cloned = clone::clone(order, admin, progress).await;
         return cloned.map_err(|error| Error::Clone(order.target.name.clone(), error));
     }
-    let mut differs = None;
+    let held = match order.goes_on {
+        Some(_) => target.held().await.map_err(order.of_target())?,
+        None => None,
+    };
+    let (mut differs, mut goes_on) = (None, held.as_ref());
     for _ in 0..TRIES {
-        progress.enters("empties the server");
         if !admin.is_usable() {
             admin = target.session().await.map_err(order.of_target())?;
         }
-        target.clear(&mut admin).await.map_err(order.of_target())?;
-        match try_copy(order, &target, &mut admin, progress).await? {
+        if goes_on.is_none() {
+            progress.enters("empties the server");
+            target.clear(&mut admin).await.map_err(order.of_target())?;
+        }
+        match try_copy(order, &target, &mut admin, goes_on, progress).await? {
             Tried::Copied(copied) => return Ok(copied),
             Tried::Altered(what) => differs = Some(what),
         }
+        goes_on = None;
     }
     Err(Error::Restless {
         donor: order.donor.name.clone(),
@@ -215,6 +237,7 @@ async fn try_copy(
     order: &Order,
     target: &Target,
     admin: &mut Admin,
+    goes_on: Option<&Held>,
     progress: &Arc<Progress>,
 ) -> Result<Tried, Error> {
     let of_point = |error| Error::Point(order.donor.name.clone(), error);
@@ -227,9 +250,10 @@ async fn try_copy(
     };
     order.may_lock(&before)?;
     let later = Later::of(&before, admin.flavor());
-    making::tables(admin, &before, &later)
-        .await
-        .map_err(order.of_target())?;
+    if goes_on.is_none() {
+        let made = making::tables(admin, &before, &later).await;
+        made.map_err(order.of_target())?;
+    }
 
     progress.enters("waits for a moment to read at");
     let locked = locked(&before);
@@ -244,17 +268,31 @@ async fn try_copy(
         is_source: &|| order.reads_the_source(),
     };
     let source = order.reads_the_source().then_some(&source);
-    let position = donor.take(order.streams, &locked, source).await;
-    let position = position.map_err(of_point)?;
+    if order.holds {
+        let held = donor.hold().await;
+        held.map_err(|error| of_point(error.into()))?;
+    }
+    let position = match donor.take(order.streams, &locked, source).await {
+        Ok(position) => position,
+        Err(error) => {
+            if let Err(why) = release(order, &mut donor).await {
+                tracing::warn!(why, "the donor is held still");
+            }
+            return Err(of_point(error));
+        }
+    };
+    if goes_on.is_some_and(|held| !held.is_at(&position)) {
+        let name = &order.donor.name;
+        return Ok(Tried::Altered(format!("{name} was not held")));
+    }
     progress.copies(before.bytes(), with_rows(&before));
     progress.enters(format!("copies rows as of {position}"));
     let life = Life::of(admin).await;
     let life = life.map_err(|error| order.of_target()(error.into()))?;
-    for table in &locked {
-        if let Some(locks) = donor.locks() {
-            copy_locked(locks, target, table, progress).await?;
-        }
-    }
+    let kept = match donor.locks() {
+        Some(locks) => copy_locked(order, locks, target, &locked, progress).await?,
+        None => Vec::new(),
+    };
     donor.unlock();
     let after = match read(order, &mut donor).await? {
         Ok(catalog) => catalog,
@@ -269,7 +307,19 @@ async fn try_copy(
         let row = catalog::sequence(donor.control(), &object.name).await;
         sequences.push(row.map_err(order.of_donor())?);
     }
-    let pieces = copy_rows(order, target, &mut donor, &after, progress).await?;
+    let there = match goes_on {
+        Some(_) => There::tidied(target, admin, in_snapshots(&after)).await,
+        None if order.holds => {
+            let held = Held {
+                donor: order.donor.name.to_string(),
+                position: position.to_string(),
+            };
+            target.holds(admin, &held).await.map(|()| There::default())
+        }
+        None => Ok(There::default()),
+    };
+    let there = there.map_err(order.of_target())?;
+    let pieces = copy_rows(order, target, &mut donor, &after, &there, progress).await?;
     let now = donor
         .tables()
         .await
@@ -281,6 +331,7 @@ async fn try_copy(
         });
     }
     // Nothing more is read there.
+    let released = release(order, &mut donor).await;
     drop(donor);
     later.make(target, order.streams, progress).await?;
 
@@ -293,17 +344,22 @@ async fn try_copy(
         .map_err(order.of_target())?;
     let now = Life::of(admin).await;
     let now = now.map_err(|error| order.of_target()(error.into()))?;
-    if !locked.is_empty() && !now.is_same(&life) {
-        let names: Vec<String> = locked.iter().map(|table| table.name.to_string()).collect();
-        return Err(Error::Restarted(
-            order.target.name.clone(),
-            names.join(", "),
-        ));
+    if !now.is_same(&life) {
+        let lost = target.lost(admin, &kept).await;
+        let lost = lost.map_err(order.of_target())?;
+        if !lost.is_empty() {
+            let names: Vec<String> = lost.iter().map(Name::to_string).collect();
+            return Err(Error::Restarted(
+                order.target.name.clone(),
+                names.join(", "),
+            ));
+        }
     }
     progress.enters("creates views, routines, triggers, events and accounts");
     let mut warnings = making::accounts(admin, &after.accounts)
         .await
         .map_err(order.of_target())?;
+    warnings.extend(released.err());
     warnings.extend(
         making::objects(admin, &after.objects)
             .await
@@ -330,17 +386,36 @@ async fn read(order: &Order, donor: &mut Donor) -> Result<Result<Catalog, String
     }
 }
 
+/// Where it was held.
+async fn release(order: &Order, donor: &mut Donor) -> Result<(), String> {
+    if !order.holds {
+        return Ok(());
+    }
+    let released = donor.release().await;
+    released.map_err(|error| {
+        let [_, start] = point::applier(donor.flavor());
+        format!("{}: {start}: {error}; run it there", order.donor.name)
+    })
+}
+
+fn in_snapshots(catalog: &Catalog) -> impl Iterator<Item = &Table> {
+    let tables = catalog.tables.iter();
+    tables.filter(|table| table.rows == Rows::Snapshot)
+}
+
 fn with_rows(catalog: &Catalog) -> u64 {
     let tables = catalog.tables.iter();
     tables.filter(|table| table.rows != Rows::None).count() as u64
 }
 
+/// What the target then has of them.
 async fn copy_locked(
+    order: &Order,
     locks: &mut Admin,
     target: &Target,
-    table: &Table,
+    tables: &[&Table],
     progress: &Progress,
-) -> Result<(), Error> {
+) -> Result<Vec<Summed>, Error> {
     locks
         .execute(travel::AS_IT_LIES)
         .await
@@ -350,8 +425,19 @@ async fn copy_locked(
         progress,
         patience: WHILE_LOCKED,
     };
-    way.carry(locks, &mut None, &Pieces::whole(table)).await?;
-    Ok(())
+    let mut session = None;
+    let admin = copy::session(target, &mut session).await;
+    let before = target.syncs(admin.map_err(order.of_target())?).await;
+    let before = before.map_err(order.of_target())?;
+    for table in tables {
+        way.carry(locks, &mut session, &Pieces::whole(table))
+            .await?;
+    }
+    let names: Vec<&Name> = tables.iter().map(|table| &table.name).collect();
+    let admin = copy::session(target, &mut session).await;
+    let admin = admin.map_err(order.of_target())?;
+    let summed = target.closes(admin, &names, before.as_deref()).await;
+    summed.map_err(order.of_target())
 }
 
 /// How many pieces it was.
@@ -360,13 +446,10 @@ async fn copy_rows(
     target: &Target,
     donor: &mut Donor,
     catalog: &Catalog,
+    there: &There,
     progress: &Arc<Progress>,
 ) -> Result<u64, Error> {
-    let tables = catalog
-        .tables
-        .iter()
-        .filter(|table| table.rows == Rows::Snapshot);
-    let pieces = Pieces::of(tables);
+    let pieces = Pieces::of(in_snapshots(catalog), there);
     let (pieces, rate) = (Arc::new(pieces), Arc::new(Rate::new(order.rate)));
     let mut copiers = JoinSet::new();
     for donor in donor.snapshots() {

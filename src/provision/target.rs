@@ -12,7 +12,7 @@ use crate::gtid::Position;
 use crate::ids::Flavor;
 use crate::net;
 use crate::net::admin::{self, Admin, literal};
-use crate::tables::{SYSTEM, quoted, travel};
+use crate::tables::{Name, SYSTEM, quoted, travel};
 
 /// A definition may be a long one, and a schema that is dropped large.
 const ASK: Duration = Duration::from_secs(600);
@@ -70,6 +70,35 @@ pub struct Found {
     pub schemas: Vec<String>,
     /// They are what an earlier copy has left.
     pub unfinished: bool,
+}
+
+/// Where an earlier copy was taken, whose donor was to be held there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub donor: String,
+    pub position: String,
+}
+
+impl Held {
+    pub fn is_at(&self, position: &Position) -> bool {
+        Position::parse(position.flavor(), &self.position).is_ok_and(|held| held == *position)
+    }
+}
+
+/// A table that no transaction keeps, and its checksum when it was on the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summed {
+    table: Name,
+    sum: Option<String>,
+}
+
+/// A range as the target has marked it. Bounds are a JSON list of the key's values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marked {
+    pub piece: u64,
+    pub table: Name,
+    pub lower: Option<String>,
+    pub upper: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -148,7 +177,9 @@ impl Target {
 
     /// It follows nobody, claims to have nothing, and carries our mark: from here on nobody takes it for a replica, and
     /// it is known for a copy's beginning however this ends.
-    pub async fn take(&self, admin: &mut Admin) -> Result<(), Error> {
+    ///
+    /// `goes_on`: what an earlier copy has left is ours now, unless somebody else has written there.
+    pub async fn take(&self, admin: &mut Admin, goes_on: bool) -> Result<(), Error> {
         let noun = match admin.flavor() {
             Flavor::MariaDb => "SLAVE",
             Flavor::MySql => "REPLICA",
@@ -156,16 +187,98 @@ impl Target {
         run(admin, &format!("STOP {noun}")).await?;
         run(admin, &format!("RESET {noun} ALL")).await?;
         self.open(admin).await?;
+        let is_as_left = match untouched(admin).await {
+            Ok(()) => true,
+            Err(Error::Foreign(_)) => false,
+            Err(error) => return Err(error),
+        };
+        if goes_on && is_as_left {
+            let ours = format!("UPDATE {MARK} SET run = {}", literal(&self.run));
+            run(admin, &ours).await?;
+        } else {
+            self.begin(admin).await?;
+        }
+        // What it confirmed while it had that counts no more as soon as it says so itself.
+        self.has_nothing(admin).await
+    }
+
+    async fn begin(&self, admin: &mut Admin) -> Result<(), Error> {
         run(admin, "CREATE DATABASE IF NOT EXISTS ackline").await?;
         run(admin, &format!("DROP TABLE IF EXISTS {MARK}")).await?;
         let mark = format!(
-            "CREATE TABLE {MARK} (run VARCHAR(64) NOT NULL, piece BIGINT UNSIGNED NOT NULL, PRIMARY KEY (run, piece)) ENGINE=InnoDB"
+            "CREATE TABLE {MARK} (run VARCHAR(64) NOT NULL, piece BIGINT UNSIGNED NOT NULL, db_name VARBINARY(256) NULL, \
+             table_name VARBINARY(256) NULL, lower_boundary LONGBLOB NULL, upper_boundary LONGBLOB NULL, \
+             donor VARBINARY(256) NULL, position LONGBLOB NULL, PRIMARY KEY (run, piece)) ENGINE=InnoDB"
         );
         run(admin, &mark).await?;
-        let first = format!("INSERT INTO {MARK} VALUES ({}, 0)", literal(&self.run));
-        run(admin, &first).await?;
-        // What it confirmed while it had that counts no more as soon as it says so itself.
-        self.has_nothing(admin).await
+        let run_name = literal(&self.run);
+        let first = format!("INSERT INTO {MARK} (run, piece) VALUES ({run_name}, 0)");
+        run(admin, &first).await
+    }
+
+    /// What an earlier copy has left, where that may be gone on with.
+    pub async fn held(&self) -> Result<Option<Held>, Error> {
+        let mut admin = self.connect().await?;
+        let question =
+            format!("SELECT donor, position FROM {MARK} WHERE piece = 0 AND position IS NOT NULL");
+        let rows = match admin.query(&question).await {
+            Ok(rows) => rows,
+            // ER_BAD_DB_ERROR, ER_NO_SUCH_TABLE; ER_BAD_FIELD_ERROR of an earlier release's.
+            Err(error) if matches!(error.server_code(), Some(1049 | 1146 | 1054)) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let held = |row: &admin::Row| {
+            Some(Held {
+                donor: row.at(0)?.to_owned(),
+                position: row.at(1)?.to_owned(),
+            })
+        };
+        Ok(rows.first().and_then(held))
+    }
+
+    /// What comes from now on may be gone on with.
+    pub async fn holds(&self, admin: &mut Admin, held: &Held) -> Result<(), Error> {
+        let set = format!(
+            "UPDATE {MARK} SET donor = {}, position = {} WHERE run = {} AND piece = 0",
+            literal(&held.donor),
+            literal(&held.position),
+            literal(&self.run)
+        );
+        run(admin, &set).await
+    }
+
+    /// Ranges that are there.
+    pub async fn marked(&self, admin: &mut Admin) -> Result<Vec<Marked>, Error> {
+        let question = format!(
+            "SELECT piece, db_name, table_name, lower_boundary, upper_boundary FROM {MARK} WHERE run = {} AND piece > 0",
+            literal(&self.run)
+        );
+        let rows = admin.query(&question).await?;
+        let marked = |row: &admin::Row| {
+            Some(Marked {
+                piece: row.at(0)?.parse().ok()?,
+                table: Name {
+                    database: row.at(1)?.to_owned(),
+                    table: row.at(2)?.to_owned(),
+                },
+                lower: row.at(3).map(str::to_owned),
+                upper: row.at(4).map(str::to_owned),
+            })
+        };
+        Ok(rows.iter().filter_map(marked).collect())
+    }
+
+    /// They are there no more.
+    pub async fn unmark_pieces(&self, admin: &mut Admin, pieces: &[u64]) -> Result<(), Error> {
+        let pieces: Vec<String> = pieces.iter().map(u64::to_string).collect();
+        let delete = format!(
+            "DELETE FROM {MARK} WHERE run = {} AND piece IN ({})",
+            literal(&self.run),
+            pieces.join(", ")
+        );
+        run(admin, &delete).await
     }
 
     /// We may write there, and nobody else. After a restart again.
@@ -190,6 +303,12 @@ impl Target {
 
     /// Everything but the mark.
     pub async fn clear(&self, admin: &mut Admin) -> Result<(), Error> {
+        for statement in [
+            format!("UPDATE {MARK} SET donor = NULL, position = NULL"),
+            format!("DELETE FROM {MARK} WHERE piece > 0"),
+        ] {
+            run(admin, &statement).await?;
+        }
         for database in database_names(admin).await? {
             if database == "ackline" {
                 for table in ours(admin).await? {
@@ -203,13 +322,24 @@ impl Target {
     }
 
     /// Goes into the piece's transaction. An error where the server belongs to another copy by now.
-    pub async fn mark(&self, admin: &mut Admin, piece: u64) -> Result<(), Error> {
-        let run_name = literal(&self.run);
+    pub async fn mark(&self, admin: &mut Admin, marked: &Marked) -> Result<(), Error> {
+        let Marked { piece, table, .. } = marked;
+        let or_null = |bound: &Option<String>| {
+            bound
+                .as_ref()
+                .map_or_else(|| "NULL".to_owned(), |bound| literal(bound))
+        };
         let mark = format!(
-            "INSERT INTO {MARK} SELECT run, {piece} FROM {MARK} WHERE run = {run_name} AND piece = 0"
+            "INSERT INTO {MARK} (run, piece, db_name, table_name, lower_boundary, upper_boundary) \
+             SELECT run, {piece}, {}, {}, {}, {} FROM {MARK} WHERE run = {} AND piece = 0",
+            literal(&table.database),
+            literal(&table.table),
+            or_null(&marked.lower),
+            or_null(&marked.upper),
+            literal(&self.run)
         );
-        run(admin, &mark).await?;
-        match self.has(admin, piece).await? {
+        named(admin, &mark, &format!("the mark of a range of {table}")).await?;
+        match self.has(admin, *piece).await? {
             true => Ok(()),
             false => Err(Error::Another),
         }
@@ -217,6 +347,45 @@ impl Target {
 
     pub async fn has(&self, admin: &mut Admin, piece: u64) -> Result<bool, Error> {
         Ok(has_piece(admin, &self.run, piece).await?)
+    }
+
+    /// From now on tables that no transaction keeps go to the disk with each statement. How it was before.
+    pub async fn syncs(&self, admin: &mut Admin) -> Result<Option<String>, Error> {
+        let before = admin.value("SELECT @@global.flush").await?;
+        run(admin, "SET GLOBAL flush=ON").await?;
+        Ok(before)
+    }
+
+    /// Closes them, so that nothing of them is in memory only.
+    pub async fn closes(
+        &self,
+        admin: &mut Admin,
+        tables: &[&Name],
+        before: Option<&str>,
+    ) -> Result<Vec<Summed>, Error> {
+        let mut summed = Vec::new();
+        for table in tables {
+            run(admin, &format!("FLUSH TABLES {}", table.quoted())).await?;
+            summed.push(Summed {
+                table: (*table).clone(),
+                sum: checksum(admin, table).await?,
+            });
+        }
+        let flush = format!("SET GLOBAL flush={}", before.unwrap_or("0"));
+        run(admin, &flush).await?;
+        Ok(summed)
+    }
+
+    /// Those that are not what they were then.
+    pub async fn lost(&self, admin: &mut Admin, then: &[Summed]) -> Result<Vec<Name>, Error> {
+        let mut lost = Vec::new();
+        for Summed { table, sum } in then {
+            let now = checksum(admin, table).await?;
+            if now.is_none() || now != *sum {
+                lost.push(table.clone());
+            }
+        }
+        Ok(lost)
     }
 
     /// All that was copied is there still, though the server was away in between.
@@ -307,6 +476,14 @@ async fn ours(admin: &mut Admin) -> Result<Vec<String>, net::Error> {
     Ok(rows.iter().filter_map(drop).collect())
 }
 
+/// NULL, with a warning, where it cannot be read.
+async fn checksum(admin: &mut Admin, table: &Name) -> Result<Option<String>, net::Error> {
+    let rows = admin
+        .query(&format!("CHECKSUM TABLE {} EXTENDED", table.quoted()))
+        .await?;
+    Ok(rows.first().and_then(|row| row.at(1)).map(str::to_owned))
+}
+
 async fn has_piece(admin: &mut Admin, run: &str, piece: u64) -> Result<bool, net::Error> {
     let question = format!(
         "SELECT COUNT(*) FROM {MARK} WHERE run = {} AND piece = {piece}",
@@ -340,15 +517,20 @@ async fn may_set_up(admin: &mut Admin) -> Result<(), Error> {
         .await?
         .unwrap_or_default();
     let (user, host) = account.rsplit_once('@').unwrap_or((&account, "%"));
-    // Logged, it would be a transaction of its own.
-    let unlogged = match admin.flavor() {
+    let grant = format!(
+        "GRANT ALL PRIVILEGES ON *.* TO {} WITH GRANT OPTION",
+        account_name(user, Some(host))
+    );
+    Err(Error::Denied(unlogged(admin.flavor(), &grant)))
+}
+
+/// What an administrator runs there and nowhere else: logged, it would be a transaction of its own.
+pub(super) fn unlogged(flavor: Flavor, statement: &str) -> String {
+    let unlogged = match flavor {
         Flavor::MariaDb => "SET SESSION sql_log_bin=0",
         Flavor::MySql => "SET GLOBAL super_read_only=OFF; SET SESSION sql_log_bin=0",
     };
-    Err(Error::Denied(format!(
-        "{unlogged}; GRANT ALL PRIVILEGES ON *.* TO {} WITH GRANT OPTION",
-        account_name(user, Some(host))
-    )))
+    format!("{unlogged}; {statement}")
 }
 
 pub(super) async fn run(admin: &mut Admin, statement: &str) -> Result<(), Error> {

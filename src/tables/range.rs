@@ -275,6 +275,11 @@ impl Bound {
     pub fn text(&self) -> String {
         self.literals.join(", ")
     }
+
+    /// What [`Ordered::bound`] makes it of again.
+    pub fn values(&self) -> &[String] {
+        &self.values
+    }
 }
 
 fn tuple<T: AsRef<str>>(values: &[T]) -> String {

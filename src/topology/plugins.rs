@@ -52,12 +52,16 @@ pub fn missing(report: &Report) -> Vec<Plugin> {
     needed.filter(|plugin| !is_there(plugin)).collect()
 }
 
+const OPENS: &str = "SET GLOBAL super_read_only=OFF";
+/// Also where one that stands before it does not work.
+pub const CLOSES: &str = "SET GLOBAL super_read_only=ON";
+
 /// How they are installed. `closed`: while `super_read_only` is on nothing is, not even by those who may write then.
 pub fn install(missing: &[Plugin], closed: bool) -> Vec<String> {
     let mut statements: Vec<String> = missing.iter().map(Plugin::install).collect();
     if closed && !statements.is_empty() {
-        statements.insert(0, "SET GLOBAL super_read_only=OFF".into());
-        statements.push("SET GLOBAL super_read_only=ON".into());
+        statements.insert(0, OPENS.into());
+        statements.push(CLOSES.into());
     }
     statements
 }

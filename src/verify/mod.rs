@@ -16,6 +16,7 @@
 //! last_write  which transaction last wrote a row, by our binlog
 //! source, replica, witness   the IO: the source's session, a replica's, our binlog's files
 //! holder, mender             a second session at the source, which holds rows; one at a replica, which mends them
+//! held        a range without a statement, where a replica takes none
 //! narrow      from a range that differs to its rows
 //! run         one table after the other
 //! ```
@@ -35,6 +36,7 @@
 
 mod expression;
 mod form;
+mod held;
 mod holder;
 mod last_write;
 mod mender;

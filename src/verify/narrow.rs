@@ -7,7 +7,7 @@ use super::last_write::{Found, LastWrite};
 use super::mender::{self, Failed, Mender, Serves};
 use super::replica::Replica;
 use super::rows::{self, Differing, Digests, Reader, RowDifference};
-use super::source::{Error, Ran, Source};
+use super::source::{Error, Source};
 use super::statement::Place;
 use super::verdict::ChunkDifference;
 use crate::gtid::Position;
@@ -18,9 +18,9 @@ const HELD: u64 = 1000;
 const FEWEST: u64 = 10;
 const LONG: Duration = Duration::from_millis(500);
 /// How long a replica is waited for while rows are held.
-const HOLDS: Duration = Duration::from_secs(2);
+pub(super) const HOLDS: Duration = Duration::from_secs(2);
 /// Who was locked out tries so often in all.
-const ATTEMPTS: u32 = 5;
+pub(super) const ATTEMPTS: u32 = 5;
 /// Of a table on a replica, so many rows are named.
 const NAMED: usize = 20;
 /// A replica may have any number of rows where the source has a few.
@@ -298,13 +298,8 @@ impl Narrow<'_> {
             .is_at(here, HOLDS)
             .await
             .map_err(Ended::Again)?;
-        // Its own word for it.
-        let passed = self.replica.rows(&self.place.passed()).await;
-        let passed = passed.map_err(Ended::All)?;
-        if passed.first().and_then(|row| row.at(0)) != Some(&Place::time(*self.times)) {
-            let why = "it does not have our mark (does it skip or filter ackline.checksums?)";
-            return Err(Ended::All(why.to_owned()));
-        }
+        let marked = self.replica.has_mark(&self.place, *self.times).await;
+        marked.map_err(Ended::All)?;
         let question = format!("{} LIMIT {}", self.reader.digests(condition), MOST + 1);
         let rows = self.replica.rows(&question).await.map_err(Ended::All)?;
         if rows.len() > MOST {
@@ -327,14 +322,8 @@ impl Narrow<'_> {
         Ok(self.reader.told(named, &source, &there))
     }
 
-    /// Commits something: where the source stands then, all is before it that was committed so far.
     async fn passes(&mut self) -> Result<Result<Position, String>, Error> {
         *self.times += 1;
-        let statement = self.place.passes(*self.times);
-        if let Ran::Not(why) = self.source.log(&statement).await? {
-            return Ok(Err(why));
-        }
-        let position = self.source.stands_at().await?;
-        Ok(position.ok_or_else(|| "the source's GTID position cannot be read".to_owned()))
+        self.source.passes(&self.place, *self.times).await
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::source::{KEPT, SEES_ALIKE};
-use super::statement;
+use super::statement::{self, Place};
 use super::verdict::Held;
 use crate::gtid::Position;
 use crate::ids::{Flavor, ServerName};
@@ -108,6 +108,17 @@ impl Replica {
                 "it comes more than {} s behind the source",
                 within.as_secs_f64()
             )),
+        }
+    }
+
+    /// By its own word: a position may be claimed. Or why not.
+    pub async fn has_mark(&mut self, place: &Place<'_>, time: u64) -> Result<(), String> {
+        let passed = self.rows(&place.passed()).await?;
+        match passed.first().and_then(|row| row.at(0)) == Some(&Place::time(time)) {
+            true => Ok(()),
+            false => {
+                Err("it does not have our mark (does it skip or filter ackline.checksums?)".into())
+            }
         }
     }
 

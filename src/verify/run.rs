@@ -1,10 +1,11 @@
 //! One table after the other.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::expression::{self, is_whole};
+use super::held::Held;
 use super::holder::Holder;
 use super::last_write::{self, Sought};
 use super::mender::{Mender, Serves};
@@ -12,15 +13,15 @@ use super::narrow::{Mends, Narrow, Narrowed};
 use super::pace::Pace;
 use super::replica::{Replica, Server};
 use super::rows::Reader;
-use super::source::{self, Listed, Ran, Source, UNORDERED};
+use super::source::{self, Listed, Logged, Ran, Source, UNORDERED};
 use super::statement::Place;
-use super::verdict::{ChunkDifference, Computed, Outcome, judge};
+use super::verdict::{self, ChunkDifference, Computed, Outcome, judge};
 use super::wish::Looks;
 use super::witness::{self, Witness};
 use crate::gtid::Position;
 use crate::ids::ServerName;
 use crate::net::admin::{Account, Admin};
-use crate::tables::{Definition, Name, Ordered, Range, Travel, definition::differences};
+use crate::tables::{Bound, Definition, Name, Ordered, Range, Travel, definition::differences};
 
 /// Our binlog shows a commit a moment after it was answered.
 const SHOWN_WITHIN: Duration = Duration::from_secs(30);
@@ -39,10 +40,6 @@ pub enum Error {
     Source(#[from] source::Error),
     #[error(transparent)]
     Witness(#[from] witness::Error),
-    #[error(
-        "{0} takes no statements, and ours would stop replication there (REQUIRE_ROW_FORMAT or PRIVILEGE_CHECKS_USER of its channel)"
-    )]
-    TakesNoStatements(ServerName),
     #[error("{name} does not say whether it takes statements (mysql.slave_relay_log_info): {why}")]
     Unknown { name: ServerName, why: String },
     #[error("it had to rest for 10 min and was given up: {0}")]
@@ -98,6 +95,7 @@ pub struct Run {
     /// Our binlog's folder.
     dir: PathBuf,
     source: Source,
+    logged: Logged,
     account: Account,
     replicas: Vec<Replica>,
     witness: Witness,
@@ -110,6 +108,9 @@ pub struct Run {
     most_running: u64,
     narrow: bool,
     mend: Option<Serves>,
+    /// The number of a table's mark among its chunks. Rows that only a replica has are not taken away by rows, so that one
+    /// which comes as a row has a number that nobody had.
+    mark: u64,
     /// Counts our commits beside those that compute.
     times: u64,
 }
@@ -124,27 +125,34 @@ impl Run {
     /// `admin`: at the source.
     pub async fn begin(admin: Admin, request: Request) -> Result<Self, Error> {
         let witness = Witness::begin(&request.dir)?;
-        let mut source = Source::prepare(admin).await?;
-        let most_running = FEW_RUNNING.max(2 * source.running().await?);
-        let mut replicas = Vec::new();
+        let (mut replicas, mut logged) = (Vec::new(), Logged::AsStatements);
         for server in request.replicas {
             let mut replica = Replica::connect(server).await;
             let name = replica.name.clone();
             match replica.takes_statements().await {
-                None | Some(Ok(true)) => replicas.push(replica),
-                Some(Ok(false)) => return Err(Error::TakesNoStatements(name)),
+                None | Some(Ok(true)) => {}
+                // Ours would stop it, whoever is compared.
+                Some(Ok(false)) => {
+                    tracing::info!(%name, "it takes no statements: rows are held at the source while they are compared");
+                    logged = Logged::AsRows;
+                }
                 Some(Err(why)) => return Err(Error::Unknown { name, why }),
             }
+            replicas.push(replica);
         }
+        let mut source = Source::prepare(admin, logged).await?;
+        let most_running = FEW_RUNNING.max(2 * source.running().await?);
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let since = since.unwrap_or_default().as_nanos();
         Ok(Self {
-            name: format!(
-                "{}-{}",
-                since.unwrap_or_default().as_nanos(),
-                std::process::id()
-            ),
+            name: format!("{since}-{}", std::process::id()),
+            mark: match logged {
+                Logged::AsStatements => 0,
+                Logged::AsRows => since as u64,
+            },
             dir: request.dir,
             source,
+            logged,
             account: request.source,
             replicas,
             witness,
@@ -197,6 +205,10 @@ impl Run {
                     outcome,
                     narrowed,
                 }));
+            }
+            if self.logged == Logged::AsRows {
+                let forget = self.place(&table.name, self.mark).forget();
+                self.source.log(&forget).await?;
             }
         }
         if everything {
@@ -301,7 +313,7 @@ impl Run {
             place: Place {
                 run: &self.name,
                 table: name,
-                chunk: 0,
+                chunk: self.mark,
             },
             reader,
             source: &mut self.source,
@@ -363,21 +375,47 @@ impl Run {
         if !self.replicas.iter().zip(&outcomes).any(open) {
             return Ok(outcomes);
         }
-        let (computed, end) = match self.compute(name, &sum, key.as_ref()).await? {
-            AtSource::Computed(computed, end) => (computed, end),
-            AtSource::Not(why) => {
-                for outcome in &mut outcomes {
-                    outcome.get_or_insert_with(|| Outcome::NotCompared(why.clone()));
-                }
-                return Ok(outcomes);
+        let compared = match self.logged {
+            Logged::AsStatements => {
+                self.by_statements(name, &sum, key.as_ref(), &mut outcomes)
+                    .await?
+            }
+            Logged::AsRows => {
+                self.by_holding(table, &sum, key.as_ref(), &mut outcomes)
+                    .await?
             }
         };
         let unchanged = self.source.definition(name).await?.as_ref() == Some(&definition);
-        for (replica, outcome) in self.replicas.iter_mut().zip(&mut outcomes) {
-            if !unchanged {
-                let why = "its definition was changed meanwhile: compare it again";
-                *outcome = Some(Outcome::NotCompared(why.to_owned()));
-            } else if outcome.is_none() && replica.wanted {
+        for outcome in &mut outcomes {
+            match &compared {
+                Err(why) => {
+                    outcome.get_or_insert_with(|| Outcome::NotCompared(why.clone()));
+                }
+                Ok(()) if !unchanged => {
+                    let why = "its definition was changed meanwhile: compare it again";
+                    *outcome = Some(Outcome::NotCompared(why.to_owned()));
+                }
+                Ok(()) => {}
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Each server computes it at its own point of history. An outcome for each of those that have none; or why nothing is
+    /// known of any.
+    async fn by_statements(
+        &mut self,
+        name: &Name,
+        sum: &str,
+        key: Option<&Ordered>,
+        outcomes: &mut [Option<Outcome>],
+    ) -> Result<Result<(), String>, Error> {
+        let (computed, end) = match self.compute(name, sum, key).await? {
+            AtSource::Computed(computed, end) => (computed, end),
+            AtSource::Not(why) => return Ok(Err(why)),
+        };
+        for (replica, outcome) in self.replicas.iter_mut().zip(outcomes) {
+            if outcome.is_none() && replica.wanted {
                 let judged = async {
                     replica.applies(&end, self.wait).await?;
                     let held = replica.results(&self.name, name).await?;
@@ -386,19 +424,153 @@ impl Run {
                 *outcome = Some(judged.await.unwrap_or_else(Outcome::NotCompared));
             }
         }
-        Ok(outcomes)
+        Ok(Ok(()))
+    }
+
+    /// While its rows are held at the source, range by range. As [`Self::by_statements`].
+    async fn by_holding(
+        &mut self,
+        table: &Listed,
+        sum: &str,
+        key: Option<&Ordered>,
+        outcomes: &mut [Option<Outcome>],
+    ) -> Result<Result<(), String>, Error> {
+        if !table.is_innodb() {
+            let why = "a replica takes no statements, and the rows of its engine cannot be held";
+            return Ok(Err(why.to_owned()));
+        }
+        let mut holder = Holder::connect(&self.account).await?;
+        let mut pace = Pace::new(self.rests().await?);
+        let mut computed: Vec<Computed> = Vec::new();
+        let mut found = vec![BTreeMap::new(); self.replicas.len()];
+        let mut from = None;
+        loop {
+            pace.wants(self.rests().await?);
+            let next = self.next_range(&table.name, key, from, pace.rows()).await?;
+            let (range, condition, shown) = match next {
+                Ok(next) => next,
+                Err(why) => return Ok(Err(why)),
+            };
+            let count = format!(
+                "SELECT COUNT(*), {sum} FROM {} WHERE {condition}",
+                table.name.quoted()
+            );
+            let is_open =
+                |replica: &Replica, outcome: &Option<Outcome>| replica.wanted && outcome.is_none();
+            let replicas = self.replicas.iter_mut().zip(outcomes.iter());
+            let held = Held {
+                // The mark of its beginning.
+                place: Place {
+                    run: &self.name,
+                    table: &table.name,
+                    chunk: self.mark,
+                },
+                source: &mut self.source,
+                holder: &mut holder,
+                replicas: replicas
+                    .filter(|(replica, outcome)| is_open(replica, outcome))
+                    .map(|(replica, _)| replica)
+                    .collect(),
+                wait: self.wait,
+                times: &mut self.times,
+            };
+            let begun = Instant::now();
+            let compared = match { held }.range(&count).await? {
+                Ok(compared) => compared,
+                Err(why) => return Ok(Err(why)),
+            };
+            pace.took(begun.elapsed(), Duration::ZERO);
+            let chunk = computed.len() as u64 + 1;
+            let (rows, sum) = compared.source.clone();
+            if !is_whole(&sum) {
+                return Ok(Err(not_whole(chunk)));
+            }
+            let mut told = compared.replicas.into_iter();
+            for (index, outcome) in outcomes.iter_mut().enumerate() {
+                if !is_open(&self.replicas[index], outcome) {
+                    continue;
+                }
+                match told.next() {
+                    Some(Ok((rows, sum))) => {
+                        let told = Some(compared.source.clone());
+                        found[index].insert(chunk, verdict::Held { rows, sum, told });
+                    }
+                    Some(Err(why)) => *outcome = Some(Outcome::NotCompared(why)),
+                    None => {}
+                }
+            }
+            computed.push(Computed {
+                chunk,
+                range: shown,
+                within: range.clone(),
+                rows,
+                sum,
+            });
+            from = range.to;
+            if from.is_none() {
+                break;
+            }
+        }
+        for (index, outcome) in outcomes.iter_mut().enumerate() {
+            if self.replicas[index].wanted {
+                outcome.get_or_insert_with(|| judge(&computed, &found[index]));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// What it is, its rows as a condition, and how it is shown; or why there is none.
+    async fn next_range(
+        &mut self,
+        name: &Name,
+        key: Option<&Ordered>,
+        from: Option<Bound>,
+        rows: u64,
+    ) -> Result<Result<(Range, String, String), String>, Error> {
+        let Some(key) = key else {
+            return Ok(Ok((
+                Range::default(),
+                "1".to_owned(),
+                "all rows".to_owned(),
+            )));
+        };
+        let mut range = Range { from, to: None };
+        range.to = match self.source.bound(key, name, &range, rows).await {
+            Ok(to) => to,
+            Err(error) if error.server_code().is_some() => {
+                return Ok(Err(format!("the source refused it: {error}")));
+            }
+            Err(error) => return Err(source::Error::from(error).into()),
+        };
+        let (condition, shown) = (key.condition(&range), key.shown(&range));
+        Ok(Ok((range, condition, shown)))
     }
 
     /// Begins with a table: who has come there has all that came before. Or why it cannot begin.
     async fn mark(&mut self, table: &Name) -> Result<Result<Position, String>, Error> {
-        let place = self.place(table, 0);
-        let statements = [place.forget_all(), place.begin()];
+        let place = self.place(table, self.mark);
+        let statements = match self.logged {
+            Logged::AsStatements => vec![place.forget_all(), place.begin()],
+            // A table that is mended is begun with once more.
+            Logged::AsRows => vec![place.forget(), place.begin()],
+        };
         for statement in &statements {
             if let Ran::Not(why) = self.source.log(statement).await? {
                 return Ok(Err(why));
             }
         }
-        self.proven(statements.into()).await.map(Ok)
+        match self.logged {
+            Logged::AsStatements => self.proven(statements.into_iter().collect()).await.map(Ok),
+            Logged::AsRows => {
+                self.times += 1;
+                let place = Place {
+                    run: &self.name,
+                    table,
+                    chunk: self.mark,
+                };
+                Ok(self.source.passes(&place, self.times).await?)
+            }
+        }
     }
 
     /// What is known of each replica by its definition already, and whether all of them bear our statements. One
@@ -428,7 +600,7 @@ impl Run {
                     .lacks(source)
                     .map(|column| format!("its column {column}")),
             };
-            if let Some(lacks) = lacks {
+            if let Some(lacks) = lacks.filter(|_| self.logged == Logged::AsStatements) {
                 bears = Err(format!(
                     "{} does not have {lacks}, and our statement would stop replication there",
                     replica.name
@@ -486,28 +658,11 @@ impl Run {
         let mut from = None;
         loop {
             pace.wants(self.rests().await?);
-            let to = match key {
-                None => None,
-                Some(key) => {
-                    let rest = Range {
-                        from: from.clone(),
-                        to: None,
-                    };
-                    let bound = self.source.bound(key, name, &rest, pace.rows());
-                    match bound.await {
-                        Ok(to) => to,
-                        Err(error) if error.server_code().is_some() => {
-                            return Ok(AtSource::Not(format!("the source refused it: {error}")));
-                        }
-                        Err(error) => return Err(source::Error::from(error).into()),
-                    }
-                }
-            };
-            let range = Range { from, to };
-            let (condition, shown) = match key {
-                None => ("1".to_owned(), "all rows".to_owned()),
-                Some(key) => (key.condition(&range), key.shown(&range)),
-            };
+            let (range, condition, shown) =
+                match self.next_range(name, key, from, pace.rows()).await? {
+                    Ok(next) => next,
+                    Err(why) => return Ok(AtSource::Not(why)),
+                };
             let chunk = computed.len() as u64 + 1;
             let place = self.place(name, chunk);
             let compute = place.compute(&range, sum, &condition);
@@ -521,10 +676,7 @@ impl Run {
                 return Ok(AtSource::Not(why));
             };
             if !is_whole(&sum) {
-                let why = format!(
-                    "a row of chunk {chunk} cannot be computed at the source (max_allowed_packet?)"
-                );
-                return Ok(AtSource::Not(why));
+                return Ok(AtSource::Not(not_whole(chunk)));
             }
             let tell = self.place(name, chunk).tell(rows, &sum);
             match self.source.log(&tell).await? {
@@ -569,7 +721,7 @@ impl Run {
                 let Ok(position) = self.mark(&table).await? else {
                     continue;
                 };
-                let forget = self.place(&table, 0).forget();
+                let forget = self.place(&table, self.mark).forget();
                 self.source.log(&forget).await?;
                 let at_source = self.source.definition(&table).await?.is_some();
                 let replica = &mut self.replicas[index];
@@ -608,6 +760,10 @@ impl Run {
         let gtids = self.witness.find(statements, SHOWN_WITHIN).await?;
         Ok(Position::of_history(self.source.flavor(), &gtids))
     }
+}
+
+fn not_whole(chunk: u64) -> String {
+    format!("a row of chunk {chunk} cannot be computed at the source (max_allowed_packet?)")
 }
 
 /// Or why the table is not mended there.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::statement::Place;
 use crate::gtid::Position;
 use crate::ids::Flavor;
 use crate::net;
@@ -28,10 +29,26 @@ pub(super) const FORGOTTEN: &str = "SET SESSION wait_timeout=30";
 /// And else: it is asked again after whatever it takes.
 pub(super) const KEPT: &str = "SET SESSION wait_timeout=28800";
 
+/// How what we write is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Logged {
+    AsStatements,
+    /// For replicas that take nothing else.
+    AsRows,
+}
+
+impl Logged {
+    fn format(self) -> &'static str {
+        match self {
+            Self::AsStatements => "STATEMENT",
+            Self::AsRows => "ROW",
+        }
+    }
+}
+
 /// What a statement's result depends on, besides the rows. Without a strict `sql_mode`, nothing that a replica computes
 /// is an error there. Locks are waited for shortly, since who comes behind us waits as well.
-const SETTINGS: [&str; 5] = [
-    "SET SESSION binlog_format='STATEMENT'",
+const SETTINGS: [&str; 4] = [
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     "SET SESSION innodb_lock_wait_timeout=1, lock_wait_timeout=5, autocommit=1",
     // While replicas are waited for, it has nothing to say.
@@ -48,9 +65,9 @@ pub enum Error {
     )]
     SeesNotAll(String),
     #[error(
-        "it logs nothing of what we write, or not as statements (binlog_format {format}, sql_log_bin {logs})"
+        "it logs nothing of what we write, or not as it is told (binlog_format {format}, sql_log_bin {logs})"
     )]
-    NotStatements { format: String, logs: String },
+    NotSo { format: String, logs: String },
     #[error("another ackline verify is at work there")]
     Locked,
     #[error("it is read-only by now: another server is the source (ackline status)")]
@@ -91,13 +108,15 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub async fn prepare(mut admin: Admin) -> Result<Self, Error> {
-        for setting in SEES_ALIKE.iter().chain(&SETTINGS) {
+    pub async fn prepare(mut admin: Admin, logged: Logged) -> Result<Self, Error> {
+        let format = format!("SET SESSION binlog_format='{}'", logged.format());
+        let settings = SEES_ALIKE.iter().chain(&SETTINGS).copied();
+        for setting in std::iter::once(format.as_str()).chain(settings) {
             match admin.execute(setting).await {
                 Err(error) if error.is_denied() => {
                     let privilege = grants::named_in_refusal(&error.to_string());
                     let privilege = privilege.as_deref().unwrap_or("SUPER");
-                    let statement = (*setting).to_owned();
+                    let statement = setting.to_owned();
                     let grant = grants::statement(&[privilege], &account(&mut admin).await?);
                     return Err(Error::Denied { statement, grant });
                 }
@@ -114,8 +133,8 @@ impl Source {
             .query("SELECT @@session.binlog_format, @@session.sql_log_bin")
             .await?;
         let at = |index| told.first().and_then(|row| row.at(index)).unwrap_or("?");
-        if (at(0), at(1)) != ("STATEMENT", "1") {
-            return Err(Error::NotStatements {
+        if (at(0), at(1)) != (logged.format(), "1") {
+            return Err(Error::NotSo {
                 format: at(0).to_owned(),
                 logs: at(1).to_owned(),
             });
@@ -220,6 +239,19 @@ impl Source {
         let question = format!("SELECT @@global.{variable}");
         let text = self.admin.value(&question).await?.unwrap_or_default();
         Ok(Position::parse(self.flavor(), &text).ok())
+    }
+
+    /// Commits a mark: where the source stands then, all is before it that was committed so far. Or why not.
+    pub async fn passes(
+        &mut self,
+        place: &Place<'_>,
+        time: u64,
+    ) -> Result<Result<Position, String>, Error> {
+        if let Ran::Not(why) = self.log(&place.passes(time)).await? {
+            return Ok(Err(why));
+        }
+        let position = self.stands_at().await?;
+        Ok(position.ok_or_else(|| "the source's GTID position cannot be read".to_owned()))
     }
 
     /// Runs a statement that is logged. Who was locked out begins again.

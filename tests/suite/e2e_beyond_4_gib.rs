@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Database, Flavor, Part, SOON, Sandbox, Status};
+use crate::support::{Database, Flavor, Part, SOON, Sandbox, Status, process};
 
 /// Each with a BLOB of 1 MiB, which an update does not touch but logs twice.
 const ROWS: u64 = 100;
@@ -60,10 +60,7 @@ async fn prepared(flavor: Flavor) -> Sandbox {
 
 fn peak(sandbox: &Sandbox) -> u64 {
     let pid = sandbox.pid(Part::Proxy).unwrap();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    let kilobytes = line.unwrap().split_whitespace().nth(1).unwrap();
-    kilobytes.parse::<u64>().unwrap() << 10
+    process::memory(pid).peak
 }
 
 fn is_stored(status: &Status) -> bool {

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use crate::support::wire::Wire;
-use crate::support::{Part, SOON, Sandbox, wait_until};
+use crate::support::{Part, SOON, Sandbox, process, wait_until};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 async fn sandbox() -> Sandbox {
@@ -19,10 +19,7 @@ fn login(sandbox: &Sandbox) -> Wire {
 /// Bytes of the proxy that are in memory.
 fn resident(sandbox: &Sandbox) -> u64 {
     let pid = sandbox.pid(Part::Proxy).unwrap();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kilobytes = line.unwrap().split_whitespace().nth(1).unwrap();
-    kilobytes.parse::<u64>().unwrap() << 10
+    process::memory(pid).resident
 }
 
 fn descriptors(pid: i32) -> usize {

@@ -1,14 +1,20 @@
 //! `ackline provision`: a server that has nothing, or nothing that is wanted, becomes a voting replica while everybody
 //! writes; and whatever ends it in the middle, the same command mends.
 
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde_json::json;
+
+mod large;
+
 use crate::support::load::{Clients, Load, assert_there};
 use crate::support::{
-    ACKLINE, Account, Commit, Flavor, Part, SOON, Sandbox, on_both_flavors, wait_equal, wait_until,
+    ACKLINE, Account, Commit, Flavor, Part, SOON, Sandbox, on_both_flavors, unpacked, wait_equal,
+    wait_until,
 };
 
 on_both_flavors![
@@ -20,6 +26,8 @@ on_both_flavors![
     who_needs_it_is_provisioned_by_itself,
     an_old_source_with_transactions_of_its_own_comes_home,
     the_first_replica_is_a_copy_of_the_source,
+    a_full_disk_is_waited_for,
+    beside_a_donor_that_is_held_a_copy_goes_on,
 ];
 
 fn said(sandbox: &Sandbox, arguments: &[&str]) -> (i32, String) {
@@ -222,7 +230,7 @@ async fn writer(app: Account, number: u64, stop: Arc<AtomicBool>, written: Arc<A
 }
 
 /// With all that, and `ackline`.
-async fn filled(flavor: Flavor) -> Sandbox {
+async fn types_and_the_like(flavor: Flavor) -> Sandbox {
     let sandbox = Sandbox::of(flavor).await;
     let mut source = sandbox.source().connect().await;
     for statement in contents(flavor) {
@@ -269,7 +277,7 @@ impl Writers {
 }
 
 async fn an_empty_server_becomes_a_replica_while_everybody_writes(flavor: Flavor) {
-    let sandbox = filled(flavor).await;
+    let sandbox = types_and_the_like(flavor).await;
 
     let donor = sandbox.replica(0);
     emptied(&sandbox.replica(1)).await;
@@ -853,7 +861,7 @@ fn rounds() -> u32 {
 
 /// No replica votes, so nothing else can be read; and it is read while everybody writes.
 async fn the_first_replica_is_a_copy_of_the_source(flavor: Flavor) {
-    let sandbox = filled(flavor).await;
+    let sandbox = types_and_the_like(flavor).await;
     sandbox.sync(serde_json::json!({"mode": "async"})).await;
     granted(&sandbox).await;
     grant_at_source(&sandbox).await;
@@ -1032,4 +1040,187 @@ async fn until_phase(sandbox: &Sandbox, words: &str) {
             phases.any(|phase| phase.contains(words))
         })
         .await;
+}
+
+/// What was copied before the proxy was killed is not copied again.
+async fn beside_a_donor_that_is_held_a_copy_goes_on(flavor: Flavor) {
+    let name = flavor.to_string();
+    let three = ["--mode", "semi-sync", "--flavor", &name, "--replicas", "3"];
+    let sandbox = Sandbox::up(&three).await;
+    sandbox.create_seen().await;
+    many_tables(&sandbox).await;
+    large::fill(&sandbox.source(), "large", 16 << 10).await;
+    for replica in sandbox.replicas() {
+        grant(&replica, "ALL PRIVILEGES").await;
+    }
+    sandbox.assert_equal().await;
+    let hold = ["--replace", "--hold-donor", "--from", "replica1"];
+    let source = ["replica2", "--replace", "--hold-donor", "--from", "source"];
+    provision(
+        &sandbox,
+        &source,
+        1,
+        &["source is the source, which cannot be held"],
+    );
+    // All of them are asked for.
+    sandbox.sync(json!({"mode": "sync"})).await;
+    let mut needed = vec!["replica2"];
+    needed.extend(hold);
+    provision(&sandbox, &needed, 1, &["all commits would wait"]);
+    sandbox.sync(json!({"mode": "semi-sync"})).await;
+
+    let load = Load::of(sandbox.app(), Clients::writing(2));
+    load.goes_on(10).await;
+    let slowly = [&hold[..], &["--rate", "3MiB", "--streams", "1"]].concat();
+    let child = in_the_background(&sandbox, &slowly);
+    large::until(&sandbox, 0.4).await;
+    sandbox.kill(Part::Proxy);
+    let (done, said) = ended(child);
+    assert!(!done, "{said}");
+    sandbox.start(Part::Proxy);
+    sandbox.serves().await;
+    // The other one votes, this one does not.
+    load.goes_on(10).await;
+    let mut donor = sandbox.replica(0).connect().await;
+    assert_eq!(donor.slave_status("Slave_SQL_Running").await, "No");
+    let status = sandbox.status().await;
+    assert!(!status.replica("replica1").unwrap().flag("vote"));
+
+    let again = ["replica2", "--hold-donor"];
+    let told = provision(
+        &sandbox,
+        &[&again[..], &["--dry-run"]].concat(),
+        0,
+        &[
+            "replica1 would be held until then",
+            "with what an earlier copy has left",
+        ],
+    );
+    assert!(
+        told.contains("replica1 would be copied to replica2"),
+        "{told}"
+    );
+    provision(
+        &sandbox,
+        &again,
+        0,
+        &[
+            "with what an earlier copy has left",
+            "replica2 is a copy of replica1",
+        ],
+    );
+    let status = sandbox.status().await;
+    let rows = status.at("provisioning")[0]["rows"].as_u64().unwrap();
+    println!("{rows} rows were copied by the second one");
+    // One range at least, of 8 MiB, was there.
+    assert!(rows < 10000, "{rows}");
+    votes(&sandbox, "replica1").await;
+    votes(&sandbox, "replica2").await;
+    load.goes_on(10).await;
+    load.end().await;
+    sandbox.assert_equal().await;
+
+    // Where it does not stand there any more, everything comes anew.
+    let child = in_the_background(&sandbox, &slowly);
+    large::until(&sandbox, 0.2).await;
+    sandbox.kill(Part::Proxy);
+    ended(child);
+    sandbox.start(Part::Proxy);
+    sandbox.serves().await;
+    let start = match flavor {
+        Flavor::MariaDb => "START SLAVE SQL_THREAD",
+        Flavor::MySql => "START REPLICA SQL_THREAD",
+    };
+    donor.run(start).await;
+    let mut app = sandbox.app().connect().await;
+    app.run("INSERT INTO t0 (v) VALUES ('meanwhile')").await;
+    votes(&sandbox, "replica1").await;
+    let told = provision(&sandbox, &again, 0, &["replica2 is a copy of replica1"]);
+    assert!(!told.contains("with what an earlier"), "{told}");
+    votes(&sandbox, "replica2").await;
+    sandbox.assert_equal().await;
+}
+
+/// A server's data on a disk of its own, which only root can make.
+struct OwnDisk(PathBuf);
+
+impl OwnDisk {
+    /// None where we may not.
+    fn of(sandbox: &Sandbox, part: Part) -> Option<Self> {
+        sandbox.stop(part);
+        let data = sandbox.data(part);
+        let away = data.with_extension("away");
+        std::fs::rename(&data, &away).unwrap();
+        std::fs::create_dir(&data).unwrap();
+        let disk = ran(
+            "mount",
+            &["-t", "tmpfs", "-o", "size=4G", "ackline-test"],
+            &data,
+        )
+        .then(|| Self(data.clone()));
+        if disk.is_some() {
+            assert!(ran("cp", &["-aT", away.to_str().unwrap()], &data));
+            std::fs::remove_dir_all(away).unwrap();
+        } else {
+            std::fs::remove_dir(&data).unwrap();
+            std::fs::rename(&away, &data).unwrap();
+        }
+        sandbox.start(part);
+        disk
+    }
+
+    /// So much more than there is on it now.
+    fn leave(&self, bytes: u64) {
+        let disk = rustix::fs::statvfs(&self.0).unwrap();
+        let used = (disk.f_blocks - disk.f_bfree) * disk.f_frsize;
+        let size = format!("remount,size={}", used + bytes);
+        assert!(ran("mount", &["-o", &size], &self.0));
+    }
+}
+
+impl Drop for OwnDisk {
+    fn drop(&mut self) {
+        ran("umount", &["--lazy"], &self.0);
+    }
+}
+
+fn ran(program: &str, arguments: &[&str], path: &Path) -> bool {
+    let status = Command::new(program).args(arguments).arg(path).status();
+    status.is_ok_and(|status| status.success())
+}
+
+/// The copy says so, and goes on when there is room.
+async fn a_full_disk_is_waited_for(flavor: Flavor) {
+    let sandbox = Sandbox::of(flavor).await;
+    large::fill(&sandbox.source(), "large", 40 << 10).await;
+    sandbox.assert_equal().await;
+    granted(&sandbox).await;
+    let Some(disk) = OwnDisk::of(&sandbox, Part::Replica(1)) else {
+        let name = "e2e_provision::a_full_disk_is_waited_for";
+        return unpacked::skipped(name, "it takes root, to mount a disk");
+    };
+    votes(&sandbox, "replica2").await;
+    let child = in_the_background(&sandbox, &["--replace", "--rate", "8MiB"]);
+    large::until(&sandbox, 0.1).await;
+    disk.leave(2 << 20);
+    let status = sandbox
+        .status_until("the full disk is told", SOON, |status| {
+            let rows = status.at("provisioning").as_array().cloned();
+            rows.unwrap_or_default()
+                .iter()
+                .any(|row| !row["waits_for"].is_null())
+        })
+        .await;
+    let told = status.at("provisioning").to_string();
+    println!("{told}");
+    assert!(told.to_lowercase().contains("full"), "{told}");
+    // Nobody else minds.
+    let mut app = sandbox.app().connect().await;
+    app.run("UPDATE large SET a = 7 WHERE id < 100").await;
+    disk.leave(2 << 30);
+    let (done, said) = ended(child);
+    assert!(done, "{said}");
+    votes(&sandbox, "replica2").await;
+    sandbox.assert_equal().await;
+    sandbox.stop(Part::Replica(1));
 }

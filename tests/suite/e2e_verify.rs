@@ -1,5 +1,6 @@
 //! `ackline verify`: equal is said where rows are equal, while everybody writes, and each planted difference is named.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,6 +22,7 @@ on_both_flavors![
     the_proxy_compares_by_itself,
     it_rests_while_a_replica_is_behind,
     who_wrote_a_row_last_is_told,
+    whatever_dies_the_same_command_tells_all,
 ];
 
 fn text(output: &Output) -> String {
@@ -321,6 +323,144 @@ const PLANTED: [(&str, &str, &str, &str); 13] = [
     ),
 ];
 
+/// More of them, in tables of a few rows: its columns, the rows, what is planted, and how that is said.
+const ALSO: [(&str, &str, &str, &str, &str); 19] = [
+    (
+        "tenth_digit",
+        "id INT PRIMARY KEY, v DECIMAL(30,10)",
+        "(1, 12345678901234567890.0123456789), (2, 0)",
+        "UPDATE tenth_digit SET v = 12345678901234567890.0123456788 WHERE id = 1",
+        "id = 1: v is 12345678901234567890.0123456788 there, 12345678901234567890.0123456789 at the source",
+    ),
+    (
+        "double_bit",
+        "id INT PRIMARY KEY, v DOUBLE",
+        "(1, 0.1), (2, 0.1)",
+        "UPDATE double_bit SET v = 0.10000000000000002 WHERE id = 2",
+        "id = 2: v is 0.10000000000000002 there, 0.1 at the source",
+    ),
+    (
+        "minus",
+        "id INT PRIMARY KEY, v DOUBLE",
+        "(1, 0e0), (2, 0e0)",
+        "UPDATE minus SET v = -0e0 WHERE id = 2",
+        "id = 2: v is -0 there, 0 at the source",
+    ),
+    (
+        "microsecond",
+        "id INT PRIMARY KEY, v DATETIME(6)",
+        "(1, '2024-02-29 23:59:59.999999'), (2, NULL)",
+        "UPDATE microsecond SET v = '2024-02-29 23:59:59.999998' WHERE id = 1",
+        "id = 1: v is 2024-02-29 23:59:59.999998 there, 2024-02-29 23:59:59.999999 at the source",
+    ),
+    (
+        "before_noon",
+        "id INT PRIMARY KEY, v TIME(3)",
+        "(1, '-12:00:00.5'), (2, '00:00:00')",
+        "UPDATE before_noon SET v = '12:00:00.5' WHERE id = 1",
+        "id = 1: v is 12:00:00.500 there, -12:00:00.500 at the source",
+    ),
+    (
+        "an_hour",
+        "id INT PRIMARY KEY, v TIMESTAMP NULL",
+        "(1, '2024-07-01 12:00:00'), (2, NULL)",
+        "UPDATE an_hour SET v = v + INTERVAL 1 HOUR WHERE id = 1",
+        "id = 1: v is 2024-07-01 ",
+    ),
+    (
+        "in_order",
+        "id INT PRIMARY KEY, v JSON",
+        r#"(1, '{"a": [1, null]}'), (2, '[]')"#,
+        r#"UPDATE in_order SET v = '{"a": [null, 1]}' WHERE id = 1"#,
+        r#"id = 1: v is '{"a": [null, 1]}' there, '{"a": [1, null]}' at the source"#,
+    ),
+    (
+        "last_byte",
+        "id INT PRIMARY KEY, v LONGBLOB",
+        "(1, REPEAT('\\0x', 300000)), (2, '')",
+        "UPDATE last_byte SET v = CONCAT(LEFT(v, 599999), 'y') WHERE id = 1",
+        "id = 1: v is ",
+    ),
+    (
+        "sixty_fourth",
+        "id INT PRIMARY KEY, v BIT(64)",
+        "(1, 0x8000000000000001), (2, 0)",
+        "UPDATE sixty_fourth SET v = 1 WHERE id = 1",
+        "id = 1: v is 1 there, 9223372036854775809 at the source",
+    ),
+    (
+        "no_such",
+        "id INT PRIMARY KEY, v ENUM('', 'a')",
+        "(1, ''), (2, 'a')",
+        // Shown alike by every client.
+        "UPDATE no_such SET v = 0 WHERE id = 1",
+        "id = 1: v is 0 there, 1 at the source",
+    ),
+    (
+        "some_of_them",
+        "id INT PRIMARY KEY, v SET('a', 'b', 'c')",
+        "(1, 'a,c'), (2, '')",
+        "UPDATE some_of_them SET v = 'a,b' WHERE id = 1",
+        "id = 1: v is 3 there, 5 at the source",
+    ),
+    (
+        "same_to_the_key",
+        "id VARCHAR(20) PRIMARY KEY, v INT",
+        "('a', 1), ('b', 2)",
+        "UPDATE same_to_the_key SET id = 'B' WHERE id = 'b'",
+        "id = 'b': it is not there\n    id = 'B': it is there only",
+    ),
+    (
+        "of_two",
+        "a INT, b VARCHAR(20), v INT, PRIMARY KEY (a, b)",
+        "(1, 'x', 1), (1, 'y', 1)",
+        "UPDATE of_two SET b = 'z' WHERE b = 'y'",
+        "(a, b) = (1, 'z'): it is there only",
+    ),
+    (
+        "unseen",
+        "id INT PRIMARY KEY, v INT INVISIBLE DEFAULT 7",
+        "(1), (2)",
+        "UPDATE unseen SET v = 8 WHERE id = 2",
+        "id = 2: v is 8 there, 7 at the source",
+    ),
+    (
+        "point",
+        "id INT PRIMARY KEY, v GEOMETRY",
+        "(1, ST_GeomFromText('POINT(1 2)')), (2, NULL)",
+        "UPDATE point SET v = ST_GeomFromText('POINT(2 1)') WHERE id = 1",
+        "id = 1: v is ",
+    ),
+    (
+        "nothing_left",
+        "id INT PRIMARY KEY, v INT",
+        "(1, 1), (2, 2)",
+        "TRUNCATE TABLE nothing_left",
+        "id = 2: it is not there",
+    ),
+    (
+        "of_letters",
+        "id INT PRIMARY KEY, v VARCHAR(20) CHARACTER SET latin1",
+        "(1, 'a')",
+        "ALTER TABLE of_letters MODIFY v VARCHAR(20) CHARACTER SET utf8mb4",
+        "DEFINITION DIFFERS on replica2: v: character set utf8mb4 there, character set latin1 at the source",
+    ),
+    (
+        "signed",
+        "id INT PRIMARY KEY, v BIGINT UNSIGNED",
+        "(1, 1)",
+        "ALTER TABLE signed MODIFY v BIGINT",
+        "DEFINITION DIFFERS on replica2: v: bigint",
+    ),
+    (
+        "computed",
+        "id INT PRIMARY KEY, v INT AS (id * 2) STORED",
+        "(1, DEFAULT)",
+        "ALTER TABLE computed MODIFY v INT AS (id * 3) STORED",
+        "DEFINITION DIFFERS on replica2: v: generated ",
+    ),
+];
+
 async fn plant(replica: &mut Database, flavor: Flavor, statement: &str) {
     // MySQL's replicas are closed to administrators as well.
     if flavor == Flavor::MySql {
@@ -328,6 +468,27 @@ async fn plant(replica: &mut Database, flavor: Flavor, statement: &str) {
     }
     replica.run("SET SESSION sql_log_bin = 0").await;
     replica.run(statement).await;
+}
+
+/// By us, but for definitions, which are an administrator's. The servers' own sums agree.
+async fn each_difference_is_mended(sandbox: &Sandbox, replica: &mut Database) {
+    for statement in [
+        "GRANT ALL PRIVILEGES ON *.* TO ackline@'%' WITH GRANT OPTION",
+        "ALTER TABLE wider MODIFY v VARCHAR(20)",
+        "ALTER TABLE narrower ADD COLUMN v VARCHAR(20)",
+        "ALTER TABLE of_letters MODIFY v VARCHAR(20) CHARACTER SET latin1",
+        "ALTER TABLE signed MODIFY v BIGINT UNSIGNED",
+        "ALTER TABLE computed MODIFY v INT AS (id * 2) STORED",
+        "DROP TABLE only_there",
+    ] {
+        replica.run(statement).await;
+    }
+    let told = verify(sandbox, &["replica2", "--repair", "apply"], 0);
+    assert!(
+        told.contains(": 33 equal, 0 different, 0 not compared"),
+        "{told}"
+    );
+    sandbox.assert_equal().await;
 }
 
 async fn each_difference_is_found_and_named(flavor: Flavor) {
@@ -346,10 +507,20 @@ async fn each_difference_is_found_and_named(flavor: Flavor) {
         };
         fill(&mut source, table, values).await;
     }
+    for (table, columns, rows, ..) in ALSO {
+        for statement in [
+            format!("CREATE TABLE {table} ({columns}) ENGINE=InnoDB"),
+            format!("INSERT INTO {table} VALUES {rows}"),
+        ] {
+            source.run(&statement).await;
+        }
+    }
     source.run("CREATE TABLE alike LIKE missing").await;
     sandbox.assert_equal().await;
     let mut replica = sandbox.replica(1).connect().await;
-    for (_, _, statement, _) in PLANTED {
+    let planted = PLANTED.iter().map(|(_, _, statement, _)| statement);
+    plant(&mut replica, flavor, "SET SESSION sql_mode=''").await;
+    for statement in planted.chain(ALSO.iter().map(|(_, _, _, statement, _)| statement)) {
         plant(&mut replica, flavor, statement).await;
     }
     plant(
@@ -390,7 +561,7 @@ async fn each_difference_is_found_and_named(flavor: Flavor) {
     );
     assert!(
         told.contains(
-            "29 tables (counted on each replica): 14 equal, 14 different, 1 not compared"
+            "67 tables (counted on each replica): 33 equal, 33 different, 1 not compared"
         ),
         "{told}"
     );
@@ -412,6 +583,13 @@ async fn each_difference_is_found_and_named(flavor: Flavor) {
     ] {
         assert!(told.contains(row), "{row}\n{told}");
     }
+    for (table, _, _, _, says) in ALSO {
+        let begins = format!("app.{table}: ");
+        let of_it = told.split_once(&begins).unwrap().1;
+        let of_it = of_it.split("\napp.").find(|part| part.contains("replica2"));
+        assert!(of_it.unwrap().contains(says), "{table}: {says}\n{told}");
+    }
+    each_difference_is_mended(&sandbox, &mut replica).await;
 
     // The other replica alone, and one table.
     let told = verify(
@@ -536,6 +714,110 @@ async fn rows_instead_of_statements_are_refused(flavor: Flavor) {
     let never = witness.find([statement(3)].into(), Duration::from_millis(100));
     let error = never.await.unwrap_err().to_string();
     assert!(error.contains("were not found in our binlog"), "{error}");
+}
+
+/// On MySQL: its applier would stop at a statement, so none is sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_takes_rows_only_is_compared() {
+    let name = "e2e_verify::a_replica_that_takes_rows_only_is_compared";
+    if crate::support::mysql::programs(name).is_none() {
+        return;
+    }
+    let sandbox = migrated(Flavor::MySql).await;
+    let mut source = sandbox.source().connect().await;
+    create_types(&mut source).await;
+    for statement in [
+        "CREATE TABLE busy (id INT PRIMARY KEY, v VARCHAR(40), n INT) ENGINE=InnoDB",
+        "CREATE TABLE keyless (v VARCHAR(10), n INT) ENGINE=InnoDB",
+        "INSERT INTO keyless VALUES ('a', 1), ('a', 1), (NULL, NULL)",
+        "CREATE TABLE old (id INT PRIMARY KEY) ENGINE=MyISAM",
+        "INSERT INTO old VALUES (1)",
+    ] {
+        source.run(statement).await;
+    }
+    fill(&mut source, "busy", "i, CONCAT('v', i), i").await;
+    // What an earlier run left, and this replica has lost.
+    verify(&sandbox, &[], 0);
+    let mut replica = sandbox.replica(1).connect().await;
+    plant(&mut replica, Flavor::MySql, "DELETE FROM ackline.checksums").await;
+    sandbox.edit_config("dir = \"binlog\"", "dir = \"binlog\"\nformat = \"row\"");
+    sandbox.stop(Part::Proxy);
+    sandbox.start(Part::Proxy);
+    sandbox.serves().await;
+    for statement in [
+        "STOP REPLICA",
+        "CHANGE REPLICATION SOURCE TO REQUIRE_ROW_FORMAT=1",
+        "START REPLICA",
+        "GRANT ALL PRIVILEGES ON *.* TO ackline@'%' WITH GRANT OPTION",
+        "SET GLOBAL super_read_only = ON",
+    ] {
+        replica.run(statement).await;
+    }
+    sandbox.all_vote().await;
+
+    let writers = Writers::start(&sandbox);
+    let config = sandbox.config_path();
+    let run = async |arguments: &'static [&'static str]| {
+        let config = config.clone();
+        let run = tokio::task::spawn_blocking(move || {
+            Command::new(crate::support::ACKLINE)
+                .arg("verify")
+                .args(arguments)
+                .args(["--config", &config])
+                .stdin(Stdio::null())
+                .output()
+                .unwrap()
+        });
+        let output = run.await.unwrap();
+        (output.status.code(), text(&output))
+    };
+    let before = writers.written();
+    let (status, told) = run(&[]).await;
+    assert!(writers.written() > before + 4);
+    assert_eq!(status, Some(1), "{told}");
+    for line in [
+        "app.busy: equal on replica1",
+        "app.busy: equal on replica2",
+        "app.types: equal on replica2 (1 chunks, 4 rows)",
+        "app.keyless: equal on replica2 (1 chunks, 3 rows)",
+        "app.old: NOT COMPARED on replica2: a replica takes no statements, and the rows of its engine cannot be held",
+        "8 tables (counted on each replica): 6 equal, 0 different, 2 not compared",
+    ] {
+        assert!(told.contains(line), "{line}\n{told}");
+    }
+
+    for statement in [
+        "SET GLOBAL super_read_only = OFF",
+        "DELETE FROM busy WHERE id = 4321",
+        "UPDATE types SET v = 'other' WHERE a = 2",
+        "INSERT INTO keyless VALUES ('b', 2)",
+        "SET GLOBAL super_read_only = ON",
+    ] {
+        replica.run(statement).await;
+    }
+    let (status, told) = run(&["replica2", "--repair", "apply"]).await;
+    assert_eq!(status, Some(1), "{told}");
+    for line in [
+        "id = 4321: it is not there",
+        "v is 'other' there",
+        "app.keyless: DIFFERENT on replica2",
+        "it has no key by which a row could be named",
+        "4 tables (counted on each replica): 2 equal, 1 different, 1 not compared",
+    ] {
+        assert!(told.contains(line), "{line}\n{told}");
+    }
+    writers.end().await;
+    plant(
+        &mut replica,
+        Flavor::MySql,
+        "DELETE FROM keyless WHERE v = 'b'",
+    )
+    .await;
+    // Nothing of it is left.
+    let left = "SELECT COUNT(*) FROM ackline.checksums WHERE chunk > 1000000";
+    assert_eq!(source.value(left).await, "0");
+    source.run("TRUNCATE TABLE ackline.checksums").await;
+    sandbox.assert_equal().await;
 }
 
 /// What is planted at one replica, beside rows that are written all the time, and how each is named.
@@ -980,4 +1262,64 @@ async fn who_wrote_a_row_last_is_told(flavor: Flavor) {
         narrowed["statement"]["statement"],
         "UPDATE keyed SET v = v + 1 WHERE id > 1"
     );
+}
+
+/// One after the other is killed when the first tables are compared, while clients write.
+async fn whatever_dies_the_same_command_tells_all(flavor: Flavor) {
+    let sandbox = migrated(flavor).await;
+    let mut source = sandbox.source().connect().await;
+    for table in ["busy", "types", "a", "b", "c", "d", "e"] {
+        let columns = "id INT PRIMARY KEY, v VARCHAR(40), n INT";
+        source
+            .run(&format!("CREATE TABLE {table} ({columns}) ENGINE=InnoDB"))
+            .await;
+        fill(&mut source, table, "i, CONCAT('v', i), i").await;
+    }
+    sandbox.assert_equal().await;
+    for victim in [
+        None,
+        Some(Part::Replica(1)),
+        Some(Part::Source),
+        Some(Part::Proxy),
+    ] {
+        let writers = Writers::start(&sandbox);
+        let mut child = Command::new(ACKLINE)
+            .args(["verify", "--wait", "5s", "--config", &sandbox.config_path()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = lines.next().unwrap().unwrap();
+        match victim {
+            None => child.kill().unwrap(),
+            Some(part) => sandbox.kill(part),
+        }
+        // Without it the source's commits wait, and so does the run.
+        if victim == Some(Part::Proxy) {
+            sandbox.start(Part::Proxy);
+        }
+        let rest: Vec<String> = lines.map_while(Result::ok).collect();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        println!("{victim:?}: {first}\n{}\n{said}", rest.join("\n"));
+        writers.end().await;
+        match victim {
+            Some(Part::Proxy) => {}
+            Some(part) => {
+                assert!(!output.status.success());
+                sandbox.start(part);
+            }
+            None => assert!(!output.status.success()),
+        }
+        for server in sandbox.replicas().into_iter().chain([sandbox.source()]) {
+            server.connect_again().await;
+        }
+        sandbox.serves().await;
+        sandbox.all_vote().await;
+        let told = verify(&sandbox, &[], 0);
+        assert!(told.contains(" 0 different, 0 not compared"), "{told}");
+    }
+    sandbox.assert_equal().await;
 }

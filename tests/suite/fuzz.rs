@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::support::process;
 use crate::support::session::{self, Proxy};
 use mutation::mutate;
 use rand::{Rng, SeedableRng};
@@ -175,13 +176,7 @@ fn read_until_quiet(stream: &mut TcpStream) {
 }
 
 fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
-    let kilobytes = line.split_whitespace().nth(1).unwrap();
-    kilobytes.parse::<u64>().unwrap() << 10
+    process::memory(std::process::id() as i32).resident
 }
 
 /// What the source is to do with one connection.

@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::certificates::{Authority, Certificate};
+use crate::support::process;
 use crate::support::session::{Proxy, Server, eventually};
 use crate::support::wire;
 use ackline::net::tls::{Acceptor, Mode, Offer, ServerFiles};
@@ -253,13 +254,7 @@ static SCALES: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 /// Of this process, in which the proxy runs.
 fn resident() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
-    let kib: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    kib << 10
+    process::memory(std::process::id() as i32).resident as usize
 }
 
 #[test]

@@ -20,7 +20,7 @@ mod http;
 pub mod load;
 pub mod mysql;
 mod ports;
-mod process;
+pub mod process;
 mod sandbox;
 mod servers;
 pub mod session;

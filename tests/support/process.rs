@@ -95,3 +95,29 @@ pub fn wait_gone(pid: i32) {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+/// Bytes of a process.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    pub resident: u64,
+    /// Since it began, or since [`forget_peak`].
+    pub peak: u64,
+}
+
+pub fn memory(pid: i32) -> Memory {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let bytes = |name: &str| {
+        let mut lines = status.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)).unwrap();
+        let kilobytes = value.split_whitespace().next().unwrap();
+        kilobytes.parse::<u64>().unwrap() << 10
+    };
+    Memory {
+        resident: bytes("VmRSS:"),
+        peak: bytes("VmHWM:"),
+    }
+}
+
+pub fn forget_peak(pid: i32) {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
+}

@@ -242,6 +242,23 @@ pub fn satisfied(requirement: &Requirement, votes: &Votes) -> Option<StorePositi
     }
 }
 
+/// Whether it could be met by those whose word counts now, were these silent.
+pub fn bears_without(requirement: &Requirement, votes: &Votes, silent: &[&ServerName]) -> bool {
+    let mut votes = votes.clone();
+    let all = Some(votes.written);
+    for vote in &mut votes.voters {
+        vote.eligible &= !silent.contains(&&vote.voter.name);
+        let counts = vote.eligible && vote.connected && vote.speech() == Speech::Counts;
+        let confirmed = if counts { all } else { None };
+        vote.confirmed = Confirmed {
+            received: confirmed,
+            durable: confirmed,
+            applied: confirmed,
+        };
+    }
+    satisfied(requirement, &votes).is_some()
+}
+
 /// The `k`-th largest.
 fn largest(k: usize, mut positions: Vec<Option<StorePosition>>) -> Option<StorePosition> {
     positions.sort_unstable_by_key(|position| Reverse(*position));

@@ -4,6 +4,7 @@ use super::grants;
 use super::{Check, Examination};
 use crate::net;
 use crate::net::admin::Admin;
+use crate::topology::plugins;
 use crate::topology::report::is_denied;
 
 /// What became of one check's statements.
@@ -21,12 +22,23 @@ pub enum Outcome {
     },
 }
 
-/// Runs the statements of `check`, in order, up to the first that does not work.
+/// Runs the statements of `check`, in order, up to the first that does not work. The server is not left open by that.
 pub async fn repair(admin: &mut Admin, check: &Check, server: &Examination) -> Outcome {
-    for statement in check.fix_sql() {
+    let statements = check.fix_sql();
+    for statement in statements {
         let Err(error) = admin.execute(statement).await else {
             continue;
         };
+        if statements
+            .last()
+            .is_some_and(|last| last == plugins::CLOSES)
+            && let Err(error) = admin.execute(plugins::CLOSES).await
+        {
+            return Outcome::Failed {
+                statement: plugins::CLOSES.to_owned(),
+                reason: error.to_string(),
+            };
+        }
         let statement = statement.clone();
         return match denied(&error) {
             Some(_) if statement.starts_with("INSTALL PLUGIN") => Outcome::Denied {
