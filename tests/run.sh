@@ -8,8 +8,8 @@
 #   bench, bench_binlog    deploy/bench.sh and deploy/bench_binlog.sh in their short forms
 #   debian13               tests/debian13.sh, only where it is named: the quickstart on a fresh Debian 13
 #
-# Without names the longest take turns by the day, which are printed: differential and drivers before MariaDB on one
-# and before MySQL on the next, of orm Django's suite and SQLAlchemy's, and for two days all that takes MariaDB takes
+# Without names the longest take turns by the day, which are printed: differential, drivers and some of the suite's
+# before MariaDB on one and before MySQL on the next, of orm Django's suite and SQLAlchemy's, and for two days all that takes MariaDB takes
 # 10.11, then 11.8 (ACKLINE_TURN=0 to 3 chooses). A name runs all of it, before the machine's own MariaDB or
 # MARIADB_ROOT's.
 #
@@ -34,6 +34,15 @@ alone=(connections event_mutations kill_rounds limits)
 scripts=(bench_binlog bench)
 # Only where they are named: minutes, and root.
 named=(debian13)
+# Long ones whose flavors go the same way through our code: each flavor on its turn.
+by_turn=(
+    e2e_move_rounds::
+    e2e_provision::large::
+    e2e_provision::a_full_disk_
+    e2e_provision::beside_a_donor_
+    e2e_verify::a_repair_that_is_killed_
+    e2e_verify::whatever_dies_
+)
 
 # Whose turn it is of those that take turns: "" where all of it is wanted.
 turn="" of_turn=""
@@ -116,14 +125,26 @@ list_suite() {
     while IFS= read -r test; do
         [[ $test == *": test" ]] || continue
         test=${test%: test}
-        case "$of_turn $test" in
-        "mysql differential::proxied_is_as_direct" | "mariadb differential::proxied_is_as_direct_on_mysql")
+        if has_another_turn "$test"; then
             left+=("$test")
             continue
-            ;;
-        esac
+        fi
         tests_of[${test%%::*}]+="$test "
     done < <("${built[test:test:suite]}" --list)
+}
+
+has_another_turn() {
+    local test=$1 one
+    case "$of_turn $test" in
+    "mysql differential::proxied_is_as_direct" | "mariadb differential::proxied_is_as_direct_on_mysql") return 0 ;;
+    mysql\ *::on_mariadb::*) test=${test/on_mariadb::/} ;;
+    mariadb\ *::on_mysql::*) test=${test/on_mysql::/} ;;
+    *) return 1 ;;
+    esac
+    for one in "${by_turn[@]}"; do
+        if [[ $test == "$one"* ]]; then return 0; fi
+    done
+    return 1
 }
 
 # Whose suite has its turn beside a flavor's.

@@ -108,7 +108,7 @@ pub enum Failed {
     #[error(transparent)]
     Copy(#[from] provision::Error),
     #[error(
-        "{why}. {donor} is held: with --hold-donor again the copy goes on with what is there; {start} lets {donor} go"
+        "{why} (where {donor} is held by now, the same command with --hold-donor goes on with what is there, and {start} lets {donor} go)"
     )]
     Held {
         why: provision::Error,
