@@ -40,6 +40,7 @@ by_turn=(
     e2e_provision::large::
     e2e_provision::a_full_disk_
     e2e_provision::beside_a_donor_
+    e2e_provision::a_server_that_is_killed_
     e2e_verify::a_repair_that_is_killed_
     e2e_verify::whatever_dies_
 )

@@ -62,8 +62,8 @@ async fn create(admin: &mut Admin, object: &Object) -> Result<(), Error> {
     made
 }
 
-/// Those that it has not; its own stay as they are. What cannot be made or granted, and why.
-pub async fn accounts(admin: &mut Admin, accounts: &[Account]) -> Result<Vec<String>, Error> {
+/// Those that it has not; its own stay as they are.
+pub async fn missing(admin: &mut Admin, accounts: &[Account]) -> Result<Vec<Account>, Error> {
     let users = match admin.flavor() {
         Flavor::MariaDb => "SELECT User, Host, is_role FROM mysql.user",
         Flavor::MySql => "SELECT User, Host, 'N' FROM mysql.user",
@@ -74,10 +74,34 @@ pub async fn accounts(admin: &mut Admin, accounts: &[Account]) -> Result<Vec<Str
         account_name(row.at(0).unwrap_or_default(), host)
     });
     let there: Vec<String> = there.collect();
-    let mut left: Vec<&Account> = accounts
-        .iter()
-        .filter(|account| !there.contains(&account.name))
-        .collect();
+    let is_missing = |account: &&Account| !there.contains(&account.name);
+    Ok(accounts.iter().filter(is_missing).cloned().collect())
+}
+
+/// Of those that were to be made, what was made before the server went away.
+pub async fn forget(
+    admin: &mut Admin,
+    accounts: &[Account],
+    objects: &[Object],
+) -> Result<(), Error> {
+    for object in objects {
+        let (word, name) = (object.kind.word(), object.name.quoted());
+        run(admin, &format!("DROP {word} IF EXISTS {name}")).await?;
+    }
+    for account in accounts {
+        let word = if is_role(account) { "ROLE" } else { "USER" };
+        run(admin, &format!("DROP {word} IF EXISTS {}", account.name)).await?;
+    }
+    Ok(())
+}
+
+fn is_role(account: &Account) -> bool {
+    account.create.starts_with("CREATE ROLE ")
+}
+
+/// What cannot be made or granted, and why.
+pub async fn accounts(admin: &mut Admin, accounts: &[Account]) -> Result<Vec<String>, Error> {
+    let mut left: Vec<&Account> = accounts.iter().collect();
     let (all, mut why) = (left.clone(), Vec::new());
     // A default role may be made later.
     loop {
@@ -111,8 +135,7 @@ pub async fn accounts(admin: &mut Admin, accounts: &[Account]) -> Result<Vec<Str
         }
     }
     // Whoever makes one of MariaDB's gets it, and it is not ours.
-    let is_role = |account: &&&Account| account.create.starts_with("CREATE ROLE ");
-    for role in all.iter().filter(is_role) {
+    for role in all.iter().filter(|account| is_role(account)) {
         let revoke = format!("REVOKE {} FROM CURRENT_USER", role.name);
         if let Err(error) = run(admin, &revoke).await
             && error.passes()

@@ -7,11 +7,11 @@ use tokio::task::JoinSet;
 
 use super::catalog;
 use super::clone;
-use super::copy::{self, Copier, Rate, Way};
+use super::copy::{self, Away, COMES_BACK, Copier, Rate, Way};
 use super::indexes::Later;
 use super::life::Life;
 use super::making;
-use super::object::{Catalog, Kind, Object, Rows, Table};
+use super::object::{Account, Catalog, Kind, Object, Rows, Table};
 use super::order::{Copied, Method, Order, Server, locked};
 use super::pieces::Pieces;
 use super::point::{self, AtSource, Donor};
@@ -335,46 +335,116 @@ async fn try_copy(
     drop(donor);
     later.make(target, order.streams, progress).await?;
 
-    if !admin.is_usable() || !matches!(target.has(admin, 0).await, Ok(true)) {
-        *admin = target.session().await.map_err(order.of_target())?;
-    }
-    target
-        .has_all(admin, pieces)
-        .await
-        .map_err(order.of_target())?;
-    let now = Life::of(admin).await;
-    let now = now.map_err(|error| order.of_target()(error.into()))?;
-    if !now.is_same(&life) {
-        let lost = target.lost(admin, &kept).await;
-        let lost = lost.map_err(order.of_target())?;
-        if !lost.is_empty() {
-            let names: Vec<String> = lost.iter().map(Name::to_string).collect();
-            return Err(Error::Restarted(
-                order.target.name.clone(),
-                names.join(", "),
-            ));
+    let rest = Rest {
+        order,
+        target,
+        catalog: &after,
+        sequences: &sequences,
+        pieces,
+        life,
+        kept: &kept,
+        position: &position,
+    };
+    let mut warnings = rest.make(progress).await?;
+    warnings.extend(released.err());
+    Ok(Tried::Copied(Copied { position, warnings }))
+}
+
+/// What is made when all rows are there.
+struct Rest<'a> {
+    order: &'a Order,
+    target: &'a Target,
+    catalog: &'a Catalog,
+    /// Statements that set them.
+    sequences: &'a [String],
+    /// So many are to be there.
+    pieces: u64,
+    /// The target's, when tables that no transaction keeps were copied,
+    life: Life,
+    /// and what it had of them then.
+    kept: &'a [Summed],
+    position: &'a Position,
+}
+
+impl Rest<'_> {
+    /// Though the target goes away meanwhile. What could not be made.
+    async fn make(&self, progress: &Progress) -> Result<Vec<String>, Error> {
+        let mut away = Away::new(COMES_BACK);
+        let (mut session, mut accounts) = (None, None);
+        loop {
+            match self.attempt(&mut session, &mut accounts, progress).await {
+                Ok(warnings) => {
+                    away.ends(progress);
+                    return Ok(warnings);
+                }
+                Err(Error::Target(_, error)) if error.passes() => {
+                    session = None;
+                    away.waits(error, progress).await?;
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
-    progress.enters("creates views, routines, triggers, events and accounts");
-    let mut warnings = making::accounts(admin, &after.accounts)
-        .await
-        .map_err(order.of_target())?;
-    warnings.extend(released.err());
-    warnings.extend(
-        making::objects(admin, &after.objects)
-            .await
-            .map_err(order.of_target())?,
-    );
-    for row in sequences {
-        let set = admin.execute(&row).await;
-        set.map_err(|error| order.of_target()(error.into()))?;
+
+    /// `accounts`: those that the target had not at first.
+    async fn attempt(
+        &self,
+        session: &mut Option<Admin>,
+        accounts: &mut Option<Vec<Account>>,
+        progress: &Progress,
+    ) -> Result<Vec<String>, Error> {
+        let Self { order, target, .. } = self;
+        let admin = copy::session(target, session).await;
+        let admin = admin.map_err(order.of_target())?;
+        self.all_is_there(admin).await?;
+        progress.enters("creates views, routines, triggers, events and accounts");
+        let again = accounts.is_some();
+        let missing = match accounts {
+            Some(missing) => missing,
+            None => {
+                let missing = making::missing(admin, &self.catalog.accounts).await;
+                accounts.insert(missing.map_err(order.of_target())?)
+            }
+        };
+        if again {
+            let dropped = making::forget(admin, missing, &self.catalog.objects).await;
+            dropped.map_err(order.of_target())?;
+        }
+        let made = making::accounts(admin, missing).await;
+        let mut warnings = made.map_err(order.of_target())?;
+        let made = making::objects(admin, &self.catalog.objects).await;
+        warnings.extend(made.map_err(order.of_target())?);
+        for statement in self.sequences {
+            let set = admin.execute(statement).await;
+            set.map_err(|error| order.of_target()(error.into()))?;
+        }
+        let position = self.position;
+        progress.enters(format!("sets its position to {position}"));
+        let stands = target.stands_at(admin, position).await;
+        stands.map_err(order.of_target())?;
+        Ok(warnings)
     }
-    progress.enters(format!("sets its position to {position}"));
-    target
-        .stands_at(admin, &position)
-        .await
-        .map_err(order.of_target())?;
-    Ok(Tried::Copied(Copied { position, warnings }))
+
+    async fn all_is_there(&self, admin: &mut Admin) -> Result<(), Error> {
+        let Self { order, target, .. } = self;
+        let has = target.has_all(admin, self.pieces).await;
+        has.map_err(order.of_target())?;
+        let now = Life::of(admin).await;
+        let now = now.map_err(|error| order.of_target()(error.into()))?;
+        if now.is_same(&self.life) {
+            return Ok(());
+        }
+        let lost = target.lost(admin, self.kept).await;
+        let lost = lost.map_err(order.of_target())?;
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = lost.iter().map(Name::to_string).collect();
+        Err(Error::Restarted(
+            order.target.name.clone(),
+            names.join(", "),
+        ))
+    }
 }
 
 /// What the donor holds; or what was altered or dropped while it was asked.

@@ -187,7 +187,7 @@ impl Target {
         run(admin, &format!("STOP {noun}")).await?;
         run(admin, &format!("RESET {noun} ALL")).await?;
         self.open(admin).await?;
-        let is_as_left = match untouched(admin).await {
+        let is_as_left = match untouched(admin, None).await {
             Ok(()) => true,
             Err(Error::Foreign(_)) => false,
             Err(error) => return Err(error),
@@ -407,7 +407,7 @@ impl Target {
         if !self.has(admin, 0).await? {
             return Err(Error::Another);
         }
-        untouched(admin).await?;
+        untouched(admin, Some(position)).await?;
         let text = literal(&position.to_string());
         let statements = match position.flavor() {
             Flavor::MariaDb => vec![
@@ -444,14 +444,18 @@ impl Target {
     }
 }
 
-/// Whoever logs there has written between our rows; we never do.
-async fn untouched(admin: &mut Admin) -> Result<(), Error> {
+/// Whoever logs there has written between our rows; we never do. `set`: unless it was set to that already.
+async fn untouched(admin: &mut Admin, set: Option<&Position>) -> Result<(), Error> {
     let (variable, channels) = match admin.flavor() {
         Flavor::MariaDb => ("gtid_binlog_pos", "SHOW ALL SLAVES STATUS"),
         Flavor::MySql => ("gtid_executed", "SHOW REPLICA STATUS"),
     };
     let logged = admin.value(&format!("SELECT @@global.{variable}")).await?;
-    if let Some(logged) = logged.filter(|logged| !logged.is_empty()) {
+    let is_set = |logged: &str| {
+        let logged = Position::parse(admin.flavor(), logged);
+        set.is_some_and(|set| logged.is_ok_and(|logged| logged == *set))
+    };
+    if let Some(logged) = logged.filter(|logged| !logged.is_empty() && !is_set(logged)) {
         return Err(Error::Foreign(logged));
     }
     match admin.query(channels).await?.is_empty() {

@@ -28,6 +28,7 @@ on_both_flavors![
     the_first_replica_is_a_copy_of_the_source,
     a_full_disk_is_waited_for,
     beside_a_donor_that_is_held_a_copy_goes_on,
+    a_server_that_is_killed_behind_the_rows_is_waited_for,
 ];
 
 fn said(sandbox: &Sandbox, arguments: &[&str]) -> (i32, String) {
@@ -584,6 +585,17 @@ async fn whatever_dies_the_same_command_mends(flavor: Flavor) {
     votes(&sandbox, "replica2").await;
     sandbox.assert_equal().await;
 
+    // The source, of which the copy has no need.
+    let child = slowly(&sandbox, &["--replace"]);
+    until_tables(&sandbox, 3).await;
+    sandbox.kill(Part::Source);
+    let (done, said) = ended(child);
+    sandbox.start(Part::Source);
+    sandbox.serves().await;
+    assert!(done, "{said}");
+    votes(&sandbox, "replica2").await;
+    sandbox.assert_equal().await;
+
     // The donor: its snapshots are gone.
     let child = slowly(&sandbox, &["--replace", "--from", "replica1"]);
     until_tables(&sandbox, 3).await;
@@ -1040,6 +1052,59 @@ async fn until_phase(sandbox: &Sandbox, words: &str) {
             phases.any(|phase| phase.contains(words))
         })
         .await;
+}
+
+/// Some of its views and accounts were made then.
+async fn a_server_that_is_killed_behind_the_rows_is_waited_for(flavor: Flavor) {
+    let sandbox = Sandbox::of(flavor).await;
+    sandbox.create_seen().await;
+    let mut source = sandbox.source().connect().await;
+    for number in 0..400 {
+        let view = format!("CREATE VIEW app.v{number} AS SELECT n + {number} AS m FROM app.seen");
+        source.run(&view).await;
+    }
+    sandbox.assert_equal().await;
+    granted(&sandbox).await;
+    let account = "CREATE USER late@'%' IDENTIFIED BY 'late'";
+    for statement in [account, "GRANT SELECT ON app.* TO late@'%'"] {
+        source.run(statement).await;
+    }
+    sandbox.assert_equal().await;
+    plant(&sandbox.replica(1), "DROP USER late@'%'").await;
+    let child = in_the_background(&sandbox, &["--replace"]);
+    until_phase(&sandbox, "creates views").await;
+    sandbox.kill(Part::Replica(1));
+    sandbox.start(Part::Replica(1));
+    let (done, said) = ended(child);
+    assert!(done, "{said}");
+    assert!(!said.contains("left out"), "{said}");
+    assert!(sandbox.proxy_log().contains("is waited for"));
+    votes(&sandbox, "replica2").await;
+    let mut replica = sandbox.replica(1).connect().await;
+    let views = "SELECT COUNT(*) FROM information_schema.VIEWS WHERE TABLE_SCHEMA = 'app'";
+    assert_eq!(replica.value(views).await, "400");
+    let grants: Vec<String> = replica.rows("SHOW GRANTS FOR late@'%'").await;
+    assert!(
+        grants.iter().any(|grant| grant.contains("`app`")),
+        "{grants:?}"
+    );
+    let mut app = sandbox.app().connect().await;
+    app.run("INSERT INTO seen VALUES (1)").await;
+    sandbox.assert_equal().await;
+}
+
+/// Without a word in its binlog.
+async fn plant(replica: &Account, statement: &str) {
+    let mut replica = replica.connect().await;
+    let is_closed = replica.flavor() == Flavor::MySql;
+    if is_closed {
+        replica.run("SET GLOBAL super_read_only=OFF").await;
+    }
+    replica.run("SET SESSION sql_log_bin=0").await;
+    replica.run(statement).await;
+    if is_closed {
+        replica.run("SET GLOBAL super_read_only=ON").await;
+    }
 }
 
 /// What was copied before the proxy was killed is not copied again.

@@ -324,7 +324,7 @@ const PLANTED: [(&str, &str, &str, &str); 13] = [
 ];
 
 /// More of them, in tables of a few rows: its columns, the rows, what is planted, and how that is said.
-const ALSO: [(&str, &str, &str, &str, &str); 19] = [
+const ALSO: [(&str, &str, &str, &str, &str); 18] = [
     (
         "tenth_digit",
         "id INT PRIMARY KEY, v DECIMAL(30,10)",
@@ -338,13 +338,6 @@ const ALSO: [(&str, &str, &str, &str, &str); 19] = [
         "(1, 0.1), (2, 0.1)",
         "UPDATE double_bit SET v = 0.10000000000000002 WHERE id = 2",
         "id = 2: v is 0.10000000000000002 there, 0.1 at the source",
-    ),
-    (
-        "minus",
-        "id INT PRIMARY KEY, v DOUBLE",
-        "(1, 0e0), (2, 0e0)",
-        "UPDATE minus SET v = -0e0 WHERE id = 2",
-        "id = 2: v is -0 there, 0 at the source",
     ),
     (
         "microsecond",
@@ -485,7 +478,7 @@ async fn each_difference_is_mended(sandbox: &Sandbox, replica: &mut Database) {
     }
     let told = verify(sandbox, &["replica2", "--repair", "apply"], 0);
     assert!(
-        told.contains(": 33 equal, 0 different, 0 not compared"),
+        told.contains(": 32 equal, 0 different, 0 not compared"),
         "{told}"
     );
     sandbox.assert_equal().await;
@@ -561,7 +554,7 @@ async fn each_difference_is_found_and_named(flavor: Flavor) {
     );
     assert!(
         told.contains(
-            "67 tables (counted on each replica): 33 equal, 33 different, 1 not compared"
+            "65 tables (counted on each replica): 32 equal, 32 different, 1 not compared"
         ),
         "{told}"
     );
