@@ -1297,7 +1297,6 @@ async fn whatever_dies_the_same_command_tells_all(flavor: Flavor) {
         let output = child.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         println!("{victim:?}: {first}\n{}\n{said}", rest.join("\n"));
-        writers.end().await;
         match victim {
             Some(Part::Proxy) => {}
             Some(part) => {
@@ -1306,6 +1305,8 @@ async fn whatever_dies_the_same_command_tells_all(flavor: Flavor) {
             }
             None => assert!(!output.status.success()),
         }
+        // Who asked a dead source for its position waits until it is back.
+        writers.end().await;
         for server in sandbox.replicas().into_iter().chain([sandbox.source()]) {
             server.connect_again().await;
         }
