@@ -38,6 +38,22 @@ fn verify(sandbox: &Sandbox, arguments: &[&str], status: i32) -> String {
     said
 }
 
+/// The same while clients of this process go on.
+async fn aside(sandbox: &Sandbox, arguments: &'static [&'static str]) -> (Option<i32>, String) {
+    let config = sandbox.config_path();
+    let run = tokio::task::spawn_blocking(move || {
+        Command::new(ACKLINE)
+            .arg("verify")
+            .args(arguments)
+            .args(["--config", &config])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    });
+    let output = run.await.unwrap();
+    (output.status.code(), text(&output))
+}
+
 async fn migrated(flavor: Flavor) -> Sandbox {
     let sandbox = Sandbox::of(flavor).await;
     let output = sandbox.ackline(&["migrate"]);
@@ -749,23 +765,8 @@ async fn a_replica_that_takes_rows_only_is_compared() {
     sandbox.all_vote().await;
 
     let writers = Writers::start(&sandbox);
-    let config = sandbox.config_path();
-    let run = async |arguments: &'static [&'static str]| {
-        let config = config.clone();
-        let run = tokio::task::spawn_blocking(move || {
-            Command::new(crate::support::ACKLINE)
-                .arg("verify")
-                .args(arguments)
-                .args(["--config", &config])
-                .stdin(Stdio::null())
-                .output()
-                .unwrap()
-        });
-        let output = run.await.unwrap();
-        (output.status.code(), text(&output))
-    };
     let before = writers.written();
-    let (status, told) = run(&[]).await;
+    let (status, told) = aside(&sandbox, &[]).await;
     assert!(writers.written() > before + 4);
     assert_eq!(status, Some(1), "{told}");
     for line in [
@@ -788,7 +789,7 @@ async fn a_replica_that_takes_rows_only_is_compared() {
     ] {
         replica.run(statement).await;
     }
-    let (status, told) = run(&["replica2", "--repair", "apply"]).await;
+    let (status, told) = aside(&sandbox, &["replica2", "--repair", "apply"]).await;
     assert_eq!(status, Some(1), "{told}");
     for line in [
         "id = 4321: it is not there",
@@ -882,22 +883,8 @@ async fn rows_are_mended_while_everybody_writes(flavor: Flavor) {
         replica.run("SET GLOBAL super_read_only = ON").await;
     }
     let writers = Writers::start(&sandbox);
-    let blocking = async |arguments: &'static [&'static str]| {
-        let config = sandbox.config_path();
-        let run = tokio::task::spawn_blocking(move || {
-            Command::new(crate::support::ACKLINE)
-                .arg("verify")
-                .args(arguments)
-                .args(["--config", &config])
-                .stdin(Stdio::null())
-                .output()
-                .unwrap()
-        });
-        let output = run.await.unwrap();
-        (output.status.code(), text(&output))
-    };
 
-    let (status, told) = blocking(&["--repair", "print"]).await;
+    let (status, told) = aside(&sandbox, &["--repair", "print"]).await;
     assert_eq!(status, Some(1), "{told}");
     for (_, named) in BESIDE {
         assert!(told.contains(&format!("\n    {named}")), "{named}\n{told}");
@@ -905,7 +892,7 @@ async fn rows_are_mended_while_everybody_writes(flavor: Flavor) {
     assert!(told.contains("(apply would insert it)"), "{told}");
     assert!(!told.contains("on replica1: chunk"), "{told}");
 
-    let (status, told) = blocking(&["replica2", "--repair", "apply"]).await;
+    let (status, told) = aside(&sandbox, &["replica2", "--repair", "apply"]).await;
     assert_eq!(status, Some(1), "{told}");
     assert!(told.contains("our account may not mend there: "), "{told}");
 
@@ -920,7 +907,7 @@ async fn rows_are_mended_while_everybody_writes(flavor: Flavor) {
         replica.run("SET GLOBAL super_read_only = ON").await;
     }
     let before = writers.written();
-    let (status, told) = blocking(&["replica2", "--repair", "apply"]).await;
+    let (status, told) = aside(&sandbox, &["replica2", "--repair", "apply"]).await;
     assert!(writers.written() > before + 4);
     assert_eq!(status, Some(1), "{told}");
     let line = |table: &str| {
